@@ -1,0 +1,173 @@
+"""`Animation`: a talking video that is made while it is read or saved."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from talkingface import __version__
+from talkingface.api.encode import EncoderThread
+from talkingface.api.inputs import Speech
+from talkingface.api.report import measure_offset, versions
+from talkingface.core.cache import check_writable, write_atomic
+from talkingface.core.device import peak_memory_mb
+from talkingface.core.errors import InputError, UsageError
+from talkingface.core.motion import limit_frames, resample_motion, skip_frames
+from talkingface.core.system import System
+from talkingface.core.timing import num_frames
+from talkingface.core.types import Avatar, Controls, Frames, Motion
+
+Progress = Callable[[int, "int | None"], None]
+"""Called with frames done and frames in all (None: not known)."""
+
+CONTAINERS = (".mp4", ".mov", ".webm", ".mkv")
+ALPHA_CONTAINERS = (".webm", ".mov")
+RESUME_FROM_S = 120.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Animation:
+    """What `animate` and `render` return; nothing is drawn before it is iterated or saved.
+
+    Iterating yields `Frames` as the speech arrives. `save` writes a video file and fills `report`.
+    """
+
+    system: System
+    avatar: Avatar
+    controls: Controls
+    motions: Callable[[], Iterator[Motion]]
+    """Makes the motion from its beginning, at any clock."""
+    speech: Speech | None
+    """Sound of the result; None: a silent picture."""
+    key: Callable[[], str]
+    """A text that is equal for equal results, for resuming a killed job."""
+    started_s: float = field(default_factory=time.perf_counter)
+    frames_resumed: int = field(default=0, init=False)
+    """After `save`: how many frames an earlier, killed run had finished."""
+    report: dict[str, Any] = field(default_factory=dict, init=False)
+    """After `save`: frames, wall_s, frames_per_s, first_frame_s, peak_memory_mb, system, weights, versions, notes."""
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the result."""
+        return self.system.fps(self.avatar, self.controls)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for the user about the input ("3 faces found, the largest is used")."""
+        notes = self.avatar.card.get("notes")
+        return [str(note) for note in notes] if isinstance(notes, (list, tuple)) else []
+
+    def __iter__(self) -> Iterator[Frames]:
+        return self.frames()
+
+    def frames(self, first: int = 0) -> Iterator[Frames]:
+        """Pictures from frame `first` on; the same pictures whatever `first` is."""
+        motion = self._end_with_speech(resample_motion(self.motions(), self.fps))
+        return self.system.render(self.avatar, skip_frames(motion, first), self.controls)
+
+    def _end_with_speech(self, motions: Iterator[Motion]) -> Iterator[Motion]:
+        for piece in motions:
+            end = None if self.speech is None else self.speech.end_frame(self.fps)
+            if end is None:
+                yield piece
+            else:
+                yield from limit_frames([piece], end)
+
+    def save(self, path: str | Path, *, report: str | Path | None = None, progress: Progress | None = None) -> Path:
+        """Write the video to `path` (.mp4, .mov, .webm, .mkv; transparent: .webm or .mov) and return it.
+
+        The file appears when it is whole; an earlier one is kept until then. Long jobs that were killed go on where
+        they stopped when the same call is made again. `report` names a JSON file for `self.report`, which then also has
+        `audio_mouth_offset_ms`, measured on the result. Raises OutputError, and whatever reading the inputs raises.
+        """
+        path = check_container(path, self.controls.background)
+        if report is not None:
+            check_writable(report)
+        if self.speech is not None and not self.speech.is_stored:
+            raise UsageError(
+                "speech that arrives in pieces can be iterated but not saved; give a file or an Audio to save"
+            )
+        num_written, first_frame_s = self._write(path, progress)
+        wall_s = time.perf_counter() - self.started_s
+        self.report = self._figures(path, num_written, wall_s, first_frame_s)
+        if report is not None:
+            self.report.update(measure_offset(path))
+            with write_atomic(report, "w") as file:
+                json.dump(self.report, file, indent=2, allow_nan=False)
+                file.write("\n")
+        return path
+
+    def _write(self, path: Path, progress: Progress | None) -> tuple[int, float]:
+        """Draw and encode; returns frames in the file, and seconds from the start to the first picture."""
+        from talkingface.video.write import Synthetic, VideoWriter
+
+        total = self.expected_frames()
+        frames = self.frames()
+        first = next(frames, None)
+        if first is None:
+            raise InputError("the input gave no frames; check that the speech or the motion is not empty")
+        first_frame_s = time.perf_counter() - self.started_s
+        writer = VideoWriter(
+            path,
+            (first.rgb.shape[2], first.rgb.shape[1]),
+            self.fps,
+            sound=None if self.speech is None else self.speech.source,  # type: ignore[arg-type]
+            alpha=self.controls.background == "transparent",
+            synthetic=Synthetic(
+                tool_version=__version__, system=self.system.SPEC.name, weights=str(self.weights.get("name", ""))
+            ),
+            key=self.key() if total is not None and total >= RESUME_FROM_S * self.fps else None,
+        )
+        with writer, EncoderThread(writer) as encoder:
+            done = self.frames_resumed = writer.frames_done
+            for piece in self.frames(done) if done else chain([first], frames):
+                encoder.put(piece)
+                done += len(piece)
+                if progress is not None:
+                    progress(done, total)
+        return done, first_frame_s
+
+    def expected_frames(self) -> int | None:
+        """Frames in all as far as the speech's length is known beforehand."""
+        duration_s = None if self.speech is None else self.speech.duration_s()
+        return None if not duration_s else num_frames(duration_s, self.fps)
+
+    def _figures(self, path: Path, num_written: int, wall_s: float, first_frame_s: float) -> dict[str, Any]:
+        return {
+            "output": str(path),
+            "frames": num_written,
+            "frames_resumed": self.frames_resumed,
+            "fps": float(self.fps),
+            "wall_s": round(wall_s, 3),
+            "frames_per_s": round(num_written / wall_s, 2),
+            "first_frame_s": round(first_frame_s, 3),
+            "peak_memory_mb": peak_memory_mb(),
+            "system": self.system.SPEC.name,
+            "weights": self.weights,
+            "versions": versions(),
+            "notes": self.notes,
+        }
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Name, SHA-256, licence and what it allows, of the weights used; empty for fresh ones."""
+        card = {} if self.system.weights is None else self.system.weights.card
+        return {key: card[key] for key in ("name", "version", "sha256", "licence", "allows") if key in card}
+
+
+def check_container(path: str | Path, background: str = "keep") -> Path:
+    """`path` if a result may be written there. Raises UsageError or OutputError before any long work."""
+    path = Path(path).expanduser()
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise UsageError(f"cannot write {path.name}: the name must end in {', '.join(CONTAINERS)}")
+    if background == "transparent" and suffix not in ALPHA_CONTAINERS:
+        raise UsageError(f"{suffix} cannot be transparent; name a file that ends in {' or '.join(ALPHA_CONTAINERS)}")
+    check_writable(path)
+    return path

@@ -1,0 +1,184 @@
+"""What the user handed over: which kind of face, where the speech comes from, which head pose."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from talkingface.core import weights as store
+from talkingface.core.errors import InputError, SpeechError, UsageError
+from talkingface.core.motion import check_space, concatenate, load_motion, resample_motion
+from talkingface.core.system import System
+from talkingface.core.timing import num_frames, samples_to_time
+from talkingface.core.types import Audio, Avatar, Controls
+
+RATE_HZ = 16000
+MIN_SPEECH_S = 0.1
+FaceKind = Literal["photo", "clip", "avatar"]
+SpeechSource = str | Path | Audio | Iterable[np.ndarray]
+
+
+def face_kind(path: str | Path) -> FaceKind:
+    """Whether `path` is a photo, a clip or an avatar folder, by content. Raises InputError for anything else."""
+    from talkingface.video.image import is_image
+    from talkingface.video.read import probe
+
+    path = existing(path)
+    if path.is_dir():
+        if store.is_avatar(path):
+            return "avatar"
+        raise InputError(
+            f"{path} is a folder, but not an avatar; give a photo, a video, or a folder made by talkingface fit"
+        )
+    if is_image(path):
+        return "photo"
+    if not probe(path).has_video:
+        raise InputError(f"{path} has sound but no picture; the face must be a photo, a video or an avatar")
+    return "clip"
+
+
+def existing(path: str | Path) -> Path:
+    """`path` as a Path. Raises InputError if nothing is there."""
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise InputError(f"there is no file {path}; check the name")
+    return found
+
+
+@dataclass(slots=True)
+class Speech:
+    """The voice, read as often as asked: `pieces` counts what passes, so that the picture can end with the sound."""
+
+    source: SpeechSource
+    num_samples: int | None = field(default=None, init=False)
+    """Length at 16 kHz, known once it was read to its end."""
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Mono float32 at 16 kHz. Raises SpeechError for sound that is too short or not finite."""
+        total = 0
+        for piece in self._raw_pieces():
+            if not np.isfinite(piece).all():
+                raise SpeechError(
+                    "the speech has samples that are not numbers (NaN or infinite); export the sound again"
+                )
+            total += len(piece)
+            yield piece
+        if total < MIN_SPEECH_S * RATE_HZ:
+            raise SpeechError(f"the speech is only {total / RATE_HZ:.2f} s long; give at least {MIN_SPEECH_S} s")
+        self.num_samples = total
+
+    def _raw_pieces(self) -> Iterator[np.ndarray]:
+        if isinstance(self.source, (str, Path)):
+            from talkingface.audio.read import stream_audio
+
+            return stream_audio(existing(self.source), RATE_HZ)
+        if isinstance(self.source, Audio):
+            return iter([_to_mono_16k(self.source)])
+        return (np.asarray(piece, np.float32).reshape(-1) for piece in self.source)
+
+    def check(self) -> None:
+        """Read the beginning of stored speech, so that its faults show before long work."""
+        heard = 0
+        for piece in self.pieces() if self.is_stored else ():
+            heard += len(piece)
+            if heard >= MIN_SPEECH_S * RATE_HZ:
+                return
+
+    def measure(self) -> None:
+        """Read it through for its length, unless that is known."""
+        if self.num_samples is None and self.is_stored:
+            for _ in self.pieces():
+                pass
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it can be read again and put into a file: a path or an Audio, not pieces that arrive once."""
+        return isinstance(self.source, (str, Path, Audio))
+
+    def duration_s(self) -> float | None:
+        """Length in seconds as far as it is known without reading everything; for progress."""
+        if isinstance(self.source, Audio):
+            return self.source.duration_s
+        if isinstance(self.source, (str, Path)):
+            from talkingface.video.read import probe
+
+            return probe(self.source).duration_s
+        return None
+
+    def end_frame(self, fps: float) -> int | None:
+        """The number of frames that begin within the speech, once it was read to its end."""
+        return None if self.num_samples is None else num_frames(samples_to_time(self.num_samples, RATE_HZ), fps)
+
+
+def _to_mono_16k(audio: Audio) -> np.ndarray:
+    mono = audio.samples.mean(0)
+    if audio.rate_hz == RATE_HZ:
+        return mono
+    import soxr
+
+    return soxr.resample(mono, audio.rate_hz, RATE_HZ).astype(np.float32)
+
+
+def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls: Controls) -> np.ndarray:
+    """Head pose rows [T, P] at the system's clock from a video, a motion file or a CSV of angles in degrees."""
+    path = existing(file)
+    if zipfile.is_zipfile(path):
+        motions = iter([check_space(load_motion(path), system.SPEC.motion_space)])
+    elif path.suffix.lower() in (".csv", ".txt"):
+        return system.pose_from_angles(read_angles(path, system.SPEC.fps)) * np.float32(controls.pose_scale)
+    elif avatar is None:
+        raise UsageError("head motion from a video is measured against a face; give --face too")
+    else:
+        motions = system.motion_from_video(avatar, path, controls)
+    pose = concatenate(resample_motion(motions, system.SPEC.fps)).pose
+    if pose is None:
+        raise UsageError(f"{path} holds no head pose; give a video, a motion file with a pose, or a CSV")
+    return pose
+
+
+def read_angles(path: Path, fps: float) -> np.ndarray:
+    """Yaw, pitch, roll in radians, float32 [T, 3] at `fps`, from a CSV of time_s, yaw, pitch, roll in degrees.
+
+    A header line is optional; the times must rise; between them the angles are interpolated. Raises InputError naming
+    the line.
+    """
+    rows: list[list[float]] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for number, cells in enumerate(csv.reader(file), 1):
+                if not cells or (number == 1 and not _is_number(cells[0])):
+                    continue
+                if len(cells) != 4 or not all(map(_is_number, cells)):
+                    raise InputError(
+                        f"{path} line {number} is not four numbers: time in seconds, yaw, pitch, roll in degrees"
+                    )
+                rows.append([float(cell) for cell in cells])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    table = np.array(rows)
+    if not len(table) or (np.diff(table[:, 0]) <= 0).any() or table[0, 0] < 0 or table[-1, 0] > 86_400:
+        raise InputError(f"{path} needs at least one row, with times in seconds that rise from 0 or later")
+    times = np.arange(max(1, num_frames(table[-1, 0], fps))) / fps
+    angles = [np.interp(times, table[:, 0], table[:, column]) for column in (1, 2, 3)]
+    return np.deg2rad(np.stack(angles, axis=1)).astype(np.float32)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False
+
+
+def default_pose(pose: str | None, drive: str | None, avatar: Avatar | None) -> str:
+    """The pose option as meant: "drive", "still", "generated", "source" or a file."""
+    is_clip = avatar is not None and "video" in avatar.files
+    if pose == "source" and not is_clip:
+        raise UsageError("--pose source needs a video as the face; for a photo use still, generated or a file")
+    return pose or ("drive" if drive else "source" if is_clip else "generated")

@@ -1,0 +1,56 @@
+"""What a report says about a finished result and about the machine that made it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from talkingface import __version__
+from talkingface.core.errors import TalkingFaceError
+
+MEASURED_S = 60.0
+MIN_CORRELATION = 0.2
+
+
+def measure_offset(path: Path) -> dict[str, Any]:
+    """How late the mouth is against the sound in a finished video, by tracking (the first minute of) it.
+
+    `audio_mouth_offset_ms` and the correlation there; the offset is None, with the reason, where it cannot be measured.
+    """
+    from talkingface.audio.read import read_audio
+    from talkingface.face.track import track_frames
+    from talkingface.metrics.mouth import mouth_measures
+    from talkingface.metrics.sync import mouth_offset
+    from talkingface.video.read import probe, read_frames
+
+    try:
+        fps = float(probe(path).fps)
+        frames = takewhile(lambda frame: frame.time_s < MEASURED_S, read_frames(path))
+        track = track_frames((frame.rgb, frame.time_s) for frame in frames)
+        samples = read_audio(path).samples[0][: round(MEASURED_S * 16000)]
+    except TalkingFaceError as error:
+        return {"audio_mouth_offset_ms": None, "audio_mouth_offset_reason": str(error)}
+    offset_s, correlation = mouth_offset(mouth_measures(track.landmarks)[:, 0], samples, fps)
+    if correlation < MIN_CORRELATION:
+        reason = f"mouth and loudness hardly go together (correlation {correlation:.2f})"
+        return {"audio_mouth_offset_ms": None, "audio_mouth_offset_reason": reason}
+    return {"audio_mouth_offset_ms": round(1000 * offset_s, 1), "audio_mouth_correlation": round(correlation, 3)}
+
+
+def versions() -> dict[str, str]:
+    """Versions of this toolkit, of Python and of the packages that decide the result."""
+    found = {
+        "talkingface": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()} {os.cpu_count()} cores",
+    }
+    for package in ("torch", "numpy", "mediapipe", "av", "numba"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,114 @@
+"""A video's face as data: landmarks, head pose, blink; and as a picture to check them by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from talkingface.api.animation import Progress, check_container
+from talkingface.api.inputs import existing
+from talkingface.core.cache import write_atomic
+from talkingface.core.errors import InputError
+from talkingface.core.types import Track
+
+PREVIEW_FPS = 25.0
+_DOT_RGB, _FILLED_RGB = (60, 230, 120), (255, 90, 60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedFace:
+    """One face through a video.
+
+    `track`: 478 points a frame with times and confidence; `angles_deg` float32 [T, 3]: yaw (positive: to the viewer's
+    right), pitch (up), roll (clockwise for the viewer); `blink` float32 [T, 1] in [0, 1] (1: closed); `notes`: what
+    the user should know about parts that were lost.
+    """
+
+    track: Track
+    angles_deg: np.ndarray
+    blink: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything as an .npz file of plain arrays. Raises OutputError."""
+        with write_atomic(path) as file:
+            np.savez_compressed(
+                file,
+                landmarks=self.track.landmarks,
+                times_s=self.track.times_s,
+                confidence=self.track.confidence,
+                size=np.array(self.track.size),
+                angles_deg=self.angles_deg,
+                blink=self.blink,
+            )
+        return Path(path)
+
+
+def track(
+    video: str | Path,
+    *,
+    face_index: int | None = None,
+    preview: str | Path | None = None,
+    progress: Progress | None = None,
+) -> TrackedFace:
+    """Track the face in a video (or photo): every frame, gaps filled.
+
+    `preview` names a video that shows the points over the pictures; filled-in ones are red. Raises InputError,
+    FaceError, OutputError.
+    """
+    from talkingface.face.blink import eye_closure
+    from talkingface.face.morphable import fit_track, load_mesh478
+    from talkingface.face.track import track_frames
+    from talkingface.video.read import probe, read_frames
+
+    path = existing(video)
+    if preview is not None:
+        preview = check_container(preview)
+    info = probe(path)
+    if not info.has_video:
+        raise InputError(f"{path} has no picture; give a video")
+    lost: list[str] = []
+
+    def counted() -> Iterator[tuple[np.ndarray, float]]:
+        for number, frame in enumerate(read_frames(path, lost=lost), 1):
+            yield frame.rgb, frame.time_s
+            if progress is not None:
+                progress(number, info.num_frames)
+
+    found = track_frames(counted(), face_index)
+    if preview is not None:
+        _write_preview(path, found, preview, info.has_audio)
+    return TrackedFace(
+        track=found,
+        angles_deg=head_angles_deg(fit_track(load_mesh478(), found).rotation),
+        blink=eye_closure(found.landmarks),
+        notes=tuple(lost),
+    )
+
+
+def head_angles_deg(rotation: np.ndarray) -> np.ndarray:
+    """Yaw, pitch, roll in degrees, float32 [T, 3], of rotation matrices [T, 3, 3] (x right, y down, z away)."""
+    from scipy.spatial.transform import Rotation
+
+    roll, yaw, pitch = Rotation.from_matrix(rotation).as_euler("ZYX", degrees=True).T
+    return np.stack([-yaw, -pitch, roll], axis=1).astype(np.float32)
+
+
+def _write_preview(path: Path, found: Track, preview: Path, has_audio: bool) -> None:
+    import cv2
+
+    from talkingface.video.read import read_frames
+    from talkingface.video.write import VideoWriter
+
+    sound = path if has_audio else None
+    with VideoWriter(preview, found.size, PREVIEW_FPS, sound=sound, synthetic=None) as writer:
+        for frame in read_frames(path, fps=PREVIEW_FPS):
+            row = max(0, int(np.searchsorted(found.times_s, frame.time_s, side="right")) - 1)
+            colour = _DOT_RGB if found.confidence[row] > 0 else _FILLED_RGB
+            picture = np.ascontiguousarray(frame.rgb)
+            for x, y in found.landmarks[row, :, :2]:
+                cv2.circle(picture, (round(float(x)), round(float(y))), 1, colour, -1, cv2.LINE_AA)
+            writer.write(picture)

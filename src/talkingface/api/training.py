@@ -1,0 +1,55 @@
+"""`train`: runs one of a system's recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talkingface.api.inputs import existing
+from talkingface.core import registry
+from talkingface.core.cache import output_error
+from talkingface.core.config import load_config, save_config
+from talkingface.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from talkingface.training.trainer import Outcome
+
+
+def recipe_names(system: str) -> list[str]:
+    """The trainings that `system` offers: names in `RECIPES` of its module `recipes`."""
+    return sorted(_recipes(system))
+
+
+def _recipes(system: str) -> dict[str, Any]:
+    spec = registry.get_spec(system)
+    package = spec.factory.partition(":")[0].rpartition(".")[0]
+    return registry.import_attribute(f"{package}.recipes:RECIPES")
+
+
+def train(
+    recipe: str, data: str | Path, folder: str | Path, *, steps: int, config: str | Path | None = None, **options: Any
+) -> Outcome:
+    """Run a training of `steps` steps, going on from the last checkpoint in `folder` if there is one.
+
+    `recipe` is "<system>.<name>" ("portrait.painter"), `data` a folder of prepared clips, `config` a JSON file or a
+    preset name (default: the system's first preset); it is written to `folder` as `config.json`. Further options go to
+    `training.trainer.Trainer`. Raises UsageError, InputError, OutputError.
+    """
+    from talkingface.training.trainer import Trainer
+
+    system, _, name = recipe.partition(".")
+    spec = registry.get_spec(system)
+    recipes = _recipes(system)
+    if name not in recipes:
+        raise UsageError(f"no recipe {recipe!r}{registry.suggest(recipe, [f'{system}.{known}' for known in recipes])}")
+    if config is not None and str(config) not in spec.presets:
+        chosen = load_config(config, type(registry.get_config(spec, spec.presets[0])))
+    else:
+        chosen = registry.get_config(spec, str(config or spec.presets[0]))
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    save_config(folder / "config.json", chosen)
+    return Trainer(recipes[name](chosen, existing(data)), folder, steps=steps, **options).run()

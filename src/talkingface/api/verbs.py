@@ -1,0 +1,206 @@
+"""The verbs: everything that the command line, and Python users, may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkingface.api.animation import Animation
+from talkingface.api.inputs import Speech, SpeechSource, default_pose, existing, face_kind, pose_rows
+from talkingface.api.resume import job_key
+from talkingface.core import registry
+from talkingface.core import weights as store
+from talkingface.core.config import from_dict
+from talkingface.core.device import pick_device
+from talkingface.core.errors import UsageError, WeightsError
+from talkingface.core.motion import check_space, concatenate, load_motion, replace_pose
+from talkingface.core.options import AnimateOptions, MotionOptions, PictureOptions, SystemOptions, make_options
+from talkingface.core.system import System
+from talkingface.core.types import Avatar, Controls, Motion
+
+Face = str | Path | np.ndarray | Avatar
+DEFAULT_SYSTEM = "portrait"
+
+
+def load(
+    system: str = DEFAULT_SYSTEM, *, weights: str | Path | None = None, device: str = "auto", preset: str | None = None
+) -> System:
+    """A system ready to use; loaded once per process for the same arguments.
+
+    `weights`: a name ("portrait.clean"), a tag ("clean"), a folder, or None for the system's default. `preset` makes
+    fresh, untrained weights of that config instead ("tiny" for tests). Raises UsageError, WeightsError.
+    """
+    spec = registry.get_spec(system)
+    device = pick_device(device)
+    if preset is not None:
+        if weights is not None:
+            raise UsageError("give either weights or a preset, not both")
+        return registry.import_attribute(spec.factory)(None, registry.get_config(spec, preset), device)
+    name = str(weights or spec.default_weights)
+    if "." not in name and not Path(name).exists():
+        name = f"{spec.name}.{name}"
+    return _load(system, store.find_weights(name), device)
+
+
+@lru_cache(maxsize=2)
+def _load(system: str, ref: store.WeightsRef, device: str) -> System:
+    spec = registry.get_spec(system)
+    weights = store.load_weights(ref)
+    if weights.card.get("system", spec.name) != spec.name:
+        raise WeightsError(
+            f"{ref.name} belongs to system {weights.card['system']}, not {spec.name}; change --system or --weights"
+        )
+    try:
+        config = from_dict(type(registry.get_config(spec, spec.presets[0])), weights.card.get("config", {}))
+    except UsageError as error:
+        raise WeightsError(f"the config in the card of {ref.name} does not fit: {error}") from error
+    return registry.import_attribute(spec.factory)(weights, config, device)
+
+
+def fit(face: Face, *, face_index: int | None = None, size: int | str | None = None, **options: Any) -> Avatar:
+    """Make an avatar, which `animate` takes in place of a face, as often as you like.
+
+    `face`: a photo, a clip, an RGB picture uint8 [H, W, 3], or an avatar folder (which is loaded). `face_index` counts
+    faces from the left, None takes the largest; `size` see `Controls.size`; further options: `SystemOptions`.
+    `core.weights.save_avatar` keeps it. Raises FaceError, InputError, UsageError.
+    """
+    return _prepare(face, make_options(SystemOptions, options), face_index, size)[1]
+
+
+def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> Animation:
+    """A face and a voice become a talking video, when the result is iterated or saved.
+
+    `face`: a photo, a clip (its head motion and eyes are kept, the speech is replaced), an avatar or its folder, or an
+    RGB picture. `speech`: a file that FFmpeg decodes, an `Audio`, or an iterator of mono float32 pieces at 16 kHz
+    (then frames come while it speaks); may be left out when `drive` is a video with sound. Options:
+    `talkingface.core.options.AnimateOptions`.
+
+    Example: `talkingface.animate("me.jpg", "hi.wav", pose="still").save("out.mp4")`
+    """
+    choice = make_options(AnimateOptions, options)
+    if speech is None and choice.drive is None:
+        raise UsageError("no speech given; name a sound file after the face, or a video with --drive")
+    voice = Speech(existing(choice.drive or "") if speech is None else speech)
+    voice.check()
+    system, avatar = _prepare(face, choice, choice.face_index, choice.size)
+    pose = default_pose(choice.pose, choice.drive, avatar)
+    controls = _controls(choice, choice, pose)
+    rows = None if pose in ("drive", "still", "generated", "source") else pose_rows(pose, system, avatar, controls)
+    spoken = partial(_spoken, system, avatar, voice, controls, rows)
+    motions = spoken
+    if choice.drive is not None:
+        motions = partial(_driven, system, avatar, voice, controls, existing(choice.drive), pose, rows)
+    key = partial(job_key, face=face, speech=voice.source, system=system, options=choice)
+    return Animation(system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key)
+
+
+def _spoken(
+    system: System, avatar: Avatar | None, voice: Speech, controls: Controls, rows: np.ndarray | None
+) -> Iterator[Motion]:
+    """Motion from the voice, with the head pose of a file if there is one."""
+    motions = system.motion_from_audio(avatar, voice.pieces(), controls)
+    return motions if rows is None else replace_pose(motions, rows)
+
+
+def _driven(
+    system: System, avatar: Avatar, voice: Speech, controls: Controls, drive: Path, pose: str, rows: np.ndarray | None
+) -> Iterator[Motion]:
+    """Motion from the drive video, with its own head pose or another one; it ends with the voice or the video."""
+    voice.measure()
+    motions = system.motion_from_video(avatar, drive, controls)
+    if pose == "drive":
+        return motions
+    if pose in ("generated", "source"):
+        rows = concatenate(system.motion_from_audio(avatar, voice.pieces(), controls)).pose
+    return replace_pose(motions, rows)
+
+
+def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) -> Motion:
+    """The motion of a voice, to be edited, saved with `core.motion.save_motion`, and rendered.
+
+    `face` is only needed for `pose="source"` and by systems whose motion depends on the person. Options:
+    `core.options.MotionOptions` and `SystemOptions`.
+
+    Example: `talkingface.motion("hi.wav", seed=3).expression.shape`
+    """
+    of_system, rest = _split(SystemOptions, options)
+    choice = make_options(MotionOptions, rest)
+    voice = Speech(speech)
+    voice.check()
+    if face is None:
+        avatar, system = (
+            None,
+            load(of_system.system or DEFAULT_SYSTEM, weights=of_system.weights, device=of_system.device),
+        )
+    else:
+        system, avatar = _prepare(face, of_system, None, None)
+    pose = default_pose(choice.pose, None, avatar)
+    controls = _controls(choice, PictureOptions(), pose)
+    rows = None if pose in ("still", "generated", "source") else pose_rows(pose, system, avatar, controls)
+    return concatenate(_spoken(system, avatar, voice, controls, rows))
+
+
+def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | None = None, **options: Any) -> Animation:
+    """Pictures from a motion (or a motion file) and a face; `speech` adds its sound.
+
+    Options: `core.options.PictureOptions` and `SystemOptions`. A motion of another space raises UsageError.
+    """
+    of_system, rest = _split(SystemOptions, options)
+    choice = make_options(PictureOptions, rest)
+    moved = motion if isinstance(motion, Motion) else load_motion(motion)
+    voice = None if speech is None else Speech(speech)
+    if voice is not None:
+        voice.measure()
+    system, avatar = _prepare(face, of_system, choice.face_index, choice.size)
+    check_space(moved, system.SPEC.motion_space)
+    controls = _controls(MotionOptions(), choice, "generated")
+    key = partial(job_key, face=face, speech=speech, system=system, options=choice, motion=moved)
+    return Animation(
+        system=system, avatar=avatar, controls=controls, motions=lambda: iter([moved]), speech=voice, key=key
+    )
+
+
+def _split(cls: type[SystemOptions], options: dict[str, Any]) -> tuple[SystemOptions, dict[str, Any]]:
+    own = {name: value for name, value in options.items() if name in cls.__dataclass_fields__}
+    return cls(**own), {name: value for name, value in options.items() if name not in own}
+
+
+def _prepare(
+    face: Face, choice: SystemOptions, face_index: int | None, size: int | str | None
+) -> tuple[System, Avatar]:
+    """The system and the avatar to use: an avatar made earlier decides the system and weights unless they are named."""
+    if not isinstance(face, (Avatar, np.ndarray)):
+        face = existing(face)
+        if face_kind(face) == "avatar":
+            face = store.load_avatar(face)
+    if not isinstance(face, Avatar):
+        system = load(choice.system or DEFAULT_SYSTEM, weights=choice.weights, device=choice.device)
+        return system, system.fit(face, face_index=face_index, size=size)
+    if choice.system not in (None, face.system):
+        raise UsageError(
+            f"this avatar was made for system {face.system}, not {choice.system}; leave --system out or fit again"
+        )
+    made_with = face.card.get("weights")
+    weights = choice.weights or (made_with if isinstance(made_with, str) else None)
+    return load(face.system, weights=weights, device=choice.device), face
+
+
+def _controls(moving: MotionOptions, picture: PictureOptions, pose: str) -> Controls:
+    try:
+        return Controls(
+            seed=moving.seed,
+            blink=moving.blink,
+            expression_scale=moving.expression_scale,
+            pose_scale=moving.pose_scale,
+            pose=pose if pose in ("generated", "source") else "still",  # type: ignore[arg-type]
+            background=picture.background,
+            crop=picture.crop,  # type: ignore[arg-type]
+            size=picture.size,  # type: ignore[arg-type]
+            fps=picture.fps,
+        )
+    except ValueError as error:
+        raise UsageError(f"{error}") from error

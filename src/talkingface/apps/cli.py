@@ -1,0 +1,249 @@
+"""The command line: `talkingface <verb> ...`. Only the standard library is imported until a verb runs.
+
+The options come from the dataclasses in `core.options`, where their defaults and help stand. argparse rather than tyro
+builds them: with tyro help took 0.37 s for one small verb, and its errors are boxes of several lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NoReturn
+
+from talkingface import __version__
+from talkingface.core.errors import DependencyError, OutputError, TalkingFaceError, UsageError
+from talkingface.core.options import AnimateOptions, MotionOptions, PictureOptions, SystemOptions
+
+EXIT_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors are raised as one line, with the close ones for mistyped options."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        hint = ""
+        if message.startswith("unrecognized arguments: "):
+            typed = next((word for word in message.split()[2:] if word.startswith("-")), "").partition("=")[0]
+            close = difflib.get_close_matches(typed, self._option_string_actions, n=2)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise UsageError(f"{message}{hint}; see: {self.prog} --help")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Like argparse, but unknown options are reported by the verb's own parser."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            getattr(found, "parser", self).error(f"unrecognized arguments: {' '.join(rest)}")
+        return found
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34)
+
+
+def _add_options(parser: argparse.ArgumentParser, *groups: type) -> None:
+    """An argument for each field of the option classes, without defaults: those are the classes' own."""
+    for group in groups:
+        for field in dataclasses.fields(group):
+            facts = field.metadata
+            text = facts["help"]
+            if field.default is not None:
+                text += f" (default: {field.default})"
+            settings: dict[str, Any] = {"type": facts["parse"], "help": text, "default": argparse.SUPPRESS}
+            if facts["choices"]:
+                settings["choices"] = facts["choices"]
+            elif facts["metavar"]:
+                settings["metavar"] = facts["metavar"]
+            parser.add_argument(f"--{field.name.replace('_', '-')}", **settings)
+
+
+def _output(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help=text)
+
+
+def _animate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("face", help="photo, video (it is dubbed) or avatar folder")
+    parser.add_argument("speech", nargs="?", help="sound or video file; may be left out with --drive")
+    _output(parser, "video to make: .mp4, .mov, .webm or .mkv")
+    _add_options(parser, AnimateOptions)
+    parser.add_argument(
+        "--report", metavar="FILE.json", help="write figures: speed, memory, sound-mouth offset, weights, versions"
+    )
+
+
+def _motion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("speech", help="sound or video file")
+    _output(parser, "motion file to make (.npz)")
+    parser.add_argument("--face", default=argparse.SUPPRESS, help="whose motion; for --pose source or a video")
+    _add_options(parser, MotionOptions, SystemOptions)
+
+
+def _render(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("face", help="photo, video or avatar folder")
+    parser.add_argument("motion", help="motion file (.npz) made by `talkingface motion`")
+    _output(parser, "video to make: .mp4, .mov, .webm or .mkv")
+    parser.add_argument("--speech", metavar="FILE", default=argparse.SUPPRESS, help="sound of the result")
+    _add_options(parser, PictureOptions, SystemOptions)
+    parser.add_argument("--report", metavar="FILE.json", help="write figures: speed, memory, weights, versions")
+
+
+def _track(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("video", help="video to follow a face in")
+    _output(parser, "data to make (.npz): landmarks, times, confidence, head angles, blink")
+    parser.add_argument("--preview", metavar="VIDEO", help="also make a video that shows the points")
+    parser.add_argument(
+        "--face-index", type=int, metavar="N", help="which face, from the left, 0 first; default: the largest"
+    )
+
+
+def _fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("face", help="photo or video")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="avatar folder to make")
+    _add_options(parser, SystemOptions)
+    for field in dataclasses.fields(PictureOptions):
+        if field.name in ("size", "face_index"):
+            facts = field.metadata
+            parser.add_argument(
+                f"--{field.name.replace('_', '-')}", type=facts["parse"], metavar=facts["metavar"], help=facts["help"]
+            )
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="<system>.<recipe>, for example portrait.painter")
+    parser.add_argument("data", help="folder of prepared clips, see docs/training.md")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FOLDER", help="run folder; an earlier run there goes on"
+    )
+    parser.add_argument("--steps", type=int, required=True, help="length of the whole training")
+    parser.add_argument("--config", metavar="PRESET|FILE.json", help="settings; default: the system's first preset")
+    parser.add_argument("--minutes", type=float, help="stop after this time; the same command goes on later")
+    parser.add_argument("--seed", type=int, default=0, help="of first weights and data (default: 0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the speech (default: 60)")
+    parser.add_argument("--face", metavar="FILE", help="photo, video or avatar; default: the shipped portrait")
+    parser.add_argument(
+        "--speech", metavar="FILE", help="repeated to the length asked for; default: the shipped speech"
+    )
+    parser.add_argument("--size", type=int, default=512, help="longest side of the picture (default: 512)")
+    parser.add_argument("--report", metavar="FILE.json", help="write the figures")
+    _add_options(parser, SystemOptions)
+
+
+def _systems(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="show everything about one system")
+
+
+def _weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "show", "verify"), help="what is there, one card, or check hashes")
+    parser.add_argument("name", nargs="?", help="weights or folder; verify without a name checks all")
+
+
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--brief", action="store_true", help="only what is wrong, and what to do about it")
+
+
+VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
+    "animate": (_animate, "a face and a voice become a talking video"),
+    "motion": (_motion, "a voice becomes a motion file that can be edited"),
+    "render": (_render, "a face and a motion file become a video"),
+    "track": (_track, "a video's face as data: landmarks, head pose, blink"),
+    "fit": (_fit, "make an avatar once, animate it often"),
+    "train": (_train, "run one of a system's trainings"),
+    "bench": (_bench, "measure speed and memory of the whole command"),
+    "systems": (_systems, "list the methods"),
+    "weights": (_weights, "list, show or verify weights"),
+    "doctor": (_doctor, "what is installed, what works, what to do about the rest"),
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    parser = _Parser(prog="talkingface", description="A photo and a voice in, a talking video out.")
+    parser.add_argument("--version", action="version", version=f"talkingface {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="verb", title="verbs", parser_class=_Parser)
+    for name, (add, text) in VERBS.items():
+        verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        add(verb)
+        verb.set_defaults(parser=verb)
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+        close = difflib.get_close_matches(arguments[0], VERBS, n=2)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"verbs: {', '.join(VERBS)}"
+        raise UsageError(f"no verb {arguments[0]!r}; {hint}")
+    parser = make_parser()
+    choice = vars(parser.parse_args(arguments))
+    verb = choice.pop("verb")
+    choice.pop("parser", None)
+    if verb is None:
+        parser.print_help()
+        return 0
+    module = import_module("talkingface.apps.doctor" if verb == "doctor" else "talkingface.apps.commands")
+    return getattr(module, verb)(**choice) or 0
+
+
+def _terminate(number: int, frame: Any) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _explain(error: Exception) -> TalkingFaceError:
+    """An exception that is not ours, as one of ours with a message for the user."""
+    if isinstance(error, TalkingFaceError):
+        return error
+    if isinstance(error, ImportError):
+        from talkingface.apps.doctor import explain_import_error
+
+        return DependencyError(explain_import_error(error))
+    if isinstance(error, MemoryError):
+        return TalkingFaceError("there is not enough memory; use a smaller --size")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return OutputError("the disk is full; free some space, then run the same command again")
+    text = " ".join(str(error).split())
+    return TalkingFaceError(
+        f"unexpected {type(error).__name__}: {text}; please report it with the traceback that TALKINGFACE_DEBUG=1 shows"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code. Errors are one line on stderr."""
+    # the traceback is for those who mend the program
+    debug = os.environ.get("TALKINGFACE_DEBUG") == "1"
+    signal.signal(signal.SIGTERM, _terminate)  # so that temporary files are removed
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print(
+            "stopped; nothing half-written is left, and a long job goes on when the same command is run again",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `talkingface systems | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        known = _explain(error)
+        print(f"error: {known}", file=sys.stderr)
+        return known.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

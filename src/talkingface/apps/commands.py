@@ -1,0 +1,179 @@
+"""What each verb of the command line does; imported when a verb runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from talkingface import api
+from talkingface.api import Animation
+from talkingface.api.animation import check_container
+from talkingface.apps.bench import measure
+from talkingface.apps.progress import Progress
+from talkingface.core import registry
+from talkingface.core import weights as store
+from talkingface.core.cache import check_writable, write_atomic
+from talkingface.core.device import tune_allocator
+from talkingface.core.errors import TalkingFaceError, UsageError
+from talkingface.core.motion import save_motion
+
+# mediapipe's own log lines say nothing to a user
+os.environ.setdefault("GLOG_minloglevel", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _keep_inputs(output: str, *inputs: str | None) -> None:
+    """Refuse to write over what is read."""
+    for path in inputs:
+        if path is not None and os.path.exists(path) and os.path.exists(output) and os.path.samefile(path, output):
+            raise UsageError(f"{output} is an input too; name another output")
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+def _say_result(animation: Animation) -> None:
+    figures = animation.report
+    for note in figures["notes"]:
+        _note(note)
+    resumed = figures["frames_resumed"]
+    rest = f", {resumed} of them from an earlier run" if resumed else ""
+    drawn = figures["frames"] - resumed
+    print(
+        f"{figures['output']}: {figures['frames']} frames{rest}, made in {figures['wall_s']:.1f} s "
+        f"({drawn / figures['wall_s']:.0f} frames/s)"
+    )
+    if weights := figures["weights"]:
+        allows = f"; {weights['allows']}" if "allows" in weights else ""
+        print(f"weights {weights.get('name', '')}: {weights.get('licence', 'no licence stated')}{allows}")
+
+
+def _save(make: Callable[[], Animation], output: str, report: str | None, background: str) -> None:
+    check_container(output, background)  # before weights are loaded and the face is looked for
+    if report is not None:
+        check_writable(report)
+    tune_allocator()
+    animation = make()
+    with Progress("frames") as progress:
+        animation.save(output, report=report, progress=progress)
+    _say_result(animation)
+
+
+def animate(face: str, speech: str | None, output: str, report: str | None, **options: Any) -> None:
+    """`talkingface animate`."""
+    _keep_inputs(output, face, speech, options.get("drive"), options.get("pose"), options.get("background"))
+    _save(lambda: api.animate(face, speech, **options), output, report, options.get("background", ""))
+
+
+def render(face: str, motion: str, output: str, report: str | None, **options: Any) -> None:
+    """`talkingface render`."""
+    _keep_inputs(output, face, motion, options.get("speech"), options.get("background"))
+    _save(lambda: api.render(face, motion, **options), output, report, options.get("background", ""))
+
+
+def motion(speech: str, output: str, **options: Any) -> None:
+    """`talkingface motion`."""
+    _keep_inputs(output, speech, options.get("face"), options.get("pose"))
+    check_writable(output)
+    tune_allocator()
+    made = api.motion(speech, **options)
+    save_motion(output, made)
+    print(f"{output}: {len(made)} frames at {made.fps:g} fps in space {made.space}")
+
+
+def track(video: str, output: str, preview: str | None, face_index: int | None) -> None:
+    """`talkingface track`."""
+    _keep_inputs(output, video, preview)
+    _keep_inputs(preview or "", video)
+    check_writable(output)
+    tune_allocator()
+    with Progress("frames") as progress:
+        found = api.track(video, face_index=face_index, preview=preview, progress=progress)
+    found.save(output)
+    for note in found.notes:
+        _note(note)
+    seen = (found.track.confidence > 0).mean()
+    print(f"{output}: {len(found.track)} frames, the face was seen in {seen:.1%}")
+    if preview is not None:
+        print(f"{preview}: the points over the pictures")
+
+
+def fit(face: str, output: str, size: int | str | None, face_index: int | None, **options: Any) -> None:
+    """`talkingface fit`."""
+    if (
+        Path(output).exists()
+        and not store.is_avatar(output)
+        and (not Path(output).is_dir() or any(Path(output).iterdir()))
+    ):
+        raise UsageError(f"{output} exists and is no avatar; name a new folder")
+    if not Path(output).exists():
+        check_writable(output)
+    tune_allocator()
+    avatar = api.fit(face, size=size, face_index=face_index, **options)
+    store.save_avatar(output, avatar)
+    notes = avatar.card.get("notes")
+    for note in notes if isinstance(notes, (list, tuple)) else ():
+        _note(str(note))
+    print(f"{output}: avatar for system {avatar.system}; use it as FACE in talkingface animate")
+
+
+def train(
+    recipe: str, data: str, output: str, steps: int, config: str | None, minutes: float | None, **options: Any
+) -> None:
+    """`talkingface train`."""
+    limit_s = None if minutes is None else 60 * minutes
+    outcome = api.train(recipe, data, output, steps=steps, config=config, time_limit_s=limit_s, **options)
+    state = "finished" if outcome.finished else "time is up; the same command goes on"
+    print(f"{output}: step {outcome.step} of {steps}, {state}")
+
+
+def bench(report: str | None, **options: Any) -> None:
+    """`talkingface bench`."""
+    if report is not None:
+        check_writable(report)
+    figures = measure(**options)
+    print(json.dumps(figures, indent=2))
+    if report is not None:
+        with write_atomic(report, "w") as file:
+            json.dump(figures, file, indent=2)
+
+
+def systems(name: str | None) -> None:
+    """`talkingface systems`."""
+    if name is not None:
+        for key, value in dataclasses.asdict(registry.get_spec(name)).items():
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+            print(f"{key.replace('_', ' '):16} {'the whole voice' if value is None else shown}")
+        return
+    for known in registry.system_names():
+        try:
+            print(f"{known:12} {registry.get_spec(known).summary}")
+        except (ImportError, TalkingFaceError) as error:  # somebody's broken plug-in must not hide the others
+            print(f"{known:12} cannot be used: {error}")
+
+
+def weights(action: str, name: str | None) -> int:
+    """`talkingface weights`."""
+    if action == "show":
+        if name is None:
+            raise UsageError("name the weights to show; see: talkingface weights list")
+        print(json.dumps(store.read_card(store.find_weights(name).folder), indent=2, ensure_ascii=False))
+        return 0
+    refs = [store.find_weights(name)] if name is not None else store.list_weights()
+    if not refs:
+        print("no weights found; set TALKINGFACE_WEIGHTS to a folder of weights", file=sys.stderr)
+    worst = 0
+    for ref in refs:
+        try:
+            card = store.load_weights(ref).card if action == "verify" else store.read_card(ref.folder)
+            print(f"{ref.name:20} {'intact' if action == 'verify' else card.get('licence', '')}  {ref.folder}")
+        except TalkingFaceError as error:
+            print(f"error: {error}", file=sys.stderr)
+            worst = error.exit_code
+    return worst

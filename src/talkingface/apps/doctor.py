@@ -1,0 +1,197 @@
+"""`talkingface doctor`: what is installed, what works, and what to do about the rest."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from talkingface import __version__
+from talkingface.core.errors import TalkingFaceError
+
+PACKAGES = {
+    "torch": "torch", "numpy": "numpy", "av": "av", "mediapipe": "mediapipe", "cv2": "OpenCV", "numba": "numba",
+    "safetensors": "safetensors", "soxr": "soxr", "PIL": "pillow", "pillow_heif": "pillow-heif",
+    "rich": "rich", "scipy": "scipy",
+}  # fmt: skip
+_SYSTEM_PACKAGES = {
+    "libGL.so": "libgl1", "libEGL.so": "libegl1", "libGLESv2.so": "libgles2", "libglib": "libglib2.0-0",
+    "libgthread": "libglib2.0-0", "libSM.so": "libsm6", "libXext.so": "libxext6", "libXrender.so": "libxrender1",
+    "libstdc++": "libstdc++6", "libgomp": "libgomp1",
+}  # fmt: skip
+CODECS = {
+    "libx264": ".mp4, .mov and .mkv",
+    "aac": "their sound",
+    "libvpx-vp9": ".webm",
+    "libopus": "its sound",
+    "prores_ks": "transparent .mov",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: whether it works, whether `animate` needs it, what it is, what to do if it is not there."""
+
+    name: str
+    is_good: bool
+    detail: str
+    advice: str = ""
+    is_needed: bool = True
+
+
+def explain_import_error(error: ImportError) -> str:
+    """One line that says which package or system library is missing and which command installs it."""
+    text = str(error)
+    library = re.search(r"(lib[\w+.-]+\.so[\w.]*): cannot open shared object", text)
+    if library:
+        package = next((name for start, name in _SYSTEM_PACKAGES.items() if library[1].startswith(start)), None)
+        command = f"sudo apt-get install {package}" if package else "install the system package that holds it"
+        return f"the system library {library[1]} is missing; on Debian or Ubuntu: {command}"
+    if error.name and not error.name.startswith("talkingface"):
+        return f"the Python package {error.name} is missing; run: python -m pip install 'talkingface[train,eval]'"
+    return f"an import failed: {text}"
+
+
+def _packages() -> Iterator[Finding]:
+    for module, name in PACKAGES.items():
+        try:
+            loaded = import_module(module)
+        except ImportError as error:
+            yield Finding(name, False, "does not load", explain_import_error(error))
+            continue
+        try:
+            found = version(name.lower())
+        except PackageNotFoundError:
+            found = getattr(loaded, "__version__", "installed")
+        yield Finding(name, True, found)
+
+
+def _codecs() -> Iterator[Finding]:
+    import av
+
+    for codec, use in CODECS.items():
+        works = codec in av.codecs_available
+        advice = (
+            "" if works else "install PyAV from its binary wheel: pip install --force-reinstall --only-binary :all: av"
+        )
+        yield Finding(f"codec {codec}", works, f"for {use}", advice, is_needed=codec in ("libx264", "aac"))
+
+
+def _face_models() -> Iterator[Finding]:
+    import mediapipe
+
+    folder = Path(mediapipe.__file__).parent / "modules"
+    for name in ("face_detection/face_detection_short_range", "face_landmark/face_landmark_with_attention",
+                 "selfie_segmentation/selfie_segmentation"):  # fmt: skip
+        there = (folder / f"{name}.tflite").is_file()
+        advice = "" if there else "install mediapipe again: pip install --force-reinstall --no-deps mediapipe==0.10.21"
+        yield Finding(f"model {name.rpartition('/')[2]}", there, "in mediapipe's wheel", advice)
+
+
+def _folders() -> Iterator[Finding]:
+    from talkingface.core.cache import cache_dir
+
+    compiled = os.environ.get("NUMBA_CACHE_DIR")
+    own = Path(__file__).resolve().parent.parent / "face" / "__pycache__"
+    yield _writable(
+        "compiled code", Path(compiled) if compiled else own, "set NUMBA_CACHE_DIR to a folder that you may write to"
+    )
+    yield _writable("cache", cache_dir(), "set TALKINGFACE_CACHE to a folder that you may write to")
+
+
+def _writable(name: str, folder: Path, advice: str) -> Finding:
+    parent = next(part for part in (folder, *folder.parents) if part.exists())
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            return Finding(name, True, str(folder))
+    except OSError:
+        return Finding(name, False, f"{folder} cannot be written", advice, is_needed=False)
+
+
+def _weights() -> Iterator[Finding]:
+    from talkingface.core.registry import get_spec
+    from talkingface.core.weights import verify
+
+    spec = get_spec("portrait")
+    name = spec.default_weights if "." in spec.default_weights else f"{spec.name}.{spec.default_weights}"
+    try:
+        yield Finding(f"weights {name}", True, str(verify(name).folder))
+    except TalkingFaceError as error:
+        yield Finding(f"weights {name}", False, "cannot be used", str(error))
+
+
+def _device() -> Iterator[Finding]:
+    import torch
+
+    from talkingface.core.device import num_cores
+
+    has_gpu = torch.cuda.is_available()
+    detail = torch.cuda.get_device_name(0) if has_gpu else "none found; the CPU is used, which is enough"
+    yield Finding("processor", True, f"{num_cores()} cores, {platform.machine()}")
+    yield Finding("GPU", has_gpu, detail, is_needed=False)
+
+
+def _optional() -> Iterator[Finding]:
+    speaks = shutil.which("espeak-ng")
+    advice = "sudo apt-get install espeak-ng" if not speaks else ""
+    yield Finding(
+        "espeak-ng", bool(speaks), speaks or "only needed to train on synthetic speech", advice, is_needed=False
+    )
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _packages,
+    _codecs,
+    _face_models,
+    _weights,
+    _folders,
+    _device,
+    _optional,
+)
+
+
+def examine() -> Iterator[Finding]:
+    """All findings, one after the other; a check that breaks is a finding too."""
+    good = 3, 10
+    yield Finding(
+        "Python", good <= sys.version_info[:2] <= (3, 12), platform.python_version(), "use Python 3.10 to 3.12"
+    )
+    for check in CHECKS:
+        try:
+            yield from check()
+        except (ImportError, TalkingFaceError, OSError) as error:
+            text = explain_import_error(error) if isinstance(error, ImportError) else str(error)
+            yield Finding(check.__name__.strip("_").replace("_", " "), False, "could not be examined", text)
+
+
+def doctor(brief: bool = False) -> int:
+    """Print the findings; returns 0 if `animate` works, 8 otherwise."""
+    works = True
+    if not brief:
+        print(f"talkingface {__version__} on {platform.platform()}")
+    for finding in examine():
+        bad = not finding.is_good and finding.is_needed
+        works = works and not bad
+        if not brief:
+            mark = "ok" if finding.is_good else "MISSING" if bad else "-"
+            print(f"  {mark:8}{finding.name:36} {finding.detail}")
+        if bad or (not finding.is_good and finding.advice and not brief):
+            print(
+                f"error: {finding.name}: {finding.advice}" if brief else f"{'':10}-> {finding.advice}",
+                file=sys.stderr if brief else sys.stdout,
+            )
+    if not brief:
+        print("animate works" if works else "animate does not work yet: follow the arrows")
+    return 0 if works else 8
+
+
+if __name__ == "__main__":
+    sys.exit(doctor(brief="--brief" in sys.argv[1:]))

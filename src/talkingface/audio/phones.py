@@ -1,0 +1,94 @@
+"""Phones and their times, from the English phone recogniser that travels in pocketsphinx's wheel (extra `eval`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from talkingface.core.errors import DependencyError
+
+RATE_HZ = 16000
+FRAME_S = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneSpan:
+    """A phone: ARPABET name without stress ("SIL" for silence), and its time."""
+
+    phone: str
+    start_s: float
+    end_s: float
+
+
+@lru_cache(maxsize=1)
+def _decoder() -> Any:
+    try:
+        from pocketsphinx import Decoder
+    except ImportError as error:
+        raise DependencyError("phone times need pocketsphinx; install it with: pip install talkingface[eval]") from error
+    return Decoder(loglevel="FATAL", samprate=RATE_HZ, bestpath=True)
+
+
+def align_phones(samples: np.ndarray, words: str | None = None) -> list[PhoneSpan]:
+    """Phones of mono speech float32 [N] at 16 kHz, in order; empty if the recogniser finds no path.
+
+    With `words` (lower case, in the dictionary) they are aligned; otherwise English is recognised first.
+    The times are those of a recogniser's 10 ms frames, good to about 20 ms.
+    """
+    decoder = _decoder()
+    data = (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
+    if words is None:
+        decoder.activate_search()
+        _run(decoder, data)
+        hypothesis = decoder.hyp()
+        words = "" if hypothesis is None else hypothesis.hypstr.strip()
+    if not words:
+        return []
+    try:
+        decoder.set_align_text(words)
+        _run(decoder, data)
+        decoder.set_alignment()
+        _run(decoder, data)
+        alignment = decoder.get_alignment()
+    except RuntimeError:
+        return []  # no path through the sentence
+    finally:
+        decoder.activate_search()
+    return [
+        PhoneSpan(phone=phone.name, start_s=phone.start * FRAME_S, end_s=(phone.start + phone.duration) * FRAME_S)
+        for word in alignment or ()
+        for phone in word
+    ]
+
+
+def _run(decoder: Any, data: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(data, full_utt=True)
+    decoder.end_utt()
+
+
+GRID_WORDS = (
+    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    {"a": "at", "b": "by", "i": "in", "w": "with"},
+    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
+    {"z": "zero", "1": "one", "2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "7": "seven", "8": "eight",
+     "9": "nine"},
+    {"a": "again", "n": "now", "p": "please", "s": "soon"},
+)  # fmt: skip
+"""What each letter of a GRID clip's name means (Cooke et al. 2006)."""
+
+
+def grid_sentence(code: str) -> str:
+    """The words of a GRID sentence code: "bgwh8n" -> "bin green with h. eight now" (letters as the dictionary spells them).
+
+    Raises ValueError if the code is none.
+    """
+    if len(code) != len(GRID_WORDS) or any(letter not in words for letter, words in zip(code, GRID_WORDS, strict=True)):
+        raise ValueError(f"{code!r} is no GRID sentence code")
+    spoken = [words[letter] for letter, words in zip(code, GRID_WORDS, strict=True)]
+    spoken[3] = f"{spoken[3]}."
+    return " ".join(spoken)

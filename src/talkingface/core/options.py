@@ -1,0 +1,92 @@
+"""What a user may set, once: Python keywords and command-line options are both made from these classes.
+
+Standard library only, so that help appears without NumPy. `api` checks the values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from talkingface.core.errors import UsageError
+from talkingface.core.registry import suggest
+
+Options = TypeVar("Options")
+
+
+def option(
+    default: Any, text: str, *, parse: Callable[[str], Any] = str, metavar: str = "", choices: tuple[str, ...] = ()
+) -> Any:
+    """A dataclass field with the help text, the parser of its command-line form and its placeholder there."""
+    metadata = {"help": text, "parse": parse, "metavar": metavar, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def make_options(cls: type[Options], values: Mapping[str, Any]) -> Options:
+    """`cls(**values)`, but a mistyped name raises UsageError with the close ones."""
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise UsageError(f"unknown option {name!r}{suggest(name, known)}")
+    return cls(**values)
+
+
+def parse_size(text: str) -> int | str:
+    """ "native" or a number of pixels."""
+    return text if text == "native" else int(text)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SystemOptions:
+    """Which method runs, with what and on what."""
+
+    system: str | None = option(None, "method to use (see: talkingface systems); default: the avatar's, else portrait")
+    weights: str | None = option(None, "weights: a name or tag from `talkingface weights list`, or a folder")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MotionOptions:
+    """How the face moves."""
+
+    pose: str | None = option(
+        None,
+        "head motion: still, generated, source (the clip's own), or a video, a motion file or a CSV of time_s, yaw, "
+        "pitch, roll in degrees; default: the drive video's, else source for a video, else generated",
+        metavar="still|generated|source|FILE",
+    )
+    blink: float = option(1.0, "blink rate, 1 is natural, 0 is none", parse=float, metavar="SCALE")
+    expression_scale: float = option(1.0, "strength of mouth and brows", parse=float, metavar="SCALE")
+    pose_scale: float = option(1.0, "strength of the head motion", parse=float, metavar="SCALE")
+    seed: int = option(0, "random choices (head motion, blinks) repeat with the same seed", parse=int, metavar="N")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PictureOptions:
+    """What the picture shows."""
+
+    background: str = option(
+        "keep", "keep, a colour (#rrggbb or a name), a picture, or transparent (.webm or .mov)",
+        metavar="keep|COLOUR|IMAGE|transparent",
+    )  # fmt: skip
+    crop: str = option("full", "the whole picture, or head and shoulders", choices=("full", "head"))
+    size: int | str | None = option(
+        None,
+        "longest side in pixels, or native; default: the picture's own, at most 1280",
+        parse=parse_size,
+        metavar="N|native",
+    )
+    fps: float | None = option(
+        None, "frames per second; default: the video's, else the system's (25)", parse=float, metavar="FPS"
+    )
+    face_index: int | None = option(
+        None, "which face, from the left, 0 first; default: the largest", parse=int, metavar="N"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnimateOptions(PictureOptions, MotionOptions, SystemOptions):
+    """Everything that `animate` takes besides the face and the speech."""
+
+    drive: str | None = option(None, "video of a person whose mouth and expression drive the face", metavar="VIDEO")

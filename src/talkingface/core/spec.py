@@ -1,0 +1,36 @@
+"""What a system declares about itself. Read by listings, help, web forms and checks; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Source = Literal["photo", "clip"]
+Driving = Literal["audio", "video"]
+Pose = Literal["none", "copied", "generated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemSpec:
+    """Facts about one talking-face system."""
+
+    name: str
+    summary: str
+    source: tuple[Source, ...]
+    driving: tuple[Driving, ...]
+    pose: tuple[Pose, ...]
+    features: tuple[str, ...]
+    """Kinds of audio features that `motion_from_audio` reads, e.g. ("mel80",)."""
+    motion_space: str
+    fps: float = 25.0
+    latency_frames: int | None
+    """Frames of lookahead from speech to picture; None: needs the whole voice."""
+    presets: tuple[str, ...]
+    factory: str
+    """"module:attribute" of the System class, imported on first use."""
+    config: str
+    """"module:attribute" of the function preset name -> config dataclass."""
+    licence: str
+    paper: str = ""
+    default_weights: str = ""
+    weights: tuple[str, ...] = field(default_factory=tuple)

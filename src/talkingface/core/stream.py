@@ -1,0 +1,67 @@
+"""Windows over a stream: the one way in which a stage sees past and future.
+
+A recurrent or convolutional stage that works on whatever pieces arrive gives results that depend on the split. Here any
+split is first cut again into fixed hops with context, so equal input gives exactly equal output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """`values` [past + hop + future, ...]; row `past` is stream row `start`; `valid` of the hop's rows are real."""
+
+    values: np.ndarray
+    start: int
+    valid: int
+
+
+def windows(pieces: Iterable[np.ndarray], past: int, future: int, hop: int) -> Iterator[Window]:
+    """Cut a stream (rows along axis 0, split in any way) into hops of `hop` rows with context.
+
+    Before the start and after the end the context is zeros. The windows have one shape; only the last may have
+    `valid < hop`. An empty stream gives none. A window is given as soon as its future rows are there, so the delay is
+    `hop + future` rows. Raises ValueError if the pieces differ in shape or dtype beyond axis 0.
+
+    Example: `[w.start for w in windows([np.zeros(5)], 2, 1, 2)]` is `[0, 2, 4]`.
+    """
+    if past < 0 or future < 0 or hop < 1:
+        raise ValueError("past and future must not be negative, hop must be at least 1")
+    held: list[np.ndarray] = []
+    num_held = 0  # rows in `held`, the first of which is stream row `start - past`
+    start = 0
+    length = past + hop + future
+    for piece in pieces:
+        if not held:
+            held, num_held = [np.zeros((past, *piece.shape[1:]), piece.dtype)], past
+        if piece.shape[1:] != held[0].shape[1:] or piece.dtype != held[0].dtype:
+            raise ValueError(f"piece {piece.dtype}{piece.shape} does not continue {held[0].dtype}{held[0].shape}")
+        held.append(piece)
+        num_held += len(piece)
+        if num_held < length:
+            continue
+        rows = np.concatenate(held)
+        first = 0
+        while num_held - first >= length:
+            yield Window(values=rows[first : first + length].copy(), start=start, valid=hop)
+            first, start = first + hop, start + hop
+        held, num_held = [rows[first:].copy()], num_held - first
+    yield from _rest(held, past, length, hop, start)
+
+
+def _rest(held: list[np.ndarray], past: int, length: int, hop: int, start: int) -> Iterator[Window]:
+    """The windows that reach past the end, filled up with zeros."""
+    if not held:
+        return
+    rows = np.concatenate(held)
+    while (real := len(rows) - past) > 0:
+        values = np.zeros((length, *rows.shape[1:]), rows.dtype)
+        taken = min(len(rows), length)
+        values[:taken] = rows[:taken]
+        yield Window(values=values, start=start, valid=min(hop, real))
+        rows, start = rows[hop:], start + hop

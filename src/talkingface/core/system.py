@@ -1,0 +1,92 @@
+"""`System`: what every talking-face method implements. Imports no torch.
+
+Stages are generators: typed pieces in, typed pieces out. Recurrent state is a local variable, lookahead is
+`core.stream.windows`, so cutting the voice in another way cannot change the picture.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from talkingface.core.errors import UsageError
+from talkingface.core.motion import resample_motion
+from talkingface.core.spec import SystemSpec
+from talkingface.core.types import Avatar, Controls, Frames, Motion
+
+
+class Weights(NamedTuple):
+    """Loaded weights: arrays by name, and the card that describes them."""
+
+    tensors: dict[str, np.ndarray]
+    card: dict[str, Any]
+
+
+class System(ABC):
+    """One talking-face method.
+
+    `weights` None means freshly made (random but seeded) weights for `config`: what training and tests begin with.
+    `device` is a torch device name.
+    """
+
+    SPEC: ClassVar[SystemSpec]
+
+    def __init__(self, weights: Weights | None, config: Any, device: str = "cpu") -> None:
+        self.weights = weights
+        self.config = config
+        self.device = device
+
+    @abstractmethod
+    def fit(
+        self, source: str | Path | np.ndarray, *, face_index: int | None = None, size: int | str | None = None
+    ) -> Avatar:
+        """Make an avatar from a photo (path, or RGB uint8 [H, W, 3]) or a clip (path).
+
+        `face_index` counts faces from the left; None takes the largest. `size`: see `Controls.size`. Sentences for the
+        user ("3 faces found, the largest is used") go into the card under "notes"; a clip's rate under "fps".
+        Raises FaceError, InputError, UsageError.
+        """
+
+    @abstractmethod
+    def motion_from_audio(
+        self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls
+    ) -> Iterator[Motion]:
+        """Motion at `SPEC.fps` from mono float32 speech at 16 kHz, given as it arrives in pieces of any length.
+
+        The pieces of motion follow each other from frame 0 and cover every frame that begins within the speech.
+        `avatar` None: nobody in particular (a system that needs to know the person raises UsageError).
+        """
+
+    def motion_from_video(self, avatar: Avatar, path: str | Path, controls: Controls) -> Iterator[Motion]:
+        """Motion of the person in a video, at `SPEC.fps`. Only for systems whose spec lists driving by video."""
+        raise UsageError(
+            f"system {self.SPEC.name} cannot be driven by a video; it reads {' and '.join(self.SPEC.driving)}"
+        )
+
+    def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
+        """Head pose rows [T, P] of this system's motion space from yaw, pitch, roll in radians, float32 [T, 3].
+
+        Positive yaw turns the face to the viewer's right, pitch raises it, roll leans it clockwise for the viewer.
+        """
+        raise UsageError(f"system {self.SPEC.name} takes no head angles; give a video or a motion file for --pose")
+
+    @abstractmethod
+    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls) -> Iterator[Frames]:
+        """Pictures from motion at any rate, frame for frame; `Frames.start` continues the motion's.
+
+        `Frames.mask` is given exactly when `controls.background` is "transparent".
+        """
+
+    def fps(self, avatar: Avatar, controls: Controls) -> float:
+        """Output frames per second: what was asked for, else the source clip's, else the system's clock."""
+        own = avatar.card.get("fps")
+        return controls.fps or (float(own) if isinstance(own, (int, float)) else self.SPEC.fps)
+
+    def stream(self, avatar: Avatar, pieces: Iterator[np.ndarray], controls: Controls) -> Iterator[Frames]:
+        """Pictures as speech arrives: the stages chained. This is the only pipeline; do not override it."""
+        motion = self.motion_from_audio(avatar, pieces, controls)
+        return self.render(avatar, resample_motion(motion, self.fps(avatar, controls)), controls)

@@ -1,0 +1,205 @@
+"""The values that travel between the stages, as frozen dataclasses whose constructors check them.
+
+Arrays are NumPy, C-contiguous where it matters. Dims: T time, C channels, N samples, V vertices,
+H height, W width. Image coordinates: x right, y down, pixel centres at integers plus one half;
+depth z grows away from the viewer, in the same pixel unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+NUM_POINTS = 478  # lm478: the face mesh with irises
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _finite(name: str, values: np.ndarray) -> None:
+    _check(bool(np.isfinite(values).all()), f"{name} has values that are not finite")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audio:
+    """Sound: `samples` float32 [C, N] in [-1, 1] at `rate_hz`."""
+
+    samples: np.ndarray
+    rate_hz: int
+
+    def __post_init__(self) -> None:
+        _check(self.samples.ndim == 2 and self.samples.dtype == np.float32, "samples must be float32 [C, N]")
+        _check(self.rate_hz > 0, "rate_hz must be positive")
+        _finite("samples", self.samples)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.samples.shape[1] / self.rate_hz
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioFeatures:
+    """Speech features on a clock: `values` maps kind to float32 [T, ...] at `fps`, first row at frame `start`."""
+
+    values: Mapping[str, np.ndarray]
+    fps: float
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.fps > 0, "fps must be positive")
+        for kind, rows in self.values.items():
+            _check(rows.dtype == np.float32, f"{kind} must be float32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One face followed through T frames.
+
+    `landmarks` float32 [T, 478, 3] pixels of the upright frame (gaps are filled); `times_s` float64 [T];
+    `confidence` float32 [T] in [0, 1] (0: filled in, not seen); `size` (width, height) of the frames.
+    """
+
+    landmarks: np.ndarray
+    times_s: np.ndarray
+    confidence: np.ndarray
+    size: tuple[int, int]
+    scheme: str = "lm478"
+
+    def __post_init__(self) -> None:
+        t = len(self.times_s)
+        _check(self.landmarks.shape == (t, NUM_POINTS, 3), f"landmarks must be [{t}, {NUM_POINTS}, 3]")
+        _check(self.confidence.shape == (t,), f"confidence must be [{t}]")
+        _finite("landmarks", self.landmarks)
+
+    def __len__(self) -> int:
+        return len(self.times_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceCoeffs:
+    """Coefficients of a linear face model per frame; absent parts are None.
+
+    `identity` [K], `expression` [T, E], `pose` [T, 6] (rotation vector in radians, translation in pixels x, y,
+    and scale in pixels per model unit), `texture` [K2], `lighting` [T, L], `camera` [P].
+    """
+
+    model: str
+    identity: np.ndarray
+    expression: np.ndarray
+    pose: np.ndarray
+    texture: np.ndarray | None = None
+    lighting: np.ndarray | None = None
+    camera: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.expression.ndim == 2 and self.pose.shape == (len(self.expression), 6), "pose must be [T, 6]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Motion:
+    """What a face does, apart from whose face it is: the hand-over point between systems.
+
+    `space` names the meaning of the columns; only equal spaces may be mixed. `expression` float32 [T, E] is
+    absolute (0: the person's neutral, mouth closed). `pose` float32 [T, P] or None; in space `mesh478` P is 6:
+    rotation vector in radians and translation (x, y in inter-ocular distances, log scale), all relative to
+    the avatar's rest pose. `blink` float32 [T, 1] in [0, 1] (1: closed) or None. Row 0 is frame `start`.
+    """
+
+    space: str
+    expression: np.ndarray
+    pose: np.ndarray | None
+    blink: np.ndarray | None
+    fps: float
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        t = len(self.expression)
+        _check(self.expression.ndim == 2, "expression must be [T, E]")
+        _check(self.fps > 0, "fps must be positive")
+        _finite("expression", self.expression)
+        if self.pose is not None:
+            _check(self.pose.ndim == 2 and len(self.pose) == t, f"pose must be [{t}, P]")
+            _finite("pose", self.pose)
+        if self.blink is not None:
+            _check(self.blink.shape == (t, 1), f"blink must be [{t}, 1]")
+            _finite("blink", self.blink)
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """Finished pictures: `rgb` uint8 [T, H, W, 3], optional `mask` uint8 [T, H, W] (255: person), first at `start`."""
+
+    rgb: np.ndarray
+    mask: np.ndarray | None = None
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        _check(
+            self.rgb.ndim == 4 and self.rgb.shape[-1] == 3 and self.rgb.dtype == np.uint8,
+            "rgb must be uint8 [T, H, W, 3]",
+        )
+        if self.mask is not None:
+            _check(
+                self.mask.shape == self.rgb.shape[:3] and self.mask.dtype == np.uint8, "mask must be uint8 [T, H, W]"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Avatar:
+    """A face made ready to speak: what `fit` returns and `animate` uses; saved like weights.
+
+    `card` is JSON-ready (format version, system, weights, source, licence); `tensors` are arrays by name.
+    `files` are paths that it needs beside it (the source video of a dubbing avatar).
+    """
+
+    system: str
+    card: Mapping[str, object]
+    tensors: Mapping[str, np.ndarray]
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What a user may ask of a system while it speaks; the same record goes to every stage.
+
+    `blink` scales the blink rate (0: none), `expression_scale` the mouth and brows, `pose_scale` the head motion.
+    `pose`: "still", "generated" or "source" (the clip's own; only for avatars made from a clip). `background`: "keep",
+    "transparent", a colour ("#rrggbb" or a name) or the path of a picture. `crop`: "full" or "head". `size`: the
+    longest side in pixels, "native" (the source's own), or None (at most 1280). `fps`: output rate, None for the
+    source's rate or else the system's clock.
+    """
+
+    seed: int = 0
+    blink: float = 1.0
+    expression_scale: float = 1.0
+    pose_scale: float = 1.0
+    pose: Literal["still", "generated", "source"] = "generated"
+    background: str = "keep"
+    crop: Literal["full", "head"] = "full"
+    size: int | Literal["native"] | None = None
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("blink", "expression_scale", "pose_scale"):
+            value = getattr(self, name)
+            _check(np.isfinite(value) and 0 <= value <= 10, f"{name} must be between 0 and 10")
+        _check(self.pose in ("still", "generated", "source"), "pose must be still, generated or source")
+        _check(self.crop in ("full", "head"), "crop must be full or head")
+        _check(
+            self.size in (None, "native") or (isinstance(self.size, int) and 64 <= self.size <= 8192),
+            "size must be native or a number of pixels from 64 to 8192",
+        )
+        _check(self.fps is None or 1 <= self.fps <= 120, "fps must be between 1 and 120")

@@ -1,0 +1,117 @@
+"""Where the faces are: boxes from the short-range detector, helped by the full-range one for small faces.
+
+The face mesh alone fits a human face to a dog; the short-range detector refuses it. So every box,
+wherever it was proposed, has to be confirmed by the short-range detector on an enlarged crop.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from talkingface.face import mediapipe_models
+
+MIN_SCORE = 0.5
+MIN_FACE_PX = 40
+_lock = threading.Lock()
+_detectors: dict[int, object] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceBox:
+    """An upright box in pixels around brows, cheeks and chin, with the detector's score in [0, 1]."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float
+
+    @property
+    def side_px(self) -> float:
+        """Length of the longer side."""
+        return max(self.x1 - self.x0, self.y1 - self.y0)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Centre (x, y) in pixels."""
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+
+def square_crop(rgb: np.ndarray, centre: tuple[float, float], side: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """A square of `side` pixels around `centre`, edge pixels repeated outside; also its top-left corner (x, y)."""
+    side_px = max(8, int(round(side)))
+    x0, y0 = int(round(centre[0] - side_px / 2)), int(round(centre[1] - side_px / 2))
+    h, w = rgb.shape[:2]
+    left, top = max(0, -x0), max(0, -y0)
+    right, bottom = max(0, x0 + side_px - w), max(0, y0 + side_px - h)
+    inner = rgb[max(0, y0) : min(h, y0 + side_px), max(0, x0) : min(w, x0 + side_px)]
+    if inner.size == 0:
+        return np.zeros((side_px, side_px, 3), np.uint8), (x0, y0)
+    if left or top or right or bottom:
+        inner = cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(inner), (x0, y0)
+
+
+def detect_faces(rgb: np.ndarray) -> list[FaceBox]:
+    """Faces in an upright uint8 RGB picture, largest first. Empty when there is none."""
+    boxes = _run(rgb, 0, (0, 0))
+    if not boxes:
+        boxes = [found for guess in _proposals(rgb) for found in _confirm(rgb, guess)]
+    return sorted(_distinct(boxes), key=lambda box: -box.side_px)
+
+
+def _run(rgb: np.ndarray, model: int, offset: tuple[int, int]) -> list[FaceBox]:
+    with _lock:  # one graph per model; mediapipe graphs are not re-entrant
+        if model not in _detectors:
+            _detectors[model] = mediapipe_models.face_detector(model, MIN_SCORE)
+        found = _detectors[model].process(rgb).detections or []
+    h, w = rgb.shape[:2]
+    boxes = []
+    for item in found:
+        box = item.location_data.relative_bounding_box
+        x, y = box.xmin * w + offset[0], box.ymin * h + offset[1]
+        boxes.append(FaceBox(x0=x, y0=y, x1=x + box.width * w, y1=y + box.height * h, score=float(item.score[0])))
+    return boxes
+
+
+def _proposals(rgb: np.ndarray) -> list[FaceBox]:
+    guesses = _run(rgb, 1, (0, 0))
+    h, w = rgb.shape[:2]
+    side = min(h, w)
+    for share in (1.0, 0.5):
+        tile = int(side * share)
+        if tile < 4 * MIN_FACE_PX:
+            break
+        for y in np.unique(np.linspace(0, h - tile, max(1, int(np.ceil(1.6 * h / tile)) - 1)).astype(int)):
+            for x in np.unique(np.linspace(0, w - tile, max(1, int(np.ceil(1.6 * w / tile)) - 1)).astype(int)):
+                guesses += _run(np.ascontiguousarray(rgb[y : y + tile, x : x + tile]), 0, (int(x), int(y)))
+        if guesses:
+            break
+    return guesses
+
+
+def _confirm(rgb: np.ndarray, guess: FaceBox) -> list[FaceBox]:
+    crop, offset = square_crop(rgb, guess.centre, 2.5 * guess.side_px)
+    near = [box for box in _run(crop, 0, offset) if _overlap(box, guess) > 0.2]
+    return near[:1]
+
+
+def _overlap(a: FaceBox, b: FaceBox) -> float:
+    width = min(a.x1, b.x1) - max(a.x0, b.x0)
+    height = min(a.y1, b.y1) - max(a.y0, b.y0)
+    if width <= 0 or height <= 0:
+        return 0.0
+    inner = width * height
+    return inner / ((a.x1 - a.x0) * (a.y1 - a.y0) + (b.x1 - b.x0) * (b.y1 - b.y0) - inner)
+
+
+def _distinct(boxes: list[FaceBox]) -> list[FaceBox]:
+    kept: list[FaceBox] = []
+    for box in sorted(boxes, key=lambda b: -b.score):
+        if all(_overlap(box, other) < 0.3 for other in kept):
+            kept.append(box)
+    return kept

@@ -1,0 +1,38 @@
+"""Head pose: the rotation, scale and translation that bring a face model onto tracked points (weak perspective)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+STABLE_POINTS = np.array(
+    [10, 338, 297, 332, 284, 109, 67, 103, 54, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 263, 362, 127, 356, 234, 454,
+     193, 417, 122, 351, 196, 419, 98, 327, 21, 251, 162, 389]
+)  # fmt: skip
+"""Points that speech and blinks hardly move: forehead, temples, nose bridge and tip, eye corners, ears' fronts."""
+
+
+def fit_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The similarity transform that best maps `source` [..., N, 3] onto `target` [..., N, 3] (Umeyama 1991).
+
+    Returns rotation [..., 3, 3], scale [...] and translation [..., 3]: target = scale * rotation @ source + translation.
+    """
+    source, target = np.broadcast_arrays(np.asarray(source, np.float64), np.asarray(target, np.float64))
+    mean_s, mean_t = source.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
+    s, t = source - mean_s, target - mean_t
+    u, d, vt = np.linalg.svd(np.swapaxes(t, -1, -2) @ s)
+    sign = np.ones(d.shape)
+    sign[..., 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    rotation = (u * sign[..., None, :]) @ vt
+    scale = (d * sign).sum(-1) / (s**2).sum((-1, -2))
+    translation = mean_t[..., 0, :] - scale[..., None] * np.einsum("...ij,...j->...i", rotation, mean_s[..., 0, :])
+    return rotation, scale, translation
+
+
+def apply_similarity(points: np.ndarray, rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """scale * rotation @ points + translation for points [..., N, 3]."""
+    return np.asarray(scale)[..., None, None] * (points @ np.swapaxes(rotation, -1, -2)) + translation[..., None, :]
+
+
+def undo_similarity(points: np.ndarray, rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """The inverse of `apply_similarity`."""
+    return (points - translation[..., None, :]) @ rotation / np.asarray(scale)[..., None, None]

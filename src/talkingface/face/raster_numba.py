@@ -1,0 +1,307 @@
+"""Compiled kernels of `face/raster.py`: triangle set-up, coverage, interpolation, texture look-up and the fused warp.
+
+Nothing here checks its arguments; `face/raster.py` does, and is what other modules import. Each kernel has one explicit
+signature and is compiled at its first call after an installation (or a change of this file or of the processor); numba
+keeps the result beside this file if that folder is writable, otherwise in the user's cache folder, or in
+`NUMBA_CACHE_DIR`. All kernels release the GIL and use one thread.
+
+Coverage is decided in integers: vertices are snapped to 1/1024 pixel, so an edge shared by two triangles has one exact
+equation, and the top-left rule gives every pixel on it to exactly one of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+
+SUBPIXEL_BITS = 10
+SUBPIXELS = 1 << SUBPIXEL_BITS
+LIMIT_PX = 1 << 19  # keeps edge products below 2**63
+
+# Columns of the set-up table, one row per triangle that may cover a pixel.
+FACE, X0, X1, Y0, Y1, AREA = 0, 1, 2, 3, 4, 5
+EDGE, STEP_X, STEP_Y, BIAS = 6, 9, 12, 15  # three columns each
+COLUMNS = 18
+
+_LANES = np.uint64(0x00FF00FF00FF00FF)
+_HALF = np.uint64(0x0080008000800080)
+_EVEN = np.uint64(0x00FF00FF)
+_ODD = np.uint64(0xFF00FF00)
+
+
+def _input(dtype: types.Type, ndim: int) -> types.Array:
+    """The type of an argument that is only read (so that read-only arrays need no second compilation)."""
+    return types.Array(dtype, ndim, "C", readonly=True)
+
+
+def _kernel(*arguments: types.Type, returns: types.Type = types.void) -> Callable[[Callable], Callable]:
+    """Compile, or load what was kept, at the first call: a process pays only for the kernels that it uses."""
+
+    def decorate(function: Callable) -> Callable:
+        @functools.cache
+        def compiled() -> Callable:
+            kernel = njit(nogil=True, error_model="numpy")(function)
+            try:
+                kernel.enable_caching()
+            except RuntimeError:  # no folder can be written: compile for this process only
+                pass
+            kernel.compile(returns(*arguments))
+            kernel.disable_compile()
+            return kernel
+
+        @functools.wraps(function)
+        def call(*values: Any) -> Any:
+            return compiled()(*values)
+
+        return call
+
+    return decorate
+
+
+_POINTS = _input(types.float32, 2)
+_TRIANGLES = _input(types.int32, 2)
+_TABLE = _input(types.int64, 2)
+_BOX = types.UniTuple(types.int64, 4)
+_SCALE = types.UniTuple(types.float64, 2)
+_F32_2, _F32_3 = types.float32[:, ::1], types.float32[:, :, ::1]
+_U8_2, _U8_3 = types.uint8[:, ::1], types.uint8[:, :, ::1]
+
+
+@_kernel(_POINTS, _TRIANGLES, _SCALE, _BOX, types.boolean, types.boolean, types.int64[:, ::1], returns=types.int64)
+def setup(points, triangles, scale, box, cull, needs_depth, table):
+    """Fill `table` int64 [F, COLUMNS] with the triangles that can cover pixels of `box` (x0, y0, x1, y1); their number.
+
+    Left out: no area, farther than LIMIT_PX from the origin, outside the box, seen from behind (`cull`), and with
+    `needs_depth` a vertex at or behind the camera. `scale` multiplies x and y.
+    """
+    count = 0
+    x = np.empty(3, np.int64)
+    y = np.empty(3, np.int64)
+    for face in range(triangles.shape[0]):
+        usable = True
+        for k in range(3):
+            vertex = triangles[face, k]
+            px = points[vertex, 0] * scale[0]
+            py = points[vertex, 1] * scale[1]
+            if abs(px) > LIMIT_PX or abs(py) > LIMIT_PX or (needs_depth and points[vertex, 2] <= 0):
+                usable = False
+                break
+            x[k] = np.int64(np.rint(px * SUBPIXELS))
+            y[k] = np.int64(np.rint(py * SUBPIXELS))
+        if not usable:
+            continue
+        area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
+        if area == 0 or (cull and area > 0):
+            continue
+        sign = 1 if area > 0 else -1
+        half = SUBPIXELS // 2
+        x0 = max(box[0], (min(x[0], x[1], x[2]) + half - 1) >> SUBPIXEL_BITS)
+        y0 = max(box[1], (min(y[0], y[1], y[2]) + half - 1) >> SUBPIXEL_BITS)
+        x1 = min(box[2] - 1, (max(x[0], x[1], x[2]) - half) >> SUBPIXEL_BITS)
+        y1 = min(box[3] - 1, (max(y[0], y[1], y[2]) - half) >> SUBPIXEL_BITS)
+        if x0 > x1 or y0 > y1:
+            continue
+        row = table[count]
+        row[FACE], row[X0], row[X1], row[Y0], row[Y1], row[AREA] = face, x0, x1, y0, y1, sign * area
+        for k in range(3):
+            a, b = (k + 1) % 3, (k + 2) % 3
+            ex, ey = sign * (x[b] - x[a]), sign * (y[b] - y[a])
+            row[EDGE + k] = ex * ((y0 << SUBPIXEL_BITS) + half - y[a]) - ey * ((x0 << SUBPIXEL_BITS) + half - x[a])
+            row[STEP_X + k] = -ey << SUBPIXEL_BITS
+            row[STEP_Y + k] = ex << SUBPIXEL_BITS
+            row[BIAS + k] = 0 if ey < 0 or (ey == 0 and ex > 0) else -1
+        count += 1
+    return count
+
+
+@njit(nogil=True, error_model="numpy")
+def _span(row, y):
+    """First and last column offset from X0 that the triangle covers in line `y` (first > last: none)."""
+    first, last = np.int64(0), row[X1] - row[X0]
+    for k in range(3):
+        edge = row[EDGE + k] + (y - row[Y0]) * row[STEP_Y + k] + row[BIAS + k]
+        step = row[STEP_X + k]
+        if step > 0:
+            if edge < 0:
+                first = max(first, (step - 1 - edge) // step)
+        elif edge < 0:
+            return np.int64(1), np.int64(0)
+        elif step < 0:
+            last = min(last, edge // -step)
+    return first, last
+
+
+@njit(nogil=True, error_model="numpy")
+def _plane(row, y, column, a0, a1, a2):
+    """Value at (X0 + column, y) and step per column of the attribute that is a0, a1, a2 at the corners."""
+    inverse = 1.0 / row[AREA]
+    value, step = 0.0, 0.0
+    corners = (a0, a1, a2)
+    for k in range(3):
+        edge = row[EDGE + k] + (y - row[Y0]) * row[STEP_Y + k] + column * row[STEP_X + k]
+        value += edge * inverse * corners[k]
+        step += row[STEP_X + k] * inverse * corners[k]
+    return value, step
+
+
+@_kernel(_POINTS, _TRIANGLES, _TABLE, types.int64, types.boolean, types.int32[:, ::1], _F32_3, _F32_2)
+def fill(points, triangles, table, count, perspective, face_id, bary, depth):
+    """The visible triangle, its weights and its depth at every pixel; the buffers hold -1, 0 and infinity before."""
+    for i in range(count):
+        row = table[i]
+        face = row[FACE]
+        z0 = np.float64(points[triangles[face, 0], 2])
+        z1 = np.float64(points[triangles[face, 1], 2])
+        z2 = np.float64(points[triangles[face, 2], 2])
+        inverse = 1.0 / np.float64(row[AREA])
+        for y in range(row[Y0], row[Y1] + 1):
+            first, last = _span(row, y)
+            for column in range(first, last + 1):
+                down = y - row[Y0]
+                b0 = np.float64(row[EDGE] + down * row[STEP_Y] + column * row[STEP_X]) * inverse
+                b1 = np.float64(row[EDGE + 1] + down * row[STEP_Y + 1] + column * row[STEP_X + 1]) * inverse
+                b2 = np.float64(row[EDGE + 2] + down * row[STEP_Y + 2] + column * row[STEP_X + 2]) * inverse
+                if perspective:
+                    b0, b1, b2 = b0 / z0, b1 / z1, b2 / z2
+                    z = 1.0 / (b0 + b1 + b2)
+                    b0, b1, b2 = b0 * z, b1 * z, b2 * z
+                else:
+                    z = b0 * z0 + b1 * z1 + b2 * z2
+                x = row[X0] + column
+                if np.float32(z) < depth[y, x]:
+                    depth[y, x] = z
+                    face_id[y, x] = face
+                    bary[y, x, 0], bary[y, x, 1], bary[y, x, 2] = b0, b1, b2
+
+
+@_kernel(_input(types.int32, 2), _input(types.float32, 3), _TRIANGLES, _POINTS, _F32_3)
+def interpolate(face_id, bary, triangles, attributes, out):
+    """Weighted sum of the corners' attributes; pixels without a triangle are left alone."""
+    for y in range(face_id.shape[0]):
+        for x in range(face_id.shape[1]):
+            face = face_id[y, x]
+            if face >= 0:
+                a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
+                w0, w1, w2 = bary[y, x, 0], bary[y, x, 1], bary[y, x, 2]
+                for k in range(attributes.shape[1]):
+                    out[y, x, k] = w0 * attributes[a, k] + w1 * attributes[b, k] + w2 * attributes[c, k]
+
+
+@_kernel(_input(types.float32, 3), _input(types.float32, 3), _F32_3)
+def sample(texture, uv, out):
+    """Bilinear look-up at positions whose texel centres are at one half; clamped at the border."""
+    height, width = texture.shape[0], texture.shape[1]
+    for y in range(uv.shape[0]):
+        for x in range(uv.shape[1]):
+            u = min(max(uv[y, x, 0] - np.float32(0.5), np.float32(0)), np.float32(width - 1))
+            v = min(max(uv[y, x, 1] - np.float32(0.5), np.float32(0)), np.float32(height - 1))
+            u0, v0 = np.int64(u), np.int64(v)
+            u1, v1 = min(u0 + 1, width - 1), min(v0 + 1, height - 1)
+            fu, fv = u - np.float32(u0), v - np.float32(v0)
+            for k in range(texture.shape[2]):
+                top = texture[v0, u0, k] + fu * (texture[v0, u1, k] - texture[v0, u0, k])
+                bottom = texture[v1, u0, k] + fu * (texture[v1, u1, k] - texture[v1, u0, k])
+                out[y, x, k] = top + fv * (bottom - top)
+
+
+@njit(nogil=True, error_model="numpy")
+def _fixed(value, limit):
+    """A texture coordinate with 16 fraction bits, kept in a range where sums cannot overflow."""
+    return np.int64(min(max(value, -limit), limit) * 65536.0)
+
+
+@njit(nogil=True, error_model="numpy")
+def _texel(pixel):
+    """The four bytes of an RGBA pixel spread over four 16-bit lanes, in the order R, B, G, A from below."""
+    value = np.uint64(pixel)
+    return (value & _EVEN) | ((value & _ODD) << np.uint64(24))
+
+
+@njit(nogil=True, error_model="numpy")
+def _bilinear(texture, u, v):
+    """All four channels at once, weights of 8 bits; u and v have 16 fraction bits and lie inside the texture."""
+    x0, y0 = u >> 16, v >> 16
+    x1, y1 = min(x0 + 1, texture.shape[1] - 1), min(y0 + 1, texture.shape[0] - 1)
+    # Unsigned indices spare numba's test for counting from the end.
+    x0, x1, y0, y1 = np.uint64(x0), np.uint64(x1), np.uint64(y0), np.uint64(y1)
+    fx, fy = np.uint64((u >> 8) & 255), np.uint64((v >> 8) & 255)
+    # a * 256 + (b - a) * f: differences may borrow across lanes, but the sum is exact again in every lane.
+    eight = np.uint64(8)
+    a, b = _texel(texture[y0, x0]), _texel(texture[y0, x1])
+    c, d = _texel(texture[y1, x0]), _texel(texture[y1, x1])
+    top = (((a << eight) + (b - a) * fx + _HALF) >> eight) & _LANES
+    bottom = (((c << eight) + (d - c) * fx + _HALF) >> eight) & _LANES
+    return (((top << eight) + (bottom - top) * fy + _HALF) >> eight) & _LANES
+
+
+@_kernel(_input(types.uint8, 3), _U8_3)
+def add_alpha(rgb, rgba):
+    """Copy the colours and set alpha to 255."""
+    for y in range(rgb.shape[0]):
+        for x in range(rgb.shape[1]):
+            rgba[y, x, 0], rgba[y, x, 1], rgba[y, x, 2] = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
+            rgba[y, x, 3] = 255
+
+
+@_kernel(_input(types.uint32, 2), _POINTS, _POINTS, _TRIANGLES, _TABLE, types.int64, _F32_2, _U8_2, _U8_3)
+def warp(texture, source_xy, points, triangles, table, count, depth, coverage, out):
+    """Draw the triangles with the texture (RGBA as one word per pixel) into `out` [H, W, 3 or 4]."""
+    u_limit = (texture.shape[1] - 1) << 16
+    v_limit = (texture.shape[0] - 1) << 16
+    channels = out.shape[2]
+    for i in range(count):
+        row = table[i]
+        a, b, c = triangles[row[FACE], 0], triangles[row[FACE], 1], triangles[row[FACE], 2]
+        for y in range(row[Y0], row[Y1] + 1):
+            first, last = _span(row, y)
+            if first > last:
+                continue
+            z, z_step = _plane(row, y, first, points[a, 2], points[b, 2], points[c, 2])
+            s, s_step = _plane(row, y, first, source_xy[a, 0], source_xy[b, 0], source_xy[c, 0])
+            t, t_step = _plane(row, y, first, source_xy[a, 1], source_xy[b, 1], source_xy[c, 1])
+            # Half a texel back to the texel corner; 1/512 forward, so that cutting to 8 bits rounds to nearest.
+            u, v = _fixed(s - 0.5 + 1 / 512, 1e6), _fixed(t - 0.5 + 1 / 512, 1e6)
+            u_step, v_step = _fixed(s_step, 1e6), _fixed(t_step, 1e6)
+            left = row[X0] + first
+            for k in range(last - first + 1):
+                x = np.uint64(left + k)
+                near = np.float32(z + k * z_step)
+                if near < depth[y, x]:
+                    depth[y, x] = near
+                    coverage[y, x] = 255
+                    value = _bilinear(texture, min(max(u, 0), u_limit), min(max(v, 0), v_limit))
+                    out[y, x, 0] = value & np.uint64(255)
+                    out[y, x, 1] = (value >> np.uint64(32)) & np.uint64(255)
+                    out[y, x, 2] = (value >> np.uint64(16)) & np.uint64(255)
+                    if channels == 4:
+                        out[y, x, 3] = value >> np.uint64(48)
+                u += u_step
+                v += v_step
+
+
+@_kernel(_POINTS, _POINTS, _TRIANGLES, _TABLE, types.int64, _F32_2, _U8_2, _F32_3)
+def flow(source_xy, points, triangles, table, count, depth, coverage, out):
+    """Like `warp`, but writes where each pixel comes from, texel centres at whole numbers, into `out` [H, W, 2]."""
+    for i in range(count):
+        row = table[i]
+        a, b, c = triangles[row[FACE], 0], triangles[row[FACE], 1], triangles[row[FACE], 2]
+        for y in range(row[Y0], row[Y1] + 1):
+            first, last = _span(row, y)
+            if first > last:
+                continue
+            z, z_step = _plane(row, y, first, points[a, 2], points[b, 2], points[c, 2])
+            s, s_step = _plane(row, y, first, source_xy[a, 0], source_xy[b, 0], source_xy[c, 0])
+            t, t_step = _plane(row, y, first, source_xy[a, 1], source_xy[b, 1], source_xy[c, 1])
+            left = row[X0] + first
+            for k in range(last - first + 1):
+                x = np.uint64(left + k)
+                near = np.float32(z + k * z_step)
+                if near < depth[y, x]:
+                    depth[y, x] = near
+                    coverage[y, x] = 255
+                    out[y, x, 0] = s - 0.5 + k * s_step
+                    out[y, x, 1] = t - 0.5 + k * t_step

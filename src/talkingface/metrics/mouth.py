@@ -1,0 +1,96 @@
+"""Mouth measures of tracked points, and how well generated ones follow the true ones.
+
+Definitions: `gap` is the mean distance of the five inner-lip pairs 13-14, 82-87, 312-317, 81-178, 311-402; `width`
+the distance of the mouth corners 61-291; `jaw` that of chin and nose tip 152-1; all over the distance of the outer
+eye corners 33-263. Distances in three dimensions do not change when the head turns, so they need no pose removal;
+given points with x and y only, the same formulas measure the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from talkingface.audio.phones import PhoneSpan
+from talkingface.metrics.sync import best_lag, correlation_at
+
+UPPER_LIP = (13, 82, 312, 81, 311)
+LOWER_LIP = (14, 87, 317, 178, 402)
+MEASURES = ("gap", "width", "jaw")
+MAX_LAG = 3
+CLOSED_GAP = 0.02
+"""A gap below this, in inter-ocular distances, is a closed mouth."""
+
+
+def mouth_measures(points: np.ndarray) -> np.ndarray:
+    """gap, width and jaw of tracked points [..., 478, 2 or 3] in any unit: float [..., 3], inter-ocular distances.
+
+    >>> mouth_measures(np.zeros((4, 478, 3)) + np.arange(478)[:, None]).shape
+    (4, 3)
+    """
+
+    def distance(a: int, b: int) -> np.ndarray:
+        return np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)
+
+    gap = np.mean([distance(upper, lower) for upper, lower in zip(UPPER_LIP, LOWER_LIP, strict=True)], axis=0)
+    measures = np.stack([gap, distance(61, 291), distance(152, 1)], axis=-1)
+    return measures / np.maximum(distance(33, 263), 1e-9)[..., None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MouthAgreement:
+    """How generated mouth measures follow the true ones; triples are gap, width, jaw."""
+
+    correlation: tuple[float, float, float]
+    """At each measure's own best lag within three frames."""
+    lag_frames: tuple[int, int, int]
+    """Those lags; positive: the true mouth is late."""
+    aligned: tuple[float, float, float]
+    """Correlation at lag 0 after shifting the clip by `offset_frames`."""
+    offset_frames: int
+    """One offset of the clip, the true mouth's against the sound."""
+    gap_ratio: float
+    """Standard deviation of the generated gap over the true one's."""
+
+
+def compare_mouths(generated: np.ndarray, true: np.ndarray, offset_frames: int = 0) -> MouthAgreement:
+    """Compare measures [T, 3] frame by frame. `offset_frames`: how late the true mouth is in this clip.
+
+    Raises ValueError when the shapes differ or fewer than 10 frames are given.
+    """
+    if generated.shape != true.shape or generated.ndim != 2 or len(true) < 10:
+        raise ValueError(f"cannot compare measures of shapes {generated.shape} and {true.shape}")
+    best = [best_lag(generated[:, k], true[:, k], MAX_LAG) for k in range(3)]
+    aligned = [correlation_at(generated[:, k], true[:, k], offset_frames) for k in range(3)]
+    return MouthAgreement(
+        correlation=(best[0][1], best[1][1], best[2][1]),
+        lag_frames=(best[0][0], best[1][0], best[2][0]),
+        aligned=(aligned[0], aligned[1], aligned[2]),
+        offset_frames=offset_frames,
+        gap_ratio=float(generated[:, 0].std() / max(float(true[:, 0].std()), 1e-9)),
+    )
+
+
+OPEN_VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY")
+BILABIALS = ("P", "B", "M")
+
+
+def reached_gaps(gap: np.ndarray, fps: float, spans: list[PhoneSpan], phones: tuple[str, ...], *, lowest: bool) -> np.ndarray:
+    """For each span of one of `phones`: the lowest (or highest) gap in it, one frame of tolerance at both ends.
+
+    `gap` [T] at `fps` from time 0. Spans outside the clip are left out.
+    """
+    reached = []
+    for span in spans:
+        first = max(int(np.floor(span.start_s * fps)) - 1, 0)
+        last = min(int(np.ceil(span.end_s * fps)) + 1, len(gap) - 1)
+        if span.phone in phones and last > first:
+            part = gap[first : last + 1]
+            reached.append(float(part.min() if lowest else part.max()))
+    return np.asarray(reached)
+
+
+def open_share(gap: np.ndarray, limit: float) -> float:
+    """Share of frames whose gap exceeds `limit`."""
+    return float((gap > limit).mean()) if len(gap) else 0.0

@@ -1,0 +1,63 @@
+"""Time shifts between two signals of one clock, and between mouth and sound."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from talkingface.audio.mel import MEL_FPS, log_mel
+
+VOICE_BANDS = slice(10, 62)
+"""About 300 to 4000 Hz: what an opening mouth lets out."""
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson correlation of two signals [T]; 0 if one of them does not move or fewer than three values are given."""
+    if len(a) < 3:
+        return 0.0
+    a, b = np.asarray(a, np.float64) - np.mean(a), np.asarray(b, np.float64) - np.mean(b)
+    norm = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / norm) if norm > 1e-12 else 0.0
+
+
+def correlation_at(a: np.ndarray, b: np.ndarray, lag: int) -> float:
+    """Correlation of a[t] with b[t + lag] over the frames that both have."""
+    length = min(len(a), len(b)) - abs(lag)
+    if length < 3:
+        return 0.0
+    return correlation(a[max(0, -lag) :][:length], b[max(0, lag) :][:length])
+
+
+def best_lag(a: np.ndarray, b: np.ndarray, max_lag: int) -> tuple[int, float]:
+    """The lag in [-max_lag, max_lag] at which a[t] agrees best with b[t + lag], and that correlation.
+
+    Positive: `b` is late. Of equal lags the smallest shift wins.
+    """
+    lags = sorted(range(-max_lag, max_lag + 1), key=abs)
+    values = [correlation_at(a, b, lag) for lag in lags]
+    best = int(np.argmax(values))
+    return lags[best], values[best]
+
+
+def speech_envelope(samples: np.ndarray, fps: float) -> np.ndarray:
+    """Loudness of the voice band in dB on a video clock: float32 [N] at 16 kHz -> [T], T = duration x fps."""
+    columns = log_mel(np.pad(samples.astype(np.float32), 200))
+    loud = np.maximum(columns[:, VOICE_BANDS].mean(axis=1), -80.0)
+    times = np.arange(int(len(samples) / 16000 * fps)) / fps
+    smooth = np.convolve(loud, np.ones(5) / 5, "same")
+    return np.interp(times * MEL_FPS, np.arange(len(smooth)), smooth) if len(smooth) else np.zeros(0)
+
+
+def mouth_offset(gap: np.ndarray, samples: np.ndarray, fps: float, max_offset_s: float = 0.4) -> tuple[float, float]:
+    """How late the mouth is against the sound: (seconds, correlation); negative: the mouth is early.
+
+    `gap` [T] inner-lip gap at `fps`, `samples` mono at 16 kHz, both from time 0. Mouth and loudness are
+    interpolated to 100 Hz before they are compared; the figure is good to about one frame.
+    """
+    times = np.arange(int(len(gap) / fps * MEL_FPS)) / MEL_FPS
+    fine = np.interp(times, np.arange(len(gap)) / fps, gap)
+    sound = speech_envelope(samples, MEL_FPS)
+    length = min(len(fine), len(sound))
+    if length < MEL_FPS // 2:
+        return 0.0, 0.0
+    lag, value = best_lag(sound[:length], fine[:length], int(max_offset_s * MEL_FPS))
+    return lag / MEL_FPS, value

@@ -1,0 +1,21 @@
+"""The `portrait` system. Importing this costs nothing: the factory is imported on first use."""
+
+from talkingface.core.spec import SystemSpec
+
+SPEC = SystemSpec(
+    name="portrait",
+    summary="a photo's own pixels, moved by speech; no training, no GPU, no download",
+    source=("photo", "clip"),
+    driving=("audio", "video"),
+    pose=("none", "copied", "generated"),
+    features=("mel80",),
+    motion_space="mesh478",
+    fps=25.0,
+    latency_frames=4,
+    presets=("official", "tiny"),
+    factory="talkingface.systems.portrait.system:PortraitSystem",
+    config="talkingface.systems.portrait.config:preset",
+    licence="Apache-2.0 (code); weights: see their cards",
+    default_weights="portrait.clean",
+    weights=("portrait.clean", "portrait.research"),
+)

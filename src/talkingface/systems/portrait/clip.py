@@ -1,0 +1,135 @@
+"""Dub a clip: every frame keeps its own pixels, head motion and eyes; only the mouth follows the new speech."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from talkingface.core.motion import ping_pong
+from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
+from talkingface.face.morphable import LinearFaceModel
+from talkingface.face.raster import Warper, to_rgba
+from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
+from talkingface.systems.portrait.mend import Mender, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.photo import BATCH, batches, head_box
+from talkingface.systems.portrait.window import window_at, window_side
+
+RINGS = ((0.12, 0.35), (0.3, 0.0))  # distance outside the face outline in eye distances, share of its movement
+_SPOOL_QUALITY = 97
+
+
+class ClipRenderer:
+    """Draws new mouths onto the frames of a clip.
+
+    `landmarks` [T, 478, 3], `expression` [T, E], `rotation` [T, 3, 3] and `scale` [T] belong to the clip's frames at
+    `fps`, as `video.read.read_frames(path, fps=fps)` gives them.
+    """
+
+    def __init__(
+        self, path: Path, fps: float, longest_px: int | None, model: LinearFaceModel, fit: dict[str, np.ndarray],
+        mender: Mender, controls: Controls,
+    ) -> None:  # fmt: skip
+        self._path, self._fps, self._longest_px = path, fps, longest_px
+        self._model, self._fit, self._mender, self._controls = model, fit, mender, controls
+        self._triangles = _triangles()
+        self._warper: Warper | None = None
+
+    def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
+        """Pictures for a stream of motion; past the clip's end it plays backwards, then forwards again."""
+        source: Iterator[np.ndarray] | None = None
+        for start, motion in batches(motions):
+            if source is None:
+                source = self._source(start)
+            numbers = ping_pong(np.arange(start, start + len(motion)), len(self._fit["landmarks"]))
+            pictures = [next(source) for _ in numbers]
+            yield self._draw(start, pictures, numbers, motion)
+
+    def _source(self, first: int) -> Iterator[np.ndarray]:
+        """Frames of the clip from output frame `first` on, forwards and backwards for ever."""
+        from talkingface.video.read import read_frames
+
+        with tempfile.TemporaryDirectory(prefix="talkingface-") as spool:
+            count = len(self._fit["landmarks"])
+            number = 0
+            last = None
+            for frame in read_frames(self._path, fps=self._fps, longest_px=self._longest_px):
+                if number == count:
+                    break
+                last = frame.rgb
+                cv2.imwrite(f"{spool}/{number}.jpg", cv2.cvtColor(last, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _SPOOL_QUALITY])
+                number += 1
+                if number > first:
+                    yield last
+            while True:  # the way back is read from the spool: a video cannot be decoded backwards
+                at = int(ping_pong(np.array([max(number, first)]), count)[0])
+                number = max(number, first) + 1
+                yield cv2.cvtColor(cv2.imread(f"{spool}/{at}.jpg"), cv2.COLOR_BGR2RGB)
+
+    def _draw(self, start: int, pictures: list[np.ndarray], numbers: np.ndarray, motion: Motion) -> Frames:
+        size = self._mender.config.mouth_px
+        views, outs = [], []
+        for k, (picture, number) in enumerate(zip(pictures, numbers, strict=True)):
+            points = self._fit["landmarks"][number]
+            target = self._target(int(number), motion.expression[k])
+            out, alpha = self._warp(picture, points, target)
+            window = window_at(points, window_side(points), self._mender.config.crop_px)
+            views.append(make_view(out, picture, alpha, target, window, own_mouth(picture, points, window, size), size))
+            outs.append(out)
+        face, mouth = self._mender.changes(views + [views[-1]] * (BATCH - len(views)))
+        for k, out in enumerate(outs):
+            lay_changes(out, pictures[k], views[k], face[k], mouth[k])
+        rgb = np.stack(outs)
+        if self._controls.crop == "head":
+            x0, y0, x1, y1 = head_box(self._fit["landmarks"][0], (rgb.shape[2], rgb.shape[1]))
+            rgb = np.ascontiguousarray(rgb[:, y0:y1, x0:x1])
+        return Frames(rgb=rgb, start=start)
+
+    def _target(self, number: int, expression: np.ndarray) -> np.ndarray:
+        """The frame's own landmarks with the spoken mouth in place of the clip's."""
+        change = expression - self._fit["expression"][number]
+        change[self._model.num_mouth :] = 0
+        moved = self._model.displacement(change)
+        return self._fit["landmarks"][number] + self._fit["scale"][number] * moved @ self._fit["rotation"][number].T
+
+    def _warp(self, picture: np.ndarray, points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        height, width = picture.shape[:2]
+        if self._warper is None or self._warper.size != (width, height):
+            self._warper = Warper((width, height))
+        out = to_rgba(picture)
+        outer, moved = _rings(points, target)
+        vertices = np.concatenate([target, moved]).astype(np.float32)
+        shown = np.concatenate([points[:, :2], outer[:, :2]]).astype(np.float32)
+        low, high = vertices[:, :2].min(0), vertices[:, :2].max(0)
+        region = (int(low[0]), int(low[1]), int(high[0]) + 2, int(high[1]) + 2)
+        self._warper.warp(to_rgba(picture), shown, vertices, self._triangles, out, region=region)
+        return np.ascontiguousarray(out[..., :3]), np.full((height, width), 255, np.uint8)
+
+
+def _rings(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points around the face outline: where they are, and where they go."""
+    oval = list(FACE_OVAL)
+    unit = float(np.linalg.norm(points[33] - points[263]))
+    outward = points[oval] - points[oval].mean(0)
+    outward[:, 2] = 0
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    rest = [points[oval] + outward * far * unit + (0, 0, 0.1 * unit) for far, _ in RINGS]
+    move = target[oval] - points[oval]
+    return np.concatenate(rest), np.concatenate([r + s * move for r, (_, s) in zip(rest, RINGS, strict=True)])
+
+
+def _triangles() -> np.ndarray:
+    """Skin, mouth opening and the rings; eyes stay as they are."""
+    n = len(FACE_OVAL)
+    lines = [list(FACE_OVAL), *[[NUM_POINTS + ring * n + k for k in range(n)] for ring in range(len(RINGS))]]
+    strips = []
+    for near, far in zip(lines, lines[1:], strict=False):
+        for k in range(n):
+            j = (k + 1) % n
+            strips += [(near[k], near[j], far[k]), (near[j], far[j], far[k])]
+    return np.concatenate([skin_triangles(), mouth_triangles(), np.array(strips, np.int32)])
+
+

@@ -1,0 +1,112 @@
+"""Training pictures for the painter: face crops of clips as JPEG, and pairs (source frame, target frame) drawn from them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from talkingface.systems.portrait.scene import Scene, make_scene
+from talkingface.systems.portrait.window import FACE_IN_CROP, face_square
+
+CROP_PX = 256
+MAX_REGION_PX = 416
+JPEG_QUALITY = 95
+HELD_BACK = {"person31": (300, 606), "anchor_en": (-500, None)}
+"""Frames that later systems are judged on; nothing general trains on them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceClip:
+    """Frames of one clip at painter scale: JPEG bytes, landmarks float32 [T, 478, 3] in their pixels."""
+
+    slug: str
+    jpegs: list[bytes]
+    landmarks: np.ndarray
+
+    def frame(self, index: int) -> np.ndarray:
+        """Frame as uint8 RGB."""
+        return cv2.cvtColor(cv2.imdecode(np.frombuffer(self.jpegs[index], np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def make_face_clip(path: Path, landmarks: np.ndarray, confidence: np.ndarray, keep: np.ndarray) -> FaceClip:
+    """Cut the region that the face visits out of the frames numbered in `keep`, at painter scale."""
+    from talkingface.video.read import read_frames
+
+    squares = [face_square(p) for p in landmarks[keep]]
+    side = float(np.median([s for _, s in squares]))
+    half = FACE_IN_CROP * side / 2
+    low = np.min([c for c, _ in squares], axis=0) - half
+    high = np.max([c for c, _ in squares], axis=0) + half
+    scale = min(CROP_PX / (FACE_IN_CROP * side), MAX_REGION_PX / float((high - low).max()))
+    size = tuple(int(v) for v in np.ceil((high - low) * scale))
+    matrix = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])
+    # pixel centres lie at integers plus one half here, at integers in OpenCV
+    shift = matrix.copy()
+    shift[:, 2] += 0.5 * scale - 0.5
+    wanted, jpegs, kept = set(keep.tolist()), [], []
+    for number, frame in enumerate(read_frames(path)):
+        if number in wanted and confidence[number] > 0:
+            rgb = frame.rgb
+            if scale < 0.7:  # warpAffine does not filter
+                rgb = cv2.GaussianBlur(rgb, (0, 0), 0.35 / scale)
+            crop = cv2.warpAffine(rgb, shift, size, flags=cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA,
+                                  borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+            ok, data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            assert ok
+            jpegs.append(data.tobytes())
+            kept.append(number)
+    points = landmarks[kept].astype(np.float32)
+    points = np.concatenate([points[..., :2] * scale + matrix[:, 2], points[..., 2:] * scale], -1).astype(np.float32)
+    return FaceClip(slug=path.stem, jpegs=jpegs, landmarks=points)
+
+
+def save_face_clip(path: Path, clip: FaceClip) -> None:
+    """One .npz without pickles: all JPEGs end to end, and where each begins."""
+    sizes = np.array([len(j) for j in clip.jpegs])
+    data = np.frombuffer(b"".join(clip.jpegs), np.uint8)
+    np.savez(path, jpegs=data, sizes=sizes, landmarks=clip.landmarks)
+
+
+def load_face_clip(path: Path) -> FaceClip:
+    """Read what `save_face_clip` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        ends = np.cumsum(file["sizes"])
+        data = file["jpegs"].tobytes()
+        jpegs = [data[end - size : end] for end, size in zip(ends, file["sizes"], strict=True)]
+        return FaceClip(slug=path.stem, jpegs=jpegs, landmarks=file["landmarks"])
+
+
+def crop_prepared(prepared: Path, folder: Path) -> None:
+    """Face clips for every prepared clip (`training.prepare`), those already there skipped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in json.loads((prepared / "index.json").read_text()):
+        target = folder / f"{entry['slug']}.npz"
+        source = prepared / f"{entry['slug']}.npz"
+        if target.is_file() or not source.is_file():
+            continue
+        with np.load(source) as file:
+            landmarks, confidence = file["landmarks"], file["confidence"]
+        keep = _frames_to_keep(entry["slug"], entry["split"], len(landmarks))
+        clip = make_face_clip(Path(entry["path"]), landmarks, confidence, keep)
+        temporary = target.with_name(f"{target.stem}.part.npz")
+        save_face_clip(temporary, clip)
+        temporary.rename(target)
+
+
+def _frames_to_keep(slug: str, split: str, count: int) -> np.ndarray:
+    numbers = np.arange(count)
+    if slug in HELD_BACK:
+        numbers = np.delete(numbers, np.arange(count)[slice(*HELD_BACK[slug])])
+    if split == "val":
+        return numbers[:125]
+    most = 10 if count < 45 else 80
+    return numbers[np.linspace(0, len(numbers) - 1, min(most, len(numbers))).astype(int)]
+
+
+def source_scene(clip: FaceClip, index: int) -> Scene:
+    """The stage that a frame of the clip gives."""
+    return make_scene(clip.frame(index), clip.landmarks[index])

@@ -1,0 +1,141 @@
+"""Tracked, speaking clips as training material for mouth and head motion, all on the 25 fps clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from talkingface.core.errors import InputError
+from talkingface.core.types import Track
+from talkingface.face.blink import eye_closure
+from talkingface.face.morphable import LinearFaceModel, fit_track
+from talkingface.metrics.mouth import mouth_measures
+from talkingface.systems.portrait.data import HELD_BACK
+
+FPS = 25
+FREE_LICENCES = ("public-domain", "cc-by")
+SILENT = ("driver_", "vox_profile_man")
+"""Clips without usable speech or with a face in profile: their mouths teach nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakingClip:
+    """One clip: `samples` float32 [N] at 16 kHz from time 0, and T frames at 25 fps from the same zero.
+
+    `expression` [T, E] and `neutral_measures` [3] come from the face model, `measures` [T, 3] from the points
+    (`metrics.mouth`), `pose` [T, 6] is relative to the clip's mean pose as in `Motion`, `blink` [T, 1],
+    `weight` [T] is 0 where the face was not seen or the frame is held back.
+    """
+
+    slug: str
+    person: str
+    samples: np.ndarray
+    expression: np.ndarray
+    neutral_measures: np.ndarray
+    measures: np.ndarray
+    pose: np.ndarray
+    blink: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+
+def read_index(folder: Path) -> list[dict[str, str]]:
+    """Rows of a prepared folder's index.json. Raises InputError if it is none."""
+    try:
+        return json.loads((folder / "index.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} is no prepared data folder (no readable index.json); prepare the data first") from error
+
+
+def speaking_clips(folder: Path, model: LinearFaceModel, *, split: str, free_only: bool = False) -> Iterator[SpeakingClip]:
+    """Clips of a split with usable speech; `free_only` keeps those that are public domain or CC BY."""
+    for row in read_index(folder):
+        path = folder / f"{row['slug']}.npz"
+        if row["split"] != split or row["slug"].startswith(SILENT) or not path.is_file():
+            continue
+        if not free_only or row["licence_class"] in FREE_LICENCES:
+            yield load_speaking_clip(path, model, row["identity"])
+
+
+def load_speaking_clip(path: Path, model: LinearFaceModel, person: str) -> SpeakingClip:
+    """Read one prepared clip and describe its motion by `model`."""
+    with np.load(path, allow_pickle=False) as file:
+        track = Track(
+            landmarks=file["landmarks"],
+            times_s=file["times_s"],
+            confidence=file["confidence"],
+            size=(int(file["size"][0]), int(file["size"][1])),
+        )
+        samples = file["samples"].astype(np.float32) / 32768
+    weight = (track.confidence > 0).astype(np.float32)
+    if path.stem in HELD_BACK:
+        first, last = HELD_BACK[path.stem]
+        weight[first:last] = 0
+    fit = fit_track(model, track)
+    rows = np.concatenate(
+        [
+            fit.expression,
+            mouth_measures(track.landmarks),
+            relative_pose(fit.rotation, fit.scale, fit.translation),
+            eye_closure(track.landmarks),
+            weight[:, None],
+        ],
+        axis=1,
+    )
+    rows = on_clock(rows, track.times_s)
+    expression, measures, pose, blink, weight = np.split(rows, np.cumsum([fit.expression.shape[1], 3, 6, 1]), axis=1)
+    return SpeakingClip(
+        slug=path.stem,
+        person=person,
+        samples=samples,
+        expression=expression,
+        neutral_measures=mouth_measures(fit.neutral).astype(np.float32),
+        measures=measures,
+        pose=pose,
+        blink=blink,
+        weight=(weight[:, 0] == 1).astype(np.float32),
+    )
+
+
+def relative_pose(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """Pose [T, 6] about the clip's mean: rotation vector, translation over inter-ocular distance, log scale."""
+    mean = Rotation.from_matrix(rotation).mean()
+    rotvec = (Rotation.from_matrix(rotation) * mean.inv()).as_rotvec()
+    size = np.exp(np.log(scale).mean())
+    shift = (translation[:, :2] - translation[:, :2].mean(axis=0)) / size
+    return np.concatenate([rotvec, shift, np.log(scale / size)[:, None]], axis=1)
+
+
+def on_clock(rows: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """Rows [T, D] at `times_s` interpolated to k / 25 s, k = 0 .. last: float32 [K, D]."""
+    if len(times_s) < 2:
+        return rows.astype(np.float32)
+    clock = np.arange(int(times_s[-1] * FPS + 1e-3) + 1) / FPS
+    after = np.clip(np.searchsorted(times_s, clock, side="right"), 1, len(times_s) - 1)
+    share = np.clip((clock - times_s[after - 1]) / np.maximum(times_s[after] - times_s[after - 1], 1e-6), 0, 1)[:, None]
+    return (rows[after - 1] * (1 - share) + rows[after] * share).astype(np.float32)
+
+
+def measure_matrix(model: LinearFaceModel) -> np.ndarray:
+    """float32 [3, M]: how gap, width and jaw of the mean face change per unit of each mouth coefficient."""
+    basis = model.expression[..., : model.num_mouth].astype(np.float64)
+    step = 1e-3 * basis
+    # The gap is a distance and never negative: measure about an open mouth, where it is linear.
+    middle = model.mean + _opening(model, basis)
+    columns = [
+        (mouth_measures(middle + step[..., k]) - mouth_measures(middle - step[..., k])) / 2e-3
+        for k in range(basis.shape[-1])
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _opening(model: LinearFaceModel, basis: np.ndarray) -> np.ndarray:
+    away = (basis[14] - basis[13])[1]  # how each coefficient parts the middle of the lips
+    return basis @ (away * 0.12 / (away @ away))

@@ -1,0 +1,228 @@
+"""Training of speech to mouth motion: clips teach the mouth, synthetic speech with known phones teaches hearing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talkingface.face.morphable import LinearFaceModel
+from talkingface.metrics.sync import best_lag
+from talkingface.systems.portrait.audio2motion import COLUMNS_PER_FRAME, FPS, LOOKAHEAD, MouthConfig
+from talkingface.systems.portrait.motion_augment import (
+    SPEEDS,
+    augment_columns,
+    hide_parts,
+    make_noise,
+    speech_columns,
+    to_input,
+)
+from talkingface.systems.portrait.motion_data import SpeakingClip, measure_matrix
+from talkingface.systems.portrait.motion_network import MouthNet
+from talkingface.systems.portrait.motion_speech import PAUSE, PHONES, SpokenText, phone_rows
+from talkingface.training.optim import OptimizerConfig
+from talkingface.training.recipe import Phase, Recipe, make_rng
+
+MEASURE_SCALE = np.array([0.05, 0.04, 0.06], np.float32)
+"""Usual standard deviations of gap, width and jaw: the unit of the measures' losses."""
+LONG_FRAMES = 45
+LONG_BATCH, SHORT_BATCH, PHONE_BATCH = (20, 100), (56, 36), (24, 80)
+"""Rows and frames of the batches of long clips, short clips and synthetic speech."""
+SILENCE = -3.0
+UNHEARD = 20
+"""Frames at the start of a cut that teach nothing: the network has not heard what came before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Network input float16 [4 (T + LOOKAHEAD), 80], targets float32 [T, D] and weights float32 [T]."""
+
+    values: np.ndarray
+    targets: np.ndarray
+    weight: np.ndarray
+
+
+def pad_columns(values: np.ndarray, num_frames: int) -> np.ndarray:
+    """Input cut or filled with silence to `num_frames` plus lookahead."""
+    length = COLUMNS_PER_FRAME * (num_frames + LOOKAHEAD)
+    padded = np.full((length, values.shape[1]), SILENCE, values.dtype)
+    padded[: len(values)] = values[:length]
+    return padded
+
+
+def clip_targets(clip: SpeakingClip, num_mouth: int) -> np.ndarray:
+    """Mouth coefficients, then measures relative to the closed neutral mouth in their unit: [T, M + 3]."""
+    measures = (clip.measures - clip.neutral_measures) / MEASURE_SCALE
+    return np.concatenate([clip.expression[:, :num_mouth], measures], axis=1).astype(np.float32)
+
+
+def retime(rows: np.ndarray, speed: float, late_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [T, D] as they look when played at `speed`, after moving them `late_s` earlier; and which are known [K]."""
+    length = len(rows)
+    position = np.arange(int((length - 1) / speed) + 1) * speed + late_s * FPS
+    known = ((position >= 0) & (position <= length - 1)).astype(np.float32)
+    position = np.clip(position, 0, length - 1)
+    before = np.minimum(position.astype(int), max(length - 2, 0))
+    share = (position - before)[:, None].astype(np.float32)
+    return rows[before] * (1 - share) + rows[np.minimum(before + 1, length - 1)] * share, known
+
+
+class MouthRecipe(Recipe):
+    """Regression of mouth coefficients with losses on what is seen (gap, width, jaw), and phones as a second task.
+
+    `clips`: training clips; `late_s`: how late each clip's lips are; `spoken`: synthetic speech; `validation`: clips
+    for `evaluate`. `copies`: how many augmented versions of everything are made beforehand.
+    """
+
+    name = "portrait.audio2motion"
+    phases = (Phase("fit", ("mouth",)),)
+    loss_weights = {"measures": 2.0, "shape": 0.5, "speed": 0.5, "correlation": 1.0, "phones": 0.5}
+    optimizers = {"mouth": OptimizerConfig(lr=2e-3, weight_decay=0.02, warmup_steps=50, final_ratio=0.005)}
+
+    def __init__(
+        self,
+        clips: Sequence[SpeakingClip],
+        spoken: Sequence[SpokenText],
+        model: LinearFaceModel,
+        config: MouthConfig,
+        *,
+        late_s: Mapping[str, float],
+        validation: Sequence[SpeakingClip] = (),
+        copies: int = 10,
+        dropout: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        self.config, self._dropout, self._validation = config, dropout, validation
+        self._matrix = torch.from_numpy(measure_matrix(model) / MEASURE_SCALE[:, None])
+        basis = model.expression[..., : config.num_mouth]
+        effect = np.sqrt((basis**2).sum((0, 1)))
+        self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
+        clips = [clip for clip in clips if clip.weight.sum() > 10 and np.abs(clip.samples).max() > 1e-3]
+        self._long = [k for k, clip in enumerate(clips) if len(clip) >= LONG_FRAMES]
+        self._short = [k for k, clip in enumerate(clips) if len(clip) < LONG_FRAMES]
+        seconds = np.array([min(clips[k].weight.sum(), 900.0) for k in self._long]) ** 0.8
+        self._share = seconds / seconds.sum()
+        rng = make_rng(seed, 1 << 30)
+        self._copies = [[self._clip_row(clip, late_s, rng) for clip in clips] for _ in range(copies)]
+        self._spoken = [self._spoken_row(text, rng) for text in spoken for _ in range(max(1, copies // 5))]
+
+    def _clip_row(self, clip: SpeakingClip, late_s: Mapping[str, float], rng: np.random.Generator) -> Row:
+        speed = SPEEDS[int(rng.integers(len(SPEEDS)))]
+        values = to_input(augment_columns(speech_columns(clip.samples, speed), rng))
+        rows = np.concatenate([clip_targets(clip, self.config.num_mouth), clip.weight[:, None]], axis=1)
+        rows, known = retime(rows, speed, late_s.get(clip.slug, 0.0))
+        weight = (rows[:, -1] > 0.99) * known
+        return Row(values=pad_columns(values, len(rows)), targets=rows[:, :-1], weight=weight.astype(np.float32))
+
+    def _spoken_row(self, text: SpokenText, rng: np.random.Generator) -> Row:
+        values = to_input(augment_columns(speech_columns(text.samples), rng))
+        frames = len(values) // COLUMNS_PER_FRAME
+        rows = phone_rows(text.phones, frames, FPS)
+        return Row(values=pad_columns(values, frames), targets=rows, weight=rows.sum(axis=1))
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The mouth network."""
+        self.mouth = MouthNet(self.config, self._dropout)
+        return {"mouth": self.mouth}
+
+    def batch(self, step: int, seed: int) -> dict[str, Tensor]:
+        """Clips at every step (short ones at every third), synthetic speech at every second."""
+        rng = make_rng(seed, step)
+        if self._short and step % 3 == 2:
+            batch = self._gather([self._pick(self._short, None, rng) for _ in range(SHORT_BATCH[0])], SHORT_BATCH[1], rng)
+        else:
+            rows = [self._pick(self._long, self._share, rng) for _ in range(LONG_BATCH[0] - 1)]
+            batch = self._gather([*rows, self._silent(LONG_BATCH[1], rng)], LONG_BATCH[1], rng)
+        if step % 2 == 0 and self._spoken:
+            rows = [self._spoken[int(rng.integers(len(self._spoken)))] for _ in range(PHONE_BATCH[0] - 3)]
+            rows += [self._silent_phones(PHONE_BATCH[1], rng) for _ in range(3)]
+            spoken = self._gather(rows, PHONE_BATCH[1], rng)
+            batch |= {f"spoken_{name}": value for name, value in spoken.items()}
+        return batch
+
+    def _pick(self, chosen: list[int], share: np.ndarray | None, rng: np.random.Generator) -> Row:
+        return self._copies[int(rng.integers(len(self._copies)))][int(rng.choice(chosen, p=share))]
+
+    def _noise(self, frames: int, rng: np.random.Generator) -> np.ndarray:
+        columns = make_noise(COLUMNS_PER_FRAME * (frames + LOOKAHEAD), rng.uniform(-100, -35), rng)
+        return to_input(np.maximum(columns, -100.0))
+
+    def _silent(self, frames: int, rng: np.random.Generator) -> Row:
+        targets = np.zeros((frames, self.config.num_mouth + 3), np.float32)
+        return Row(values=self._noise(frames, rng), targets=targets, weight=np.ones(frames, np.float32))
+
+    def _silent_phones(self, frames: int, rng: np.random.Generator) -> Row:
+        targets = np.eye(len(PHONES), dtype=np.float32)[np.full(frames, PAUSE)]
+        return Row(values=self._noise(frames, rng), targets=targets, weight=np.ones(frames, np.float32))
+
+    def _gather(self, rows: Sequence[Row], frames: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        width = rows[0].targets.shape[1]
+        values = np.full((len(rows), COLUMNS_PER_FRAME * (frames + LOOKAHEAD), rows[0].values.shape[1]), SILENCE, np.float32)
+        targets, weight = np.zeros((len(rows), frames, width), np.float32), np.zeros((len(rows), frames), np.float32)
+        for k, row in enumerate(rows):
+            spare = len(row.weight) - frames
+            first = int(rng.integers(0, spare + 1)) if spare > 0 else 0
+            lead = int(rng.integers(0, 1 - spare)) if spare < 0 else 0
+            taken = min(frames - lead, len(row.weight) - first)
+            part = row.values[COLUMNS_PER_FRAME * first : COLUMNS_PER_FRAME * (first + frames + LOOKAHEAD - lead)]
+            values[k, COLUMNS_PER_FRAME * lead :][: len(part)] = part
+            targets[k, lead : lead + taken] = row.targets[first : first + taken]
+            weight[k, lead : lead + taken] = row.weight[first : first + taken]
+            if first:
+                weight[k, :UNHEARD] = 0
+            hide_parts(values[k], rng)
+        return {"values": torch.from_numpy(values), "targets": torch.from_numpy(targets), "weight": torch.from_numpy(weight)}
+
+    def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
+        """See `loss_weights`."""
+        num, weight = self.config.num_mouth, batch["weight"][..., None]
+        shape = self.mouth(batch["values"])[:, LOOKAHEAD:, :num]
+        true_shape, true = batch["targets"][..., :num], batch["targets"][..., num:]
+        measures = shape @ self._matrix.T
+        count = weight.sum().clamp(min=1)
+        both = weight[:, 1:] * weight[:, :-1]
+        losses = {
+            "measures": (functional.smooth_l1_loss(measures, true, reduction="none") * weight).sum() / count / 3,
+            "shape": (((shape - true_shape) * self._effect) ** 2 * weight).sum() / count,
+            "speed": ((measures.diff(dim=1) - true.diff(dim=1)) ** 2 * both).sum() / count,
+            "correlation": correlation_loss(measures, true, weight),
+            "phones": torch.zeros(()),
+        }
+        if "spoken_values" in batch:
+            logits = self.mouth(batch["spoken_values"])[:, LOOKAHEAD:, num:]
+            likelihood = torch.log_softmax(logits, -1) * batch["spoken_targets"] * batch["spoken_weight"][..., None]
+            losses["phones"] = -likelihood.sum() / batch["spoken_weight"].sum().clamp(min=1)
+        return losses
+
+    def evaluate(self) -> dict[str, float]:
+        """Median correlation of gap, width and jaw over the validation clips, best lag within three frames."""
+        values = []
+        for clip in self._validation:
+            predicted, true = self.predict(clip), clip_targets(clip, self.config.num_mouth)[:, self.config.num_mouth :]
+            values.append([best_lag(predicted[:, k], true[:, k], 3)[1] for k in range(3)])
+        return dict(zip(("gap", "width", "jaw"), np.median(values, axis=0).tolist(), strict=True)) if values else {}
+
+    def predict(self, clip: SpeakingClip) -> np.ndarray:
+        """Measures [T, 3], in their unit, that the network gives for a clip as it is."""
+        values = pad_columns(to_input(speech_columns(clip.samples)), len(clip)).astype(np.float32)
+        shape = self.mouth(torch.from_numpy(values)[None])[0, LOOKAHEAD:, : self.config.num_mouth]
+        return (shape @ self._matrix.T).numpy()
+
+
+def correlation_loss(predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """One minus the correlation over time, [B, T, D] with weights [B, T, 1], mean over rows that move.
+
+    Unlike a squared error it does not punish a speaker for moving more or less than others.
+    """
+    count = weight.sum(1, keepdim=True).clamp(min=1)
+    a = (predicted - (predicted * weight).sum(1, keepdim=True) / count) * weight
+    b = (true - (true * weight).sum(1, keepdim=True) / count) * weight
+    power = (b * b).sum(1)
+    value = (a * b).sum(1) / torch.sqrt(((a * a).sum(1) + 0.05) * (power + 0.05))
+    share = (power / count[:, 0] > 0.02).float() * count[:, 0].sqrt()
+    return ((1 - value) * share).sum() / share.sum().clamp(min=1)

@@ -1,0 +1,76 @@
+"""The painter: two small U-Nets that mend the warped photo.
+
+`FaceNet` looks at the whole face at half scale and decides, per pixel, how much of the resting photo shows through (where the
+warp moved what did not move) and what colour to add (light, shadow, lids). `MouthNet` looks at the mouth at full
+scale and paints what no photo contains: the inside of the mouth, teeth, the meeting lips.
+
+Both give an affine change of the picture, out = in * (1 - a) + c, so that the change can be enlarged and applied
+at the photo's own resolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talkingface.nn.blocks import ConvBlock, Down, Up
+from talkingface.systems.portrait.config import PainterConfig
+
+FACE_INPUTS = 9  # warped rgb, resting rgb, person, eye openings, mouth opening
+MOUTH_INPUTS = 8  # mended rgb, mouth opening, the photo's own mouth rgb and opening
+
+
+class _UNet(nn.Module):
+    """Three scales on a picture whose pixels were folded into channels by `fold`: [B, in, H, W] -> [B, out, H, W]."""
+
+    def __init__(self, inputs: int, outputs: int, fold: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.fold = fold
+        self.enter = nn.Conv2d(inputs * fold**2, widths[0], 1)
+        self.down = nn.ModuleList(
+            nn.Sequential(ConvBlock(near, near), Down(near, far)) for near, far in zip(widths, widths[1:], strict=False)
+        )
+        self.middle = ConvBlock(widths[-1], widths[-1])
+        self.up = nn.ModuleList(Up(far, near) for near, far in zip(widths, widths[1:], strict=False))
+        self.merge = nn.ModuleList(ConvBlock(near, near) for near in widths[:-1])
+        self.leave = nn.Conv2d(widths[0], outputs * fold**2, 1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(functional.pixel_unshuffle(x, self.fold))
+        passed = []
+        for down in self.down:
+            x = down[0](x)
+            passed.append(x)
+            x = down[1](x)
+        x = self.middle(x)
+        for up, merge, before in zip(reversed(self.up), reversed(self.merge), reversed(passed), strict=True):
+            x = merge(up(x) + before)
+        return functional.pixel_shuffle(self.leave(functional.relu(x)), self.fold)
+
+
+class FaceNet(nn.Module):
+    """[B, 9, S, S] in [0, 1] -> share of the resting photo [B, 1, S, S] in [0, 1] and added colour [B, 3, S, S]."""
+
+    def __init__(self, config: PainterConfig) -> None:
+        super().__init__()
+        self.net = _UNet(FACE_INPUTS, 4, 4, config.face_widths)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.net(x)
+        return torch.sigmoid(out[:, :1] - 3), out[:, 1:]
+
+
+class MouthNet(nn.Module):
+    """[B, 8, h, w] in [0, 1] -> opacity [B, 1, h, w] in [0, 1] and colour [B, 3, h, w] of the painted mouth."""
+
+    def __init__(self, config: PainterConfig) -> None:
+        super().__init__()
+        self.net = _UNet(MOUTH_INPUTS, 4, 2, config.mouth_widths)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.net(x)
+        opacity = torch.sigmoid(out[:, :1] - 2)
+        return opacity, opacity * torch.sigmoid(2 * out[:, 1:]) * 1.1

@@ -1,0 +1,245 @@
+"""Train the painter on pairs of frames of one clip: the photo is one frame, the truth another."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talkingface.nn.gan import (
+    PatchDiscriminator,
+    feature_matching_loss,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+)
+from talkingface.systems.portrait.config import PainterConfig
+from talkingface.systems.portrait.data import FaceClip, load_face_clip, source_scene
+from talkingface.systems.portrait.draw import Drawer
+from talkingface.systems.portrait.painter import FaceNet, MouthNet
+from talkingface.systems.portrait.scene import rigid_between
+from talkingface.systems.portrait.window import cut, mouth_corner, openings, shrink, window_at, window_side
+from talkingface.training.optim import OptimizerConfig
+from talkingface.training.recipe import Phase, Recipe, make_rng
+
+SOURCES_PER_CLIP = {45: 2, 10**9: 6}  # clips up to so many frames offer so many source frames
+EVALUATED_FRAMES = 4
+
+
+def paint_changes(face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig) -> tuple[Tensor, Tensor]:
+    """What to change: the face's share and colour [B, 4, S/2, S/2], the mouth's opacity and colour [B, 4, h, w]."""
+    change = _face_change(face, batch)
+    part = mouth_patches(functional.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False), batch, config)
+    warped, still, masks = (mouth_patches(batch[name], batch, config) for name in ("warped", "still", "masks"))
+    mended = warped + part[:, :1] * (still - warped) + part[:, 1:]
+    opacity, painted = mouth(torch.cat([mended, masks[:, 2:], batch["own_mouth"]], 1))
+    return change, torch.cat([opacity, painted], 1)
+
+
+def _face_change(face: FaceNet, batch: dict[str, Tensor]) -> Tensor:
+    share, colour = face(functional.avg_pool2d(torch.cat([batch["warped"], batch["still"], batch["masks"]], 1), 2))
+    return torch.cat([share, colour], 1)
+
+
+def paint(face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig) -> tuple[Tensor, Tensor]:
+    """The mended crop before and after the mouth, [B, 3, S, S] in [0, 1] each (not clamped)."""
+    warped, still = batch["warped"], batch["still"]
+    small, painted = paint_changes(face, mouth, batch, config)
+    change = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
+    mended = warped + change[:, :1] * (still - warped) + change[:, 1:]
+    mixed = mouth_patches(mended, batch, config) * (1 - painted[:, :1]) + painted[:, 1:]
+    full = mended.clone()
+    width, height = config.mouth_px
+    for k, (x, y) in _corners(batch):
+        full[k, :, y : y + height, x : x + width] = mixed[k]
+    return mended, full
+
+
+def _corners(batch: dict[str, Tensor]) -> list[tuple[int, tuple[int, int]]]:
+    return [(k, (int(x), int(y))) for k, (x, y) in enumerate(batch["corner"].tolist())]
+
+
+def mouth_patches(pictures: Tensor, batch: dict[str, Tensor], config: PainterConfig) -> Tensor:
+    """The mouth patch of each picture [B, C, S, S]."""
+    width, height = config.mouth_px
+    return torch.stack([pictures[k, :, y : y + height, x : x + width] for k, (x, y) in _corners(batch)])
+
+
+def make_sample(
+    drawer: Drawer, photo: np.ndarray, target: np.ndarray, truth: np.ndarray, config: PainterConfig
+) -> dict[str, np.ndarray]:
+    """What the networks see of one frame, and the true frame: uint8 [S, S, C] each, and `corner` [2] (see `paint`)."""
+    source = drawer.scene.points
+    square = (config.crop_px, config.crop_px)
+    window = window_at(target, window_side(source), config.crop_px)
+    out = np.empty_like(photo)
+    alpha = drawer.draw(target, rigid_between(source, target), out)
+    points = window.to_crop(target)
+    mouth, eyes = openings(points, square)
+    return {
+        "warped": shrink(cut(out, window.box()), square),
+        "still": shrink(cut(photo, window.box()), square),
+        "masks": np.dstack([shrink(cut(alpha, window.box()), square), eyes, mouth]),
+        "own_mouth": own_mouth(photo, source, config),
+        "corner": np.array(mouth_corner(points, config.crop_px, config.mouth_px), np.int64),
+        "truth": shrink(cut(truth, window.box()), square),
+    }
+
+
+def own_mouth(photo: np.ndarray, source: np.ndarray, config: PainterConfig) -> np.ndarray:
+    """The photo's own mouth patch and its opening, uint8 [h, w, 4]."""
+    window = window_at(source, window_side(source), config.crop_px)
+    points = window.to_crop(source)
+    square = (config.crop_px, config.crop_px)
+    x, y = mouth_corner(points, config.crop_px, config.mouth_px)
+    part = np.s_[y : y + config.mouth_px[1], x : x + config.mouth_px[0]]
+    return np.dstack([shrink(cut(photo, window.box()), square)[part], openings(points, square)[0][part]])
+
+
+def to_tensors(samples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
+    """A batch: pictures as float32 [B, C, H, W] in [0, 1]."""
+    batch = {}
+    for name in samples[0]:
+        values = torch.from_numpy(np.stack([s[name] for s in samples]))
+        batch[name] = values if name == "corner" else values.permute(0, 3, 1, 2).float().div_(255)
+    return batch
+
+
+class PainterRecipe(Recipe):
+    """FaceNet and MouthNet against the true frame, the mouth also against a patch discriminator.
+
+    `train` and `held_out` are files of face clips (see `data.save_face_clip`).
+    """
+
+    name = "portrait.painter"
+    phases = (Phase("paint", ("face", "mouth")), Phase("judge", ("judge",), every=2))
+    loss_weights = {"face": 1.0, "mouth": 2.0, "squared": 10.0, "edges": 1.0, "fool": 0.02, "features": 0.2, "sparse": 0.02, "judge": 1.0}
+    optimizers = {
+        "face": OptimizerConfig(lr=1e-3, warmup_steps=100),
+        "mouth": OptimizerConfig(lr=1e-3, warmup_steps=100),
+        "judge": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=100),
+    }
+
+    def __init__(self, train: list[Path], held_out: list[Path], config: PainterConfig, batch_size: int = 12) -> None:
+        self.config = config
+        self.batch_size = batch_size
+        self.clips = [load_face_clip(path) for path in train]
+        self.held_out = [load_face_clip(path) for path in held_out]
+        usable = np.array([np.sqrt(min(len(c.jpegs), 80)) if len(c.jpegs) > 1 else 0.0 for c in self.clips])
+        self.chance = usable / usable.sum()
+        self.drawer_of = functools.lru_cache(maxsize=700)(self._make_drawer)
+
+    def networks(self) -> dict[str, nn.Module]:
+        self.face, self.mouth = FaceNet(self.config), MouthNet(self.config)
+        self.judge = PatchDiscriminator(4, (32, 64, 128))
+        return {"face": self.face, "mouth": self.mouth, "judge": self.judge}
+
+    def _make_drawer(self, clip: int, source: int) -> Drawer:
+        return Drawer(source_scene(self.clips[clip], source))
+
+    def batch(self, step: int, seed: int) -> dict[str, Tensor]:
+        rng = make_rng(seed, step)
+        samples = [self._sample(rng) for _ in range(self.batch_size)]
+        return to_tensors(samples)
+
+    def _sample(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        number = int(rng.choice(len(self.clips), p=self.chance))
+        clip = self.clips[number]
+        offers = next(count for most, count in SOURCES_PER_CLIP.items() if len(clip.jpegs) <= most)
+        places = np.linspace(0, len(clip.jpegs) - 1, min(offers, len(clip.jpegs))).astype(int)
+        source = int(places[rng.integers(len(places))])
+        target = int(rng.integers(len(clip.jpegs)))
+        drawer = self.drawer_of(number, source)
+        sample = make_sample(drawer, clip.frame(source), clip.landmarks[target], clip.frame(target), self.config)
+        return _augment(sample, rng, self.config)
+
+    def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
+        truth = batch["truth"]
+        if phase == "judge":
+            real = self.judge(_with_opening(truth, batch, self.config))[0]
+            return {"judge": hinge_discriminator_loss(real, self.judge(shared["fake"].detach())[0])}
+        mended, full = paint(self.face, self.mouth, batch, self.config)
+        fake = _with_opening(full, batch, self.config)
+        shared["fake"] = fake
+        real_mouth = _with_opening(truth, batch, self.config)
+        scores, features = self.judge(fake)
+        with torch.no_grad():
+            wanted = self.judge(real_mouth)[1]
+        return {
+            "face": (full - truth).abs().mean() + 0.3 * (mended - truth).abs().mean(),
+            "squared": (full - truth).square().mean(),
+            "mouth": (fake[:, :3] - real_mouth[:, :3]).abs().mean(),
+            "edges": _edge_loss(fake[:, :3], real_mouth[:, :3]) + 0.5 * _edge_loss(full, truth),
+            "fool": hinge_generator_loss(scores),
+            "features": feature_matching_loss(wanted, features),
+            "sparse": (mended - batch["warped"]).abs().mean(),
+        }
+
+    def evaluate(self) -> dict[str, float]:
+        """Mean PSNR in dB over held-out clips, over the painter's square: still photo, bare warp, painted."""
+        rows = []
+        for clip in self.held_out:
+            if len(clip.jpegs) < 2:
+                continue
+            drawer = Drawer(source_scene(clip, 0))
+            picked = np.linspace(1, len(clip.jpegs) - 1, EVALUATED_FRAMES).astype(int)
+            batch = to_tensors(
+                [make_sample(drawer, clip.frame(0), clip.landmarks[i], clip.frame(i), self.config) for i in picked]
+            )
+            full = paint(self.face, self.mouth, batch, self.config)[1].clamp(0, 1)
+            rows.append([_psnr(batch[name], batch["truth"]) for name in ("still", "warped")] + [_psnr(full, batch["truth"])])
+        still, warped, painted = np.mean(rows, axis=0)
+        worst = float(min(row[2] - row[0] for row in rows))
+        return {"still_db": float(still), "warp_db": float(warped), "painted_db": float(painted), "worst_gain_db": worst}
+
+    def preview(self, step: int) -> dict[str, np.ndarray]:
+        rows = []
+        for clip in self.held_out[:: max(1, len(self.held_out) // 6)][:6]:
+            drawer, last = Drawer(source_scene(clip, 0)), len(clip.jpegs) * 2 // 3
+            batch = to_tensors([make_sample(drawer, clip.frame(0), clip.landmarks[last], clip.frame(last), self.config)])
+            full = paint(self.face, self.mouth, batch, self.config)[1]
+            rows.append(torch.cat([batch["still"], batch["warped"], full, batch["truth"]], 3)[0])
+        picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0).numpy()
+        return {"still_warp_painted_truth": np.round(picture * 255).astype(np.uint8)}
+
+
+def _psnr(a: Tensor, b: Tensor) -> float:
+    return float((-10 * (a - b).square().mean((1, 2, 3)).clamp_min(1e-9).log10()).mean())
+
+
+def _with_opening(pictures: Tensor, batch: dict[str, Tensor], config: PainterConfig) -> Tensor:
+    return mouth_patches(torch.cat([pictures, batch["masks"][:, 2:]], 1), batch, config)
+
+
+def _edge_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Mean difference of the gradients in x and y."""
+    d = a - b
+    return (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
+
+
+def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: PainterConfig) -> dict[str, np.ndarray]:
+    """One random mirror image and colour change for all pictures of a sample."""
+    gamma, gain = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.1, 3))
+    table = np.clip((np.arange(256)[:, None] / 255) ** gamma * gain * 255, 0, 255).round().astype(np.uint8)[:, None]
+    grey, mirror = rng.random() < 0.08, rng.random() < 0.5
+
+    def colour(rgb: np.ndarray) -> np.ndarray:
+        rgb = cv2.LUT(rgb, table)
+        return cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) if grey else rgb
+
+    out = {}
+    for name, values in sample.items():
+        if name == "corner":
+            out[name] = np.array([config.crop_px - config.mouth_px[0] - values[0] if mirror else values[0], values[1]])
+            continue
+        if name == "own_mouth":
+            values = np.dstack([colour(np.ascontiguousarray(values[..., :3])), values[..., 3]])
+        elif name != "masks":
+            values = colour(np.ascontiguousarray(values))
+        out[name] = np.ascontiguousarray(values[:, ::-1]) if mirror else values
+    return out

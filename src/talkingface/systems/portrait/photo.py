@@ -1,0 +1,162 @@
+"""Render a photo: pose the mesh, warp, mend, a fixed number of frames at a time, drawing ahead in a second thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from talkingface.core.types import Controls, Frames, Motion
+from talkingface.face.matte import near_colours
+from talkingface.face.raster import Box
+from talkingface.systems.portrait.background import make_background
+from talkingface.systems.portrait.draw import Drawer
+from talkingface.systems.portrait.mend import Mender, View, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.rig import MAX_SHIFT, Rig
+from talkingface.systems.portrait.scene import Scene, face_unit, make_scene
+from talkingface.systems.portrait.window import window_at, window_side
+
+BATCH = 8
+"""Frames that the networks see at a time. Always full (padded), so that results do not depend on the split."""
+
+
+@dataclass(slots=True)
+class _Drawn:
+    start: int
+    count: int
+    rgb: np.ndarray
+    masks: np.ndarray
+    views: list[View]
+
+
+class PhotoRenderer:
+    """Draws motion onto one photo, uint8 `rgb` [H, W, 3] with landmarks `points` [478, 3] and matte `alpha` [H, W]."""
+
+    def __init__(self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, mender: Mender, controls: Controls) -> None:
+        self._rig, self._mender, self._controls = rig, mender, controls
+        scene = make_scene(rgb, points, alpha)
+        self._photo = rgb
+        if controls.background != "keep":
+            scene, self._photo = _on_other_background(scene, rgb, points, alpha, controls.background)
+        self._scene = scene
+        self._drawer = Drawer(scene)
+        self._region = moving_region(scene)
+        crop = mender.config.crop_px
+        self._side = window_side(points)
+        self._own = own_mouth(rgb, points, window_at(points, self._side, crop), mender.config.mouth_px)
+        self._crop = head_box(points, scene.size) if controls.crop == "head" else None
+
+    def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
+        """Pictures for a stream of motion, frame for frame."""
+        with ThreadPoolExecutor(1) as ahead:
+            waiting = None
+            for rows in batches(motions):
+                drawn = ahead.submit(self._draw, *rows)
+                if waiting is not None:
+                    yield self._mend(waiting.result())
+                waiting = drawn
+            if waiting is not None:
+                yield self._mend(waiting.result())
+
+    def _draw(self, start: int, motion: Motion) -> _Drawn:
+        count = len(motion)
+        rgb = np.repeat(self._photo[None], count, axis=0)
+        masks = np.empty((count, *rgb.shape[1:3]), np.uint8)
+        views = []
+        for k in range(count):
+            pose = None if motion.pose is None else motion.pose[k]
+            closure = 0.0 if motion.blink is None else float(motion.blink[k, 0])
+            target, rigid = self._rig.target(motion.expression[k], pose, closure)
+            masks[k] = self._drawer.draw(target, rigid, rgb[k], self._region)
+            window = window_at(target, self._side, self._mender.config.crop_px)
+            size = self._mender.config.mouth_px
+            views.append(make_view(rgb[k], self._photo, masks[k], target, window, self._own, size))
+        return _Drawn(start, count, rgb, masks, views)
+
+    def _mend(self, drawn: _Drawn) -> Frames:
+        views = drawn.views + [drawn.views[-1]] * (BATCH - drawn.count)
+        face, mouth = self._mender.changes(views)
+        for k in range(drawn.count):
+            lay_changes(drawn.rgb[k], self._photo, views[k], face[k], mouth[k])
+        mask = drawn.masks if self._controls.background == "transparent" else None
+        if self._crop is None:
+            return Frames(rgb=drawn.rgb, mask=mask, start=drawn.start)
+        x0, y0, x1, y1 = self._crop
+        part = None if mask is None else np.ascontiguousarray(mask[:, y0:y1, x0:x1])
+        return Frames(rgb=np.ascontiguousarray(drawn.rgb[:, y0:y1, x0:x1]), mask=part, start=drawn.start)
+
+
+def batches(motions: Iterator[Motion]) -> Iterator[tuple[int, Motion]]:
+    """Cut motion into (first frame, rows) of BATCH frames, on multiples of BATCH whatever the stream's start and split."""
+    held: list[Motion] = []
+    for piece in motions:
+        for k in range(len(piece)):
+            row = _row(piece, k)
+            held.append(row)
+            if (row.start + 1) % BATCH == 0:
+                yield held[0].start, _join(held)
+                held = []
+    if held:
+        yield held[0].start, _join(held)
+
+
+def _row(motion: Motion, k: int) -> Motion:
+    part = slice(k, k + 1)
+    return Motion(
+        space=motion.space,
+        expression=motion.expression[part],
+        pose=None if motion.pose is None else motion.pose[part],
+        blink=None if motion.blink is None else motion.blink[part],
+        fps=motion.fps,
+        start=motion.start + k,
+    )
+
+
+def _join(rows: list[Motion]) -> Motion:
+    from talkingface.core.motion import concatenate
+
+    return concatenate(rows)
+
+
+def moving_region(scene: Scene) -> Box:
+    """The part of the picture (x0, y0, x1, y1) that can change."""
+    shares = np.concatenate([np.ones(len(scene.triangles_points) - len(scene.outer)), scene.head_share + scene.jaw_share.sum(1)])
+    moving = (shares[scene.triangles] > 1e-3).any(1)
+    corners = scene.triangles_points[np.unique(scene.triangles[moving])]
+    margin = MAX_SHIFT * 0.5 * face_unit(scene.points)
+    low, high = corners.min(0) - margin, corners.max(0) + margin
+    width, height = scene.size
+    return max(0, int(low[0])), max(0, int(low[1])), min(width, int(high[0]) + 1), min(height, int(high[1]) + 1)
+
+
+def head_box(points: np.ndarray, size: tuple[int, int]) -> Box:
+    """An even-sided square (x0, y0, x1, y1) around head and neck, inside the picture."""
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    side = int(min(2.1 * float((high - low).max()), *size)) // 2 * 2
+    x, y = (low + high) / 2 - side / 2
+    x0, y0 = int(np.clip(x, 0, size[0] - side)), int(np.clip(y - 0.05 * side, 0, size[1] - side))
+    return x0, y0, x0 + side, y0 + side
+
+
+def _on_other_background(
+    scene: Scene, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, background: str
+) -> tuple[Scene, np.ndarray]:
+    """The scene before another background, its colours freed of the old one; and the resting picture."""
+    from dataclasses import replace
+
+    from talkingface.face.matte import unmix_colours
+    from talkingface.systems.portrait.scene import with_face
+
+    alpha = with_face(alpha, points)
+    own = unmix_colours(rgb, alpha, scene.background)
+    person = np.dstack([own * alpha[..., None], alpha * 255]).round().astype(np.uint8)
+    if background == "transparent":
+        behind = near_colours(own, alpha)  # no other colour is near the edge, so no player can mix one in
+    else:
+        behind = make_background(background, scene.size)
+    scene = replace(scene, person=np.ascontiguousarray(person), background=behind)
+    still = cv2.convertScaleAbs(person[..., :3] + behind * (1 - alpha[..., None]))
+    return scene, still

@@ -1,0 +1,77 @@
+"""From motion to geometry: where the 478 points of a photo's face go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from talkingface.face.camera import rotation_matrix
+from talkingface.face.morphable import LinearFaceModel
+from talkingface.face.topology import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
+from talkingface.systems.portrait.scene import Rigid
+
+MAX_TURN_RAD = 0.42  # the photo holds no more of the head's side than this
+MAX_SHIFT = 0.6
+LID_MEETING = 0.85  # closing lids meet this far down the eye opening
+LID_OVERLAP = 1.02
+CREASE_SHARE = 0.45
+_CREASES = (  # skin above the upper lid, and the lid point that each follows
+    (247, 246), (30, 161), (29, 160), (27, 159), (28, 158), (56, 157), (190, 173),
+    (467, 466), (260, 388), (259, 387), (257, 386), (258, 385), (286, 384), (414, 398),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """A face that can be posed.
+
+    `resting` [478, 3] model units; `rotation` [3, 3], `scale` (pixels a unit) and `translation` [3] place it in the photo.
+    """
+
+    model: LinearFaceModel
+    resting: np.ndarray
+    rotation: np.ndarray
+    scale: float
+    translation: np.ndarray
+
+    def target(self, expression: np.ndarray, pose: np.ndarray | None, closure: float) -> tuple[np.ndarray, Rigid]:
+        """Landmarks [478, 3] in photo pixels and the head movement, for one row of motion (see `core.types.Motion`)."""
+        shape = close_lids(self.resting + self.model.displacement(expression), closure)
+        rigid = self.movement(pose)
+        rest = self.scale * shape @ self.rotation.T + self.translation
+        return rigid(rest), rigid
+
+    def movement(self, pose: np.ndarray | None) -> Rigid:
+        """The head movement of a pose row [6], softly limited to what a photo can show."""
+        if pose is None:
+            return Rigid(rotation=np.eye(3), scale=1.0, translation=np.zeros(3))
+        turn = soft_limit(pose[:3].astype(np.float64), MAX_TURN_RAD)
+        shift = soft_limit(pose[3:5].astype(np.float64), MAX_SHIFT)
+        rotation = np.asarray(rotation_matrix(turn))
+        scale = float(np.exp(np.clip(pose[5], -0.3, 0.3)))
+        centre = self.translation  # the origin of the face model: the head turns about it
+        moved = centre + self.scale * np.array([shift[0], shift[1], 0.0])
+        return Rigid(rotation=rotation, scale=scale, translation=moved - scale * rotation @ centre)
+
+
+def soft_limit(values: np.ndarray, limit: float) -> np.ndarray:
+    """The vector with its length kept below `limit`, hardly changed up to half of it."""
+    length = float(np.linalg.norm(values))
+    return values if length < 1e-9 else values * (limit * np.tanh(length / limit) / length)
+
+
+def close_lids(shape: np.ndarray, closure: float) -> np.ndarray:
+    """`shape` [478, 3] with both eyes closed by `closure` in [0, 1]; the skin above follows the lid."""
+    if closure <= 0:
+        return shape
+    shape = shape.copy()
+    moved = np.zeros_like(shape)
+    for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER)):
+        up, low = list(upper[1:-1]), list(lower[1:-1])
+        opening = shape[low] - shape[up]
+        moved[up] = closure * LID_OVERLAP * LID_MEETING * opening
+        moved[low] = -closure * (1 - LID_MEETING) * opening
+    for skin, lid in _CREASES:
+        moved[skin] = CREASE_SHARE * moved[lid]
+    return shape + moved

@@ -1,0 +1,55 @@
+"""Optimizers and their learning-rate schedule, described by one small record per network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW for one network, with a linear warm-up and then a cosine down to `lr * final_ratio` at the last step."""
+
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    """Applied to matrices and kernels only, never to biases and scales."""
+    warmup_steps: int = 100
+    final_ratio: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.warmup_steps < 0 or not 0 <= self.final_ratio <= 1:
+            raise ValueError("lr must be positive, warmup_steps at least 0, final_ratio between 0 and 1")
+
+
+def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW over the parameters of `network` that require gradients; call `set_lr` before every step."""
+    params = [p for p in network.parameters() if p.requires_grad]
+    if not params:
+        raise ValueError("the network has no parameters to train")
+    groups = [
+        {"params": [p for p in params if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = all(p.device.type in ("cpu", "cuda") and p.dtype.is_floating_point for p in params)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=fused)
+
+
+def lr_at(config: OptimizerConfig, step: int, steps: int) -> float:
+    """Learning rate of `step` (from 0) in a run of `steps`: a pure function, so that resuming needs no state.
+
+    Example: `lr_at(OptimizerConfig(lr=1.0, warmup_steps=10), 9, 1000)` is 1.0.
+    """
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    progress = min(1.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))
+    return config.lr * (config.final_ratio + (1 - config.final_ratio) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every parameter group the learning rate `lr`."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr

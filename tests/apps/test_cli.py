@@ -1,0 +1,201 @@
+"""The command line: help, errors, exit codes, and every verb that needs no weights of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talkingface.apps import cli
+from voices import make_voice, write_wav
+
+HELP_LIMIT_S = 0.4
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "talkingface.apps.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+def check_refused(capsys: pytest.CaptureFixture[str], code: int, words: str, *arguments: object) -> None:
+    """The command ends with `code` and one line on stderr that has `words`."""
+    assert cli.main([str(argument) for argument in arguments]) == code
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1 and words in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["animate", "--help"], ["weights", "--help"]])
+def test_help_is_fast_and_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from talkingface.apps.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'av', 'cv2', 'numba', 'mediapipe', 'rich', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
+    )
+    took = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        took.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+        assert "usage: talkingface" in done.stdout
+    assert min(took) < HELP_LIMIT_S
+
+
+def test_every_verb_and_option_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in cli.VERBS:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([verb, "--help"])
+        assert ended.value.code == 0
+        assert "None" not in capsys.readouterr().out
+    options = cli.make_parser().parse_args(["animate", "a", "b", "-o", "c", "--blink", "0.5", "--size", "native"])
+    assert (options.blink, options.size) == (0.5, "native")
+    assert not hasattr(options, "seed")  # defaults live in the option classes only
+
+
+def test_mistyped_names_get_close_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    check_refused(capsys, 2, "did you mean animate?", "anmate", "x")
+    check_refused(capsys, 2, "did you mean --seed", "animate", "x", "-o", "y.mp4", "--sed", "1")
+    check_refused(capsys, 2, "did you mean portrait", "systems", "portrat")
+    check_refused(capsys, 2, "invalid choice: 'foot'", "animate", "x", "y", "-o", "y.mp4", "--crop", "foot")
+    check_refused(capsys, 2, "required: -o/--output", "animate", "x", "y")
+    check_refused(capsys, 2, "invalid int value", "animate", "x", "y", "-o", "y.mp4", "--seed", "one")
+    check_refused(capsys, 7, "no weights named", "weights", "show", "nothing.here")
+
+
+@pytest.mark.usefixtures("meter")
+def test_faults_are_one_line_with_the_code_of_their_class(
+    capsys: pytest.CaptureFixture[str], photo: Path, voice_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    meter = ("--system", "meter")
+    check_refused(capsys, 3, "there is no file", "animate", tmp_path / "no.jpg", voice_file, "-o", out, *meter)
+    check_refused(capsys, 3, "there is no file", "animate", photo, tmp_path / "no.wav", "-o", out, *meter)
+    check_refused(capsys, 5, "no sound track", "animate", photo, photo, "-o", out, *meter)
+    check_refused(capsys, 6, "create it first", "animate", photo, voice_file, "-o", tmp_path / "no" / "o.mp4", *meter)
+    check_refused(capsys, 2, "must end in", "animate", photo, voice_file, "-o", tmp_path / "out.gif", *meter)
+    check_refused(capsys, 2, ".webm or .mov", "animate", photo, voice_file, "-o", out, "--background", "transparent")
+    check_refused(capsys, 2, "is an input too", "render", photo, voice_file, "-o", voice_file)
+    check_refused(capsys, 2, "unknown device", "animate", photo, voice_file, "-o", out, *meter, "--device", "tpu")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    check_refused(capsys, 3, "is empty", "animate", photo, tmp_path / "empty.wav", "-o", out, *meter)
+    short = write_wav(tmp_path / "short.wav", make_voice(0.05))
+    check_refused(capsys, 5, "at least", "animate", photo, short, "-o", out, *meter)
+    assert not out.exists()
+
+
+def test_unexpected_faults_are_one_line_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(arguments: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_run", broken)
+    error: BaseException = ValueError("odd\nthing")
+    check_refused(capsys, 1, "unexpected ValueError: odd thing; please report")
+    error = OSError(28, "No space left on device")
+    check_refused(capsys, 6, "disk is full")
+    error = ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+    check_refused(capsys, 8, "libGL.so.1 is missing; on Debian or Ubuntu: sudo apt-get install libgl1")
+    error = ModuleNotFoundError("No module named 'av'", name="av")
+    check_refused(capsys, 8, "package av is missing")
+    error = KeyboardInterrupt()
+    assert cli.main([]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setenv("TALKINGFACE_DEBUG", "1")
+    error = ValueError("with traceback")
+    with pytest.raises(ValueError, match="with traceback"):
+        cli.main([])
+
+
+@pytest.mark.usefixtures("meter")
+def test_animate_motion_render_fit(
+    capsys: pytest.CaptureFixture[str], photo: Path, voice_file: Path, tmp_path: Path
+) -> None:
+    def ok(*arguments: object) -> str:
+        assert cli.main([str(argument) for argument in arguments]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    meter, out, motion = ("--system", "meter"), tmp_path / "out.mp4", tmp_path / "m.npz"
+    assert "40 frames" in (said := ok("animate", photo, voice_file, "-o", out, *meter, "--report", tmp_path / "r.json"))
+    assert "meter.none: CC0-1.0" in said
+    assert json.loads((tmp_path / "r.json").read_text())["frames"] == 40
+    assert "40 frames" in ok("motion", voice_file, "-o", motion, *meter)
+    with np.load(motion) as arrays:
+        assert arrays["expression"].shape == (40, 1)
+    assert "40 frames" in ok("render", photo, motion, "-o", tmp_path / "again.mp4", "--speech", voice_file, *meter)
+    assert "avatar for system meter" in ok("fit", photo, "-o", tmp_path / "me", *meter)
+    assert "40 frames" in ok("animate", tmp_path / "me", voice_file, "-o", out)
+    assert "intact" in ok("weights", "verify", "meter.none")
+    assert "meter.none" in ok("weights", "list")
+    assert json.loads(ok("weights", "show", "meter.none"))["licence"] == "CC0-1.0"
+    assert "bar that follows" in ok("systems")
+    assert "meter1" in ok("systems", "meter")
+
+
+@pytest.mark.usefixtures("meter")
+def test_altered_weights_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    model = Path(os.environ["TALKINGFACE_WEIGHTS"]) / "meter.none" / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1] + b"\1")
+    assert cli.main(["weights", "verify", "meter.none"]) == 7
+    assert "altered" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("meter")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_leaves_nothing_half_written(photo: Path, tmp_path: Path, number: signal.Signals) -> None:
+    speech = write_wav(tmp_path / "long.wav", np.tile(make_voice(2.0), 50))
+    folder = tmp_path / "results"
+    folder.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "talkingface.apps.cli",
+        "animate",
+        str(photo),
+        str(speech),
+        "-o",
+        str(folder / "o.mp4"),
+    ]
+    process = subprocess.Popen([*command, "--system", "meter"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not any(folder.iterdir()) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == (130 if number == signal.SIGINT else 143), errors
+    assert "Traceback" not in errors and list(folder.iterdir()) == []
+
+
+def test_doctor_tells_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from talkingface.apps import doctor
+
+    found = list(doctor.examine())
+    assert {"Python", "torch", "mediapipe", "codec libx264", "GPU"} <= {finding.name for finding in found}
+    assert all(finding.advice for finding in found if finding.is_needed and not finding.is_good)
+    monkeypatch.setattr(doctor, "CHECKS", (lambda: iter([doctor.Finding("codec x", False, "gone", "install it")]),))
+    assert doctor.doctor() == 8
+    assert "-> install it" in capsys.readouterr().out
+    assert doctor.doctor(brief=True) == 8
+    assert capsys.readouterr().err == "error: codec x: install it\n"
+
+
+def test_public_names_are_lazy_and_complete() -> None:
+    import talkingface
+
+    for name in talkingface.__all__:
+        assert getattr(talkingface, name) is not None
+    with pytest.raises(AttributeError, match="animat"):
+        _ = talkingface.animat
+    code = "import sys, talkingface; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

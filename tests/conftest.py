@@ -1,0 +1,55 @@
+"""Shared fixtures: short voices, a tiny plug-in system, and folders of the test's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talkingface.core.weights import save_weights
+from voices import make_voice, write_wav
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the developer's own cache or weights is read or written."""
+    monkeypatch.setenv("TALKINGFACE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("TALKINGFACE_WEIGHTS", raising=False)
+
+
+@pytest.fixture
+def voice() -> np.ndarray:
+    """1.6 s of speech-like sound at 16 kHz."""
+    return make_voice(1.6)
+
+
+@pytest.fixture
+def voice_file(tmp_path: Path, voice: np.ndarray) -> Path:
+    """The same in a file whose name has a space and letters beyond ASCII."""
+    return write_wav(tmp_path / "stimme für ünï.wav", voice)
+
+
+@pytest.fixture
+def meter(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plug-in of `meter_system.py`, installed with weights for this test, in this process and its children."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "meter-1.0.dist-info").mkdir()
+    (site / "meter-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: meter\nVersion: 1.0\n")
+    (site / "meter-1.0.dist-info" / "entry_points.txt").write_text("[talkingface.systems]\nmeter = meter_system:SPEC\n")
+    card = {"name": "meter.none", "system": "meter", "licence": "CC0-1.0", "config": {"gain": 150.0}}
+    save_weights(site / "weights" / "meter.none", {"none": np.zeros(1, np.float32)}, card)
+    monkeypatch.syspath_prepend(str(site))
+    paths = [str(site), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    monkeypatch.setenv("TALKINGFACE_WEIGHTS", str(site / "weights"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A picture file; what it shows does not matter to the meter."""
+    from PIL import Image
+
+    Image.new("RGB", (64, 48), (90, 60, 40)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"

@@ -1,0 +1,249 @@
+"""animate, motion, render and their inputs, with a system that costs nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import talkingface
+from talkingface.api import verbs
+from talkingface.api.inputs import read_angles
+from talkingface.core.errors import InputError, OutputError, SpeechError, UsageError, WeightsError
+from talkingface.core.motion import load_motion, save_motion
+from talkingface.core.types import Audio, Frames, Motion
+from talkingface.core.weights import save_avatar
+from talkingface.video.read import probe, read_frames
+from voices import RATE_HZ, make_voice, write_wav
+
+pytestmark = pytest.mark.usefixtures("meter")
+
+
+def _animate(face: object, speech: object = None, **options: object) -> talkingface.Animation:
+    return talkingface.animate(face, speech, system="meter", device="cpu", **options)  # type: ignore[arg-type]
+
+
+def _rgb(pieces: talkingface.Animation | list[Frames]) -> np.ndarray:
+    return np.concatenate([piece.rgb for piece in pieces])
+
+
+def _pose(animation: talkingface.Animation) -> np.ndarray:
+    return np.concatenate([motion.pose for motion in animation.motions() if motion.pose is not None])
+
+
+def test_equal_frames_for_a_file_an_audio_and_any_split(photo: Path, voice_file: Path) -> None:
+    from talkingface.audio.read import read_audio
+
+    samples = read_audio(voice_file).samples
+    expected = _rgb(_animate(photo, voice_file))
+    assert len(expected) == 40
+    np.testing.assert_array_equal(_rgb(_animate(photo, Audio(samples=samples, rate_hz=RATE_HZ))), expected)
+    for cuts in ([1, 2, 9999], [640 * k for k in range(1, 40)], []):
+        np.testing.assert_array_equal(_rgb(_animate(photo, iter(np.split(samples[0], cuts)))), expected)
+
+
+def test_frames_come_while_speech_arrives(photo: Path) -> None:
+    heard = 0
+
+    def pieces():
+        nonlocal heard
+        for piece in np.split(make_voice(4.0), 100):
+            heard += 1
+            yield piece
+
+    frames = iter(_animate(photo, pieces()))
+    next(frames)
+    assert heard <= 4  # one frame, two of lookahead
+
+
+@pytest.mark.parametrize("fps", [24, 29.97, 60])
+def test_the_picture_ends_with_the_sound_at_any_rate(photo: Path, tmp_path: Path, fps: float) -> None:
+    speech = write_wav(tmp_path / "s.wav", make_voice(1.01))
+    animation = _animate(photo, speech, fps=fps)
+    assert len(_rgb(animation)) == int(np.ceil(1.01 * animation.fps - 1e-3))
+    np.testing.assert_array_equal(_rgb(list(animation.frames(7))), _rgb(animation)[7:])
+
+
+def test_save_writes_a_whole_file_with_report(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "Ausgabe ü.mp4"
+    seen: list[tuple[int, int | None]] = []
+    animation = _animate(photo, voice_file)
+    assert animation.save(target, report=tmp_path / "r.json", progress=lambda *done: seen.append(done)) == target
+    info = probe(target)
+    assert info.has_audio and info.size == (64, 48) and sum(1 for _ in read_frames(target)) == 40
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["frames"] == 40 and report["weights"]["name"] == "meter.none" and report["notes"] == ["a note"]
+    assert report["audio_mouth_offset_ms"] is None and report["audio_mouth_offset_reason"]
+    assert seen[-1] == (40, 40)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_fault_keeps_the_earlier_file(
+    photo: Path, voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from meter_system import MeterSystem
+
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"earlier")
+    before = set(tmp_path.iterdir())
+    render = MeterSystem.render
+
+    def broken(self, avatar, motion, controls):
+        for count, piece in enumerate(render(self, avatar, motion, controls)):
+            if count == 20:
+                raise KeyboardInterrupt
+            yield piece
+
+    monkeypatch.setattr(MeterSystem, "render", broken)
+    with pytest.raises(KeyboardInterrupt):
+        _animate(photo, voice_file).save(target)
+    assert target.read_bytes() == b"earlier" and set(tmp_path.iterdir()) == before
+
+
+def test_a_killed_long_job_goes_on_with_equal_pictures(
+    photo: Path, voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    from talkingface.api import animation as module
+    from talkingface.video import write
+
+    monkeypatch.setattr(module, "RESUME_FROM_S", 1.0)
+    monkeypatch.setattr(write, "VideoWriter", partial(write.VideoWriter, segment_frames=10))
+    _animate(photo, voice_file).save(tmp_path / "whole.mp4")
+
+    def stop(done: int, total: int | None) -> None:
+        if done == 35:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _animate(photo, voice_file).save(tmp_path / "killed.mp4", progress=stop)
+    assert not (tmp_path / "killed.mp4").exists()
+    again = _animate(photo, voice_file)
+    again.save(tmp_path / "killed.mp4")
+    assert again.frames_resumed >= 10
+    pairs = zip(read_frames(tmp_path / "whole.mp4"), read_frames(tmp_path / "killed.mp4"), strict=True)
+    assert max(int(np.abs(a.rgb.astype(int) - b.rgb.astype(int)).mean()) for a, b in pairs) <= 2
+    other = _animate(photo, voice_file, seed=5)
+    assert other.key() != again.key() and again.key() == _animate(photo, voice_file).key()
+
+
+def test_motion_files_can_be_edited_and_rendered(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    motion = talkingface.motion(voice_file, system="meter", device="cpu")
+    save_motion(tmp_path / "m.npz", motion)
+    spoken = _rgb(_animate(photo, voice_file))
+    rendered = _rgb(talkingface.render(photo, tmp_path / "m.npz", system="meter", device="cpu"))
+    np.testing.assert_array_equal(rendered, spoken)
+    louder = talkingface.motion(voice_file, system="meter", device="cpu", expression_scale=2.0)
+    np.testing.assert_allclose(louder.expression, 2 * motion.expression)
+    talkingface.render(photo, motion, speech=voice_file, system="meter", device="cpu").save(tmp_path / "m.mp4")
+    assert probe(tmp_path / "m.mp4").has_audio
+    foreign = Motion(space="other", expression=motion.expression, pose=None, blink=None, fps=25.0)
+    with pytest.raises(UsageError, match=r"'other'.*'meter1'"):
+        talkingface.render(photo, foreign, system="meter")
+
+
+def test_head_pose_from_files(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    assert not _pose(_animate(photo, voice_file, pose="still")).any()
+    table = tmp_path / "pose.csv"
+    table.write_text("time_s,yaw,pitch,roll\n0,0,0,0\n1,90,0,-90\n")
+    rows = _pose(_animate(photo, voice_file, pose=str(table)))
+    np.testing.assert_allclose(rows[:25, 0], np.deg2rad(90) * np.arange(25) / 25, atol=1e-6)
+    np.testing.assert_allclose(rows[25, 0], rows[23, 0])  # backwards after the end
+    np.testing.assert_allclose(rows[:, 2], -rows[:, 0])
+    save_motion(tmp_path / "m.npz", talkingface.motion(voice_file, system="meter"))
+    saved = load_motion(tmp_path / "m.npz").pose
+    np.testing.assert_array_equal(_pose(_animate(photo, voice_file, pose=str(tmp_path / "m.npz"))), saved)
+    with pytest.raises(UsageError, match="needs a video as the face"):
+        _animate(photo, voice_file, pose="source")
+
+
+def test_driving_by_video(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    drive = tmp_path / "drive.mp4"
+    _animate(photo, voice_file).save(drive)
+    alone = _animate(photo, drive=str(drive))
+    assert alone.speech is not None and str(alone.speech.source) == str(drive)
+    assert len(_rgb(alone)) == 10
+    np.testing.assert_array_equal(_pose(alone), np.arange(60).reshape(10, 6))
+    assert not _pose(_animate(photo, voice_file, drive=str(drive), pose="still")).any()
+    generated = _pose(_animate(photo, voice_file, drive=str(drive), pose="generated"))
+    np.testing.assert_allclose(generated[:, 0], 0.01 * np.arange(10), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b,c,d\n", "0,1,2\n", "0,0,0,0\n0,1,1,1\n", "-1,0,0,0\n", "0,1,nan,3\n", "0,1,x,3\n"]
+)
+def test_unusable_angle_tables_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(InputError, match=r"p\.csv"):
+        read_angles(tmp_path / "p.csv", 25.0)
+
+
+def test_avatars_are_made_once(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    avatar = talkingface.fit(photo, system="meter", device="cpu")
+    save_avatar(tmp_path / "me", avatar)
+    np.testing.assert_array_equal(
+        _rgb(talkingface.animate(tmp_path / "me", voice_file, device="cpu")), _rgb(_animate(photo, voice_file))
+    )
+    with pytest.raises(UsageError, match="made for system meter"):
+        talkingface.animate(avatar, voice_file, system="portrait")
+
+
+def test_bad_speech_is_one_line_with_the_right_class(photo: Path, tmp_path: Path) -> None:
+    bad = make_voice(1.0)
+    bad[500] = np.nan
+    for speech in (iter([bad]), iter([]), iter([np.zeros(800, np.float32)])):
+        with pytest.raises(SpeechError):
+            list(_animate(photo, speech))
+    with pytest.raises(SpeechError, match="only 0.05 s"):
+        _animate(photo, Audio(samples=np.zeros((1, 800), np.float32), rate_hz=RATE_HZ))
+    with pytest.raises(InputError, match="there is no file"):
+        _animate(photo, tmp_path / "missing.wav")
+    with pytest.raises(SpeechError, match="no sound track"):
+        silent = tmp_path / "silent.mp4"
+        talkingface.render(photo, talkingface.motion(iter([make_voice(1)]), system="meter"), system="meter").save(
+            silent
+        )
+        _animate(photo, silent)
+    with pytest.raises(UsageError, match="no speech given"):
+        _animate(photo)
+
+
+def test_bad_faces_options_and_outputs(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no file"):
+        _animate(tmp_path / "missing.jpg", voice_file)
+    with pytest.raises(InputError, match="sound but no picture"):
+        _animate(voice_file, voice_file)
+    with pytest.raises(InputError, match="not an avatar"):
+        _animate(tmp_path, voice_file)
+    with pytest.raises(UsageError, match="unknown option 'sede'; did you mean seed"):
+        _animate(photo, voice_file, sede=1)
+    with pytest.raises(UsageError, match="blink must be between 0 and 10"):
+        _animate(photo, voice_file, blink=-1)
+    with pytest.raises(WeightsError, match="no weights named 'meter.big'"):
+        _animate(photo, voice_file, weights="big")
+    animation = _animate(photo, voice_file)
+    with pytest.raises(UsageError, match=r"must end in \.mp4"):
+        animation.save(tmp_path / "out.avi")
+    with pytest.raises(OutputError, match="create it first"):
+        animation.save(tmp_path / "no" / "out.mp4")
+    with pytest.raises(UsageError, match=r"\.webm or \.mov"):
+        _animate(photo, voice_file, background="transparent").save(tmp_path / "out.mp4")
+    with pytest.raises(UsageError, match="iterated but not saved"):
+        _animate(photo, iter([make_voice(1.0)])).save(tmp_path / "out.mp4")
+
+
+def test_weights_of_another_system_or_config_are_refused(meter: None, tmp_path: Path) -> None:
+    from talkingface.core.weights import save_weights
+
+    save_weights(tmp_path / "other.one", {}, {"system": "other", "config": {}})
+    save_weights(tmp_path / "meter.odd", {}, {"system": "meter", "config": {"gainn": 1.0}})
+    with pytest.raises(WeightsError, match="belongs to system other"):
+        verbs.load("meter", weights=tmp_path / "other.one")
+    with pytest.raises(WeightsError, match=r"config\.gainn"):
+        verbs.load("meter", weights=tmp_path / "meter.odd")
+    with pytest.raises(UsageError, match="not both"):
+        verbs.load("meter", weights="none", preset="tiny")
+    assert verbs.load("meter", weights="none") is verbs.load("meter", weights="meter.none")

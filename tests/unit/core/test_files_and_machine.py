@@ -1,0 +1,128 @@
+"""Cache, atomic files, registry, device, types."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talkingface.core import cache, device, registry
+from talkingface.core.errors import InputError, OutputError, UsageError
+from talkingface.core.types import Audio, Controls, Frames, Motion, Track
+
+
+def test_atomic_files_are_whole_or_absent(tmp_path: Path) -> None:
+    target = tmp_path / "ergebnis für dich.json"
+    with cache.write_atomic(target, "w") as file:
+        file.write("ü")
+    assert target.read_text(encoding="utf-8") == "ü"
+    for fault in (RuntimeError, KeyboardInterrupt):
+        with pytest.raises(fault), cache.write_atomic(target, "w") as file:
+            file.write("half")
+            raise fault
+    assert target.read_text(encoding="utf-8") == "ü"
+    assert os.listdir(tmp_path) == [target.name]
+    assert stat.S_IMODE(target.stat().st_mode) & 0o044 == 0o044 & ~_umask()
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def test_faults_of_the_disk_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="does not exist; create it"), cache.write_atomic(tmp_path / "no" / "x"):
+        pass
+    with pytest.raises(OutputError, match="disk is full"), cache.write_atomic(tmp_path / "x"):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(OutputError, match="it is a folder"):
+        cache.check_writable(tmp_path)
+    with pytest.raises(OutputError, match="no permission"):
+        raise cache.output_error("x/y", PermissionError(13, "Permission denied"))
+    cache.check_writable(tmp_path / "fine.mp4")
+    assert os.listdir(tmp_path) == []
+
+
+def test_content_hash(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert cache.content_hash(tmp_path / "a").startswith("ba7816bf")
+    with pytest.raises(InputError, match="cannot read"):
+        cache.content_hash(tmp_path / "b")
+
+
+def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKINGFACE_CACHE", "/somewhere")
+    assert cache.cache_dir() == Path("/somewhere")
+    monkeypatch.delenv("TALKINGFACE_CACHE")
+    assert cache.cache_dir().parts[-1] in ("talkingface", "cache")
+
+
+def test_registry_knows_ours_and_answers_with_close_names() -> None:
+    assert "portrait" in registry.system_names()
+    with pytest.raises(UsageError, match="did you mean portrait"):
+        registry.get_spec("portait")
+    with pytest.raises(UsageError, match="known: portrait"):
+        registry.get_spec("zzz")
+    with pytest.raises(UsageError, match="module:attribute"):
+        registry.import_attribute("os")
+    with pytest.raises(UsageError, match="has no nothing"):
+        registry.import_attribute("os:nothing")
+
+
+def test_devices() -> None:
+    assert device.pick_device("cpu") == "cpu"
+    assert device.pick_device("auto") in ("cpu", "cuda")
+    for name in ("gpu", "cuda:x", "cpu:1", ""):
+        with pytest.raises(UsageError, match="unknown device"):
+            device.pick_device(name)
+    with pytest.raises(UsageError, match="not there"):
+        device.pick_device("cuda:99")
+    assert device.num_cores() >= 1
+    assert (device.peak_memory_mb() or 1) > 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_the_allocator_takes_the_settings() -> None:
+    command = "from talkingface.core.device import tune_allocator as t; import sys; sys.exit(not t())"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"blink": -1.0}, {"blink": float("nan")}, {"pose": "wild"}, {"crop": "foot"}, {"size": 3}, {"size": "huge"},
+        {"fps": 0.0}, {"pose_scale": 11.0},
+    ],
+)  # fmt: skip
+def test_controls_are_checked(fault: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(fault))):
+        Controls(**fault)
+
+
+def test_types_check_shapes_and_values() -> None:
+    with pytest.raises(ValueError, match="float32"):
+        Audio(samples=np.zeros((1, 4)), rate_hz=16000)
+    with pytest.raises(ValueError, match="not finite"):
+        Audio(samples=np.full((1, 4), np.nan, np.float32), rate_hz=16000)
+    with pytest.raises(ValueError, match="pose"):
+        Motion(space="x", expression=np.zeros((2, 1), np.float32), pose=np.zeros((3, 6)), blink=None, fps=25)
+    with pytest.raises(ValueError, match="mask"):
+        Frames(rgb=np.zeros((1, 4, 4, 3), np.uint8), mask=np.zeros((1, 4, 5), np.uint8))
+    with pytest.raises(ValueError, match="landmarks"):
+        Track(landmarks=np.zeros((1, 468, 3)), times_s=np.zeros(1), confidence=np.zeros(1), size=(1, 1))
+    assert Audio(samples=np.zeros((1, 8000), np.float32), rate_hz=16000).duration_s == 0.5
+
+
+@pytest.mark.parametrize("module", ["spec", "config", "registry", "errors", "options"])
+def test_light_modules_import_nothing_heavy(module: str) -> None:
+    command = (
+        f"import sys, talkingface.core.{module};"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'av', 'cv2', 'numba')))"
+    )
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0

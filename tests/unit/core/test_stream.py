@@ -1,0 +1,55 @@
+"""Windows give the same cuts for any split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talkingface.core.stream import windows
+
+
+def _split(values: np.ndarray, cuts: list[int]) -> list[np.ndarray]:
+    return np.split(values, sorted(min(cut, len(values)) for cut in cuts))
+
+
+@given(
+    length=st.integers(0, 60), past=st.integers(0, 7), future=st.integers(0, 7), hop=st.integers(1, 9),
+    cuts=st.lists(st.integers(0, 60), max_size=6),
+)  # fmt: skip
+def test_any_split_gives_equal_windows_with_true_context(
+    length: int, past: int, future: int, hop: int, cuts: list[int]
+) -> None:
+    stream = np.arange(1, length + 1, dtype=np.float32)[:, None]
+    found = list(windows(_split(stream, cuts), past, future, hop))
+    padded = np.concatenate([np.zeros((past, 1)), stream, np.zeros((future + hop, 1))]).astype(np.float32)
+    assert [window.start for window in found] == list(range(0, length, hop))
+    assert sum(window.valid for window in found) == length
+    for window in found:
+        np.testing.assert_array_equal(window.values, padded[window.start : window.start + past + hop + future])
+
+
+def test_a_window_comes_as_soon_as_its_future_is_there() -> None:
+    pulled = 0
+
+    def pieces():
+        nonlocal pulled
+        for _ in range(10):
+            pulled += 1
+            yield np.zeros(2)
+
+    next(windows(pieces(), 4, 2, 2))
+    assert pulled == 2
+
+
+def test_memory_stays_flat() -> None:
+    for window in windows((np.zeros(1000) for _ in range(50)), 10, 10, 100):
+        assert window.values.base is None  # a copy, not a view that keeps the whole stream alive
+
+
+def test_wrong_pieces_are_refused() -> None:
+    with pytest.raises(ValueError, match="does not continue"):
+        list(windows([np.zeros((3, 2)), np.zeros((3, 3))], 1, 1, 1))
+    with pytest.raises(ValueError, match="hop"):
+        list(windows([np.zeros(3)], 0, 0, 0))

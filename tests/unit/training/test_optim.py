@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from talkingface.training.optim import OptimizerConfig, lr_at, make_optimizer
+
+
+def test_learning_rate_warms_up_and_falls_to_its_end():
+    config = OptimizerConfig(lr=1.0, warmup_steps=10, final_ratio=0.1)
+    rates = [lr_at(config, step, 100) for step in range(101)]
+    assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert rates[100] == pytest.approx(0.1) == lr_at(config, 500, 100)
+
+
+def test_weight_decay_spares_biases_and_frozen_parameters_are_left_out():
+    network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    network[1].requires_grad_(False)
+    optimizer = make_optimizer(network, OptimizerConfig(weight_decay=0.1))
+    assert [(g["weight_decay"], [p.shape for p in g["params"]]) for g in optimizer.param_groups] == [
+        (0.1, [torch.Size([3, 2])]),
+        (0.0, [torch.Size([3])]),
+    ]
+    with pytest.raises(ValueError, match="no parameters"):
+        make_optimizer(nn.ReLU(), OptimizerConfig())

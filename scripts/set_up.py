@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,11 +33,13 @@ def _python() -> str:
 
 
 def _pip(*arguments: str) -> None:
-    command = [_python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
-    if subprocess.run(command, cwd=ROOT).returncode:
-        sys.exit(
-            f"error: pip could not install {' '.join(a for a in arguments if not a.startswith('-'))[:200]}; see above"
-        )
+    """Run pip; its output shows only if it fails, because it complains of what is left out on purpose."""
+    command = [_python(), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        print("\n".join(done.stdout.splitlines()[-15:]), file=sys.stderr)
+        names = " ".join(argument for argument in arguments if not argument.startswith("-"))
+        sys.exit(f"error: pip could not install {names[:200]}; see above, then run make again")
 
 
 def _requirements(package: str) -> list[str]:
@@ -61,19 +64,21 @@ def main() -> None:
     if not Path(_python()).exists():
         print(f"making {VENV.name} with Python {sys.version.split()[0]}", flush=True)
         if subprocess.run([sys.executable, "-m", "venv", str(VENV)]).returncode:
+            shutil.rmtree(VENV, ignore_errors=True)  # half an environment would look like a whole one next time
             package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
             sys.exit(
                 f"error: this Python cannot make environments; on Debian or Ubuntu: sudo apt-get install {package}"
             )
-    print("installing packages (a few minutes the first time)", flush=True)
+    print("installing PyTorch (a few minutes the first time)", flush=True)
     _pip(TORCH, *shlex.split(os.environ.get("PIP_TORCH_ARGS", "")))
+    print("installing the other packages", flush=True)
     _pip("--no-deps", "--editable", str(ROOT))
     own = _requirements("talkingface")
     _pip("--no-deps", next(requirement for requirement in own if _project_name(requirement) == "mediapipe"))
     requirements = [requirement.partition(";")[0].strip() for requirement in own if _wanted(requirement)]
     requirements += [name for name in _requirements("mediapipe") if _project_name(name) not in NOT_REACHED]
     _pip(OPENCV, TORCH, *requirements)
-    if subprocess.run([_python(), "-m", "talkingface.apps.doctor", "--brief"], cwd=ROOT).returncode:
+    if subprocess.run([_python(), "-m", "talkingface.apps.doctor"], cwd=ROOT).returncode:
         sys.exit(1)
 
 

@@ -53,3 +53,12 @@ def photo(tmp_path: Path) -> Path:
 
     Image.new("RGB", (64, 48), (90, 60, 40)).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `gpu` are skipped where there is none."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")

@@ -180,13 +180,15 @@ def test_a_stopped_command_leaves_nothing_half_written(photo: Path, tmp_path: Pa
 def test_doctor_tells_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from talkingface.apps import doctor
 
-    found = list(doctor.examine())
+    found = list(doctor.examine(doctor.CHECKS))
     assert {"Python", "torch", "mediapipe", "codec libx264", "GPU"} <= {finding.name for finding in found}
     assert all(finding.advice for finding in found if finding.is_needed and not finding.is_good)
-    monkeypatch.setattr(doctor, "CHECKS", (lambda: iter([doctor.Finding("codec x", False, "gone", "install it")]),))
+    broken = (lambda: iter([doctor.Finding("codec x", False, "gone", "install it")]),)
+    monkeypatch.setattr(doctor, "CHECKS", broken)
+    monkeypatch.setattr(doctor, "INSTALLATION", broken)
     assert doctor.doctor() == 8
     assert "-> install it" in capsys.readouterr().out
-    assert doctor.doctor(brief=True) == 8
+    assert doctor.check_installation() == 8
     assert capsys.readouterr().err == "error: codec x: install it\n"
 
 

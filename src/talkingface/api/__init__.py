@@ -1,8 +1,8 @@
 """All that the apps may call, and what `import talkingface` offers."""
 
 from talkingface.api.animation import Animation
-from talkingface.api.tracking import TrackedFace, head_angles_deg, track
-from talkingface.api.training import train
+from talkingface.api.tracking import TrackedFace, track
+from talkingface.api.training import make_weights, pipeline_names, train
 from talkingface.api.verbs import animate, fit, load, motion, render
 
 __all__ = [
@@ -10,9 +10,10 @@ __all__ = [
     "TrackedFace",
     "animate",
     "fit",
-    "head_angles_deg",
     "load",
+    "make_weights",
     "motion",
+    "pipeline_names",
     "render",
     "track",
     "train",

@@ -18,12 +18,10 @@ from talkingface.core.cache import check_writable, write_atomic
 from talkingface.core.device import peak_memory_mb
 from talkingface.core.errors import InputError, UsageError
 from talkingface.core.motion import limit_frames, resample_motion, skip_frames
+from talkingface.core.progress import tell
 from talkingface.core.system import System
 from talkingface.core.timing import num_frames
 from talkingface.core.types import Avatar, Controls, Frames, Motion
-
-Progress = Callable[[int, "int | None"], None]
-"""Called with frames done and frames in all (None: not known)."""
 
 CONTAINERS = (".mp4", ".mov", ".webm", ".mkv")
 ALPHA_CONTAINERS = (".webm", ".mov")
@@ -79,7 +77,7 @@ class Animation:
             else:
                 yield from limit_frames([piece], end)
 
-    def save(self, path: str | Path, *, report: str | Path | None = None, progress: Progress | None = None) -> Path:
+    def save(self, path: str | Path, *, report: str | Path | None = None) -> Path:
         """Write the video to `path` (.mp4, .mov, .webm, .mkv; transparent: .webm or .mov) and return it.
 
         The file appears when it is whole; an earlier one is kept until then. Long jobs that were killed go on where
@@ -93,7 +91,7 @@ class Animation:
             raise UsageError(
                 "speech that arrives in pieces can be iterated but not saved; give a file or an Audio to save"
             )
-        num_written, first_frame_s = self._write(path, progress)
+        num_written, first_frame_s = self._write(path)
         wall_s = time.perf_counter() - self.started_s
         self.report = self._figures(path, num_written, wall_s, first_frame_s)
         if report is not None:
@@ -103,7 +101,7 @@ class Animation:
                 file.write("\n")
         return path
 
-    def _write(self, path: Path, progress: Progress | None) -> tuple[int, float]:
+    def _write(self, path: Path) -> tuple[int, float]:
         """Draw and encode; returns frames in the file, and seconds from the start to the first picture."""
         from talkingface.video.write import Synthetic, VideoWriter
 
@@ -129,8 +127,7 @@ class Animation:
             for piece in self.frames(done) if done else chain([first], frames):
                 encoder.put(piece)
                 done += len(piece)
-                if progress is not None:
-                    progress(done, total)
+                tell("drawing frames", done, total)
         return done, first_frame_s
 
     def expected_frames(self) -> int | None:

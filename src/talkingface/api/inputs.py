@@ -178,7 +178,7 @@ def _is_number(cell: str) -> bool:
 
 def default_pose(pose: str | None, drive: str | None, avatar: Avatar | None) -> str:
     """The pose option as meant: "drive", "still", "generated", "source" or a file."""
-    is_clip = avatar is not None and "video" in avatar.files
+    is_clip = avatar is not None and avatar.card.get("kind") == "clip"
     if pose == "source" and not is_clip:
         raise UsageError("--pose source needs a video as the face; for a photo use still, generated or a file")
     return pose or ("drive" if drive else "source" if is_clip else "generated")

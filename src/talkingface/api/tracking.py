@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.api.animation import Progress, check_container
+from talkingface.api.animation import check_container
 from talkingface.api.inputs import existing
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError
+from talkingface.core.progress import tell
+from talkingface.core.timing import num_frames
 from talkingface.core.types import Track
 
 PREVIEW_FPS = 25.0
@@ -47,19 +49,14 @@ class TrackedFace:
         return Path(path)
 
 
-def track(
-    video: str | Path,
-    *,
-    face_index: int | None = None,
-    preview: str | Path | None = None,
-    progress: Progress | None = None,
-) -> TrackedFace:
+def track(video: str | Path, *, face_index: int | None = None, preview: str | Path | None = None) -> TrackedFace:
     """Track the face in a video (or photo): every frame, gaps filled.
 
     `preview` names a video that shows the points over the pictures; filled-in ones are red. Raises InputError,
     FaceError, OutputError.
     """
     from talkingface.face.blink import eye_closure
+    from talkingface.face.camera import euler_degrees
     from talkingface.face.morphable import fit_track, load_mesh478
     from talkingface.face.track import track_frames
     from talkingface.video.read import probe, read_frames
@@ -75,26 +72,17 @@ def track(
     def counted() -> Iterator[tuple[np.ndarray, float]]:
         for number, frame in enumerate(read_frames(path, lost=lost), 1):
             yield frame.rgb, frame.time_s
-            if progress is not None:
-                progress(number, info.num_frames)
+            tell("tracking the face", number, info.num_frames)
 
     found = track_frames(counted(), face_index)
     if preview is not None:
         _write_preview(path, found, preview, info.has_audio)
     return TrackedFace(
         track=found,
-        angles_deg=head_angles_deg(fit_track(load_mesh478(), found).rotation),
+        angles_deg=np.asarray(euler_degrees(fit_track(load_mesh478(), found).rotation), np.float32),
         blink=eye_closure(found.landmarks),
         notes=tuple(lost),
     )
-
-
-def head_angles_deg(rotation: np.ndarray) -> np.ndarray:
-    """Yaw, pitch, roll in degrees, float32 [T, 3], of rotation matrices [T, 3, 3] (x right, y down, z away)."""
-    from scipy.spatial.transform import Rotation
-
-    roll, yaw, pitch = Rotation.from_matrix(rotation).as_euler("ZYX", degrees=True).T
-    return np.stack([-yaw, -pitch, roll], axis=1).astype(np.float32)
 
 
 def _write_preview(path: Path, found: Track, preview: Path, has_audio: bool) -> None:
@@ -105,7 +93,9 @@ def _write_preview(path: Path, found: Track, preview: Path, has_audio: bool) -> 
 
     sound = path if has_audio else None
     with VideoWriter(preview, found.size, PREVIEW_FPS, sound=sound, synthetic=None) as writer:
-        for frame in read_frames(path, fps=PREVIEW_FPS):
+        total = num_frames(float(found.times_s[-1]), PREVIEW_FPS)
+        for number, frame in enumerate(read_frames(path, fps=PREVIEW_FPS)):
+            tell("drawing the preview", number, total)
             row = max(0, int(np.searchsorted(found.times_s, frame.time_s, side="right")) - 1)
             colour = _DOT_RGB if found.confidence[row] > 0 else _FILLED_RGB
             picture = np.ascontiguousarray(frame.rgb)

@@ -20,10 +20,27 @@ def recipe_names(system: str) -> list[str]:
     return sorted(_recipes(system))
 
 
-def _recipes(system: str) -> dict[str, Any]:
+def pipeline_names(system: str) -> list[str]:
+    """Full names ("portrait.clean") of the trainings that lead from a data folder to finished weights."""
+    return sorted(f"{system}.{name}" for name in _recipes(system, "PIPELINES"))
+
+
+def make_weights(pipeline: str, data: str | Path, folder: str | Path) -> Path:
+    """Run every stage of `pipeline` on a data folder (see docs/training.md); returns the folder of the weights.
+
+    Stages that are finished in `folder` are skipped, interrupted ones go on. Raises UsageError, InputError.
+    """
+    system, _, name = pipeline.partition(".")
+    pipelines = _recipes(system, "PIPELINES")
+    if name not in pipelines:
+        raise UsageError(f"no training {pipeline!r}{registry.suggest(pipeline, pipeline_names(system))}")
+    return pipelines[name](existing(data), Path(folder))
+
+
+def _recipes(system: str, attribute: str = "RECIPES") -> dict[str, Any]:
     spec = registry.get_spec(system)
     package = spec.factory.partition(":")[0].rpartition(".")[0]
-    return registry.import_attribute(f"{package}.recipes:RECIPES")
+    return registry.import_attribute(f"{package}.recipes:{attribute}")
 
 
 def train(

@@ -112,9 +112,9 @@ def _driven(
     """Motion from the drive video, with its own head pose or another one; it ends with the voice or the video."""
     voice.measure()
     motions = system.motion_from_video(avatar, drive, controls)
-    if pose == "drive":
+    if pose in ("drive", "source"):  # the pose of a source clip is the renderer's matter
         return motions
-    if pose in ("generated", "source"):
+    if pose == "generated":
         rows = concatenate(system.motion_from_audio(avatar, voice.pieces(), controls)).pose
     return replace_pose(motions, rows)
 
@@ -122,8 +122,8 @@ def _driven(
 def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) -> Motion:
     """The motion of a voice, to be edited, saved with `core.motion.save_motion`, and rendered.
 
-    `face` is only needed for `pose="source"` and by systems whose motion depends on the person. Options:
-    `core.options.MotionOptions` and `SystemOptions`.
+    `face` is only needed when `pose` names a video, and by systems whose motion depends on the person. Options:
+    `core.options.MotionOptions` and `SystemOptions`; `pose="source"` is for `animate`.
 
     Example: `talkingface.motion("hi.wav", seed=3).expression.shape`
     """
@@ -138,7 +138,9 @@ def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) ->
         )
     else:
         system, avatar = _prepare(face, of_system, None, None)
-    pose = default_pose(choice.pose, None, avatar)
+    pose = choice.pose or "generated"
+    if pose == "source":
+        raise UsageError("--pose source is added when the face is drawn; use it with talkingface animate")
     controls = _controls(choice, PictureOptions(), pose)
     rows = None if pose in ("still", "generated", "source") else pose_rows(pose, system, avatar, controls)
     return concatenate(_spoken(system, avatar, voice, controls, rows))
@@ -184,8 +186,7 @@ def _prepare(
         raise UsageError(
             f"this avatar was made for system {face.system}, not {choice.system}; leave --system out or fit again"
         )
-    made_with = face.card.get("weights")
-    weights = choice.weights or (made_with if isinstance(made_with, str) else None)
+    weights = choice.weights or str(face.card.get("weights") or "") or None
     return load(face.system, weights=weights, device=choice.device), face
 
 

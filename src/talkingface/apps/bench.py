@@ -1,23 +1,35 @@
-"""`talkingface bench`: the whole command, process start to finished file, in a process of its own."""
+"""`talkingface bench`: the whole command in a process of its own, and with `--what` every figure the docs promise."""
 
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from talkingface.core.device import num_cores
-from talkingface.core.errors import InputError, TalkingFaceError
+from talkingface.core.errors import InputError, TalkingFaceError, UsageError
 from talkingface.core.timing import num_samples
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 _RATE_HZ = 48000
+
+TARGETS = {
+    "picture": "talkingface.apps.bench_portrait:picture",
+    "robustness": "talkingface.apps.bench_faces:measure_faces",
+    "speed": "talkingface.apps.bench_media:speed",
+    "memory": "talkingface.apps.bench_media:memory",
+    "muxing": "talkingface.apps.bench_media:muxing",
+}
+"""What `bench --what` can measure, each a function from a `TargetJob` to a `Finding`."""
 
 
 def sample(stem: str) -> Path:
@@ -28,9 +40,7 @@ def sample(stem: str) -> Path:
     return found[0]
 
 
-def measure(
-    seconds: float, face: str | None, speech: str | None, size: int, **options: str | None
-) -> dict[str, Any]:
+def measure(seconds: float, face: str | None, speech: str | None, size: int, **options: str | None) -> dict[str, Any]:
     """Animate `face` with `seconds` of speech (repeated as needed) and return the figures.
 
     `command_s` runs from process start to the finished file; `frames_per_s` is frames over that; `peak_memory_mb` is of
@@ -75,3 +85,98 @@ def write_speech(source: str | Path, seconds: float, target: Path) -> None:
         while left > 0:
             file.writeframes(np.ascontiguousarray(pcm[:left]).tobytes())
             left -= len(pcm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetJob:
+    """What to measure on: `data` (a folder with manifest.csv), `weights` (None: the default), at most `limit` items
+    (None: all), also what takes an hour (`long`), pictures to look at (`sheets`, a folder)."""
+
+    data: Path | None
+    weights: str | None = None
+    limit: int | None = None
+    long: bool = False
+    sheets: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """`data`, checked. Raises UsageError or InputError."""
+        if self.data is None:
+            raise UsageError("this is measured on a data folder; name it with --data")
+        if not (self.data / "manifest.csv").is_file():
+            raise InputError(f"{self.data} has no manifest.csv; give the folder of development data")
+        return self.data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure beside its target. `met` None: there is no target, it is shown for judging the others."""
+
+    name: str
+    value: float | None
+    target: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The rows of one kind of measurement, and what they were made from (JSON-ready)."""
+
+    rows: list[Row]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def measure_targets(what: str, job: TargetJob) -> dict[str, Any]:
+    """Measure one kind of target: its rows and details, with machine, versions, commit, weights and date.
+
+    Raises UsageError for an unknown kind, and what the measurement raises. Print the result with `target_table`.
+    """
+    if what not in TARGETS:
+        raise UsageError(f"cannot measure {what!r}; name one of {', '.join(TARGETS)}")
+    module, function = TARGETS[what].split(":")
+    started = time.time()
+    found: Finding = getattr(import_module(module), function)(job)
+    return {
+        "what": what,
+        "rows": [asdict(row) for row in found.rows],
+        "details": found.details,
+        "weights": job.weights or "default",
+        "limit": job.limit,
+        "date": time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(started)),
+        "minutes": round((time.time() - started) / 60, 2),
+        **machine(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, versions and the commit of the checkout (None for an installed package)."""
+    from talkingface.api.report import versions
+
+    return {"processor": _processor(), "cores": num_cores(), "versions": versions(), "commit": _commit()}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:  # git is not installed
+        return None
+    return done.stdout.strip() or None
+
+
+def target_table(figures: dict[str, Any]) -> str:
+    """The rows of `measure_targets` as text: figure, target, and whether it is met."""
+    lines = [("what", "measured", "target", "")]
+    for row in figures["rows"]:
+        value = "not measured" if row["value"] is None else f"{row['value']:.4g}"
+        verdict = "" if row["met"] is None else "met" if row["met"] else "NOT MET"
+        lines.append((row["name"], value, row["target"], verdict))
+    widths = [max(len(line[k]) for line in lines) for k in range(4)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)

@@ -84,7 +84,7 @@ def _animate(parser: argparse.ArgumentParser) -> None:
 def _motion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("speech", help="sound or video file")
     _output(parser, "motion file to make (.npz)")
-    parser.add_argument("--face", default=argparse.SUPPRESS, help="whose motion; for --pose source or a video")
+    parser.add_argument("--face", default=argparse.SUPPRESS, help="whose motion; for --pose VIDEO")
     _add_options(parser, MotionOptions, SystemOptions)
 
 
@@ -119,12 +119,14 @@ def _fit(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="<system>.<recipe>, for example portrait.painter")
-    parser.add_argument("data", help="folder of prepared clips, see docs/training.md")
+    parser.add_argument(
+        "recipe", help="portrait.clean (from data folder to weights), portrait.painter (one recipe), ..."
+    )
+    parser.add_argument("data", help="data folder; for a single recipe its prepared material, see docs/training.md")
     parser.add_argument(
         "-o", "--output", required=True, metavar="FOLDER", help="run folder; an earlier run there goes on"
     )
-    parser.add_argument("--steps", type=int, required=True, help="length of the whole training")
+    parser.add_argument("--steps", type=int, help="length of a single recipe's training")
     parser.add_argument("--config", metavar="PRESET|FILE.json", help="settings; default: the system's first preset")
     parser.add_argument("--minutes", type=float, help="stop after this time; the same command goes on later")
     parser.add_argument("--seed", type=int, default=0, help="of first weights and data (default: 0)")
@@ -132,14 +134,23 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of the speech (default: 60)")
-    parser.add_argument("--face", metavar="FILE", help="photo, video or avatar; default: the shipped portrait")
     parser.add_argument(
-        "--speech", metavar="FILE", help="repeated to the length asked for; default: the shipped speech"
+        "--what",
+        default="command",
+        help="command (default), or a target of docs/benchmarks.md: picture, speed, mouth ...",
     )
-    parser.add_argument("--size", type=int, default=512, help="longest side of the picture (default: 512)")
     parser.add_argument("--report", metavar="FILE.json", help="write the figures")
     _add_options(parser, SystemOptions)
+    command = parser.add_argument_group("for --what command: one animate in a process of its own")
+    command.add_argument("--seconds", type=float, default=60.0, help="length of the speech (default: 60)")
+    command.add_argument("--face", metavar="FILE", help="photo, video or avatar; default: the shipped portrait")
+    command.add_argument("--speech", metavar="FILE", help="repeated as needed; default: the shipped speech")
+    command.add_argument("--size", type=int, default=512, help="longest side of the picture (default: 512)")
+    target = parser.add_argument_group("for targets")
+    target.add_argument("--data", metavar="FOLDER", help="development data: a folder with manifest.csv")
+    target.add_argument("--limit", type=int, metavar="N", help="at most so many items")
+    target.add_argument("--long", action="store_true", help="also what takes an hour")
+    target.add_argument("--sheets", metavar="FOLDER", help="write contact sheets to look at")
 
 
 def _systems(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +163,7 @@ def _weights(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--brief", action="store_true", help="only what is wrong, and what to do about it")
+    """It has no options."""
 
 
 VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
@@ -162,7 +173,7 @@ VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "track": (_track, "a video's face as data: landmarks, head pose, blink"),
     "fit": (_fit, "make an avatar once, animate it often"),
     "train": (_train, "run one of a system's trainings"),
-    "bench": (_bench, "measure speed and memory of the whole command"),
+    "bench": (_bench, "measure the whole command, or a target that the docs promise"),
     "systems": (_systems, "list the methods"),
     "weights": (_weights, "list, show or verify weights"),
     "doctor": (_doctor, "what is installed, what works, what to do about the rest"),

@@ -13,7 +13,7 @@ from typing import Any
 from talkingface import api
 from talkingface.api import Animation
 from talkingface.api.animation import check_container
-from talkingface.apps.bench import measure
+from talkingface.apps.bench import TargetJob, measure, measure_targets, target_table
 from talkingface.apps.progress import Progress
 from talkingface.core import registry
 from talkingface.core import weights as store
@@ -59,9 +59,9 @@ def _save(make: Callable[[], Animation], output: str, report: str | None, backgr
     if report is not None:
         check_writable(report)
     tune_allocator()
-    animation = make()
-    with Progress("frames") as progress:
-        animation.save(output, report=report, progress=progress)
+    with Progress():
+        animation = make()
+        animation.save(output, report=report)
     _say_result(animation)
 
 
@@ -82,7 +82,8 @@ def motion(speech: str, output: str, **options: Any) -> None:
     _keep_inputs(output, speech, options.get("face"), options.get("pose"))
     check_writable(output)
     tune_allocator()
-    made = api.motion(speech, **options)
+    with Progress():
+        made = api.motion(speech, **options)
     save_motion(output, made)
     print(f"{output}: {len(made)} frames at {made.fps:g} fps in space {made.space}")
 
@@ -93,8 +94,8 @@ def track(video: str, output: str, preview: str | None, face_index: int | None) 
     _keep_inputs(preview or "", video)
     check_writable(output)
     tune_allocator()
-    with Progress("frames") as progress:
-        found = api.track(video, face_index=face_index, preview=preview, progress=progress)
+    with Progress():
+        found = api.track(video, face_index=face_index, preview=preview)
     found.save(output)
     for note in found.notes:
         _note(note)
@@ -106,16 +107,14 @@ def track(video: str, output: str, preview: str | None, face_index: int | None) 
 
 def fit(face: str, output: str, size: int | str | None, face_index: int | None, **options: Any) -> None:
     """`talkingface fit`."""
-    if (
-        Path(output).exists()
-        and not store.is_avatar(output)
-        and (not Path(output).is_dir() or any(Path(output).iterdir()))
-    ):
+    folder = Path(output)
+    if folder.exists() and not store.is_avatar(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{output} exists and is no avatar; name a new folder")
-    if not Path(output).exists():
-        check_writable(output)
+    if not folder.exists():
+        check_writable(folder)
     tune_allocator()
-    avatar = api.fit(face, size=size, face_index=face_index, **options)
+    with Progress():
+        avatar = api.fit(face, size=size, face_index=face_index, **options)
     store.save_avatar(output, avatar)
     notes = avatar.card.get("notes")
     for note in notes if isinstance(notes, (list, tuple)) else ():
@@ -124,21 +123,35 @@ def fit(face: str, output: str, size: int | str | None, face_index: int | None, 
 
 
 def train(
-    recipe: str, data: str, output: str, steps: int, config: str | None, minutes: float | None, **options: Any
+    recipe: str, data: str, output: str, steps: int | None, config: str | None, minutes: float | None, **options: Any
 ) -> None:
     """`talkingface train`."""
+    if recipe in api.pipeline_names(recipe.partition(".")[0]):
+        print(f"{api.make_weights(recipe, data, output)}: weights and card; name the folder in --weights to use them")
+        return
+    if steps is None:
+        raise UsageError(f"{recipe} needs --steps, the length of the training")
     limit_s = None if minutes is None else 60 * minutes
     outcome = api.train(recipe, data, output, steps=steps, config=config, time_limit_s=limit_s, **options)
     state = "finished" if outcome.finished else "time is up; the same command goes on"
     print(f"{output}: step {outcome.step} of {steps}, {state}")
 
 
-def bench(report: str | None, **options: Any) -> None:
+def bench(
+    what: str, report: str | None, data: str | None, limit: int | None, long: bool, sheets: str | None, **options: Any
+) -> None:
     """`talkingface bench`."""
     if report is not None:
         check_writable(report)
-    figures = measure(**options)
-    print(json.dumps(figures, indent=2))
+    if what == "command":
+        figures = measure(**options)
+        print(json.dumps(figures, indent=2))
+    else:
+        folders = [None if folder is None else Path(folder) for folder in (data, sheets)]
+        job = TargetJob(data=folders[0], weights=options.get("weights"), limit=limit, long=long, sheets=folders[1])
+        with Progress():
+            figures = measure_targets(what, job)
+        print(target_table(figures))
     if report is not None:
         with write_atomic(report, "w") as file:
             json.dump(figures, file, indent=2)

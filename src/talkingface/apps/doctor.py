@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from talkingface import __version__
-from talkingface.core.errors import TalkingFaceError
+from talkingface.core.errors import DependencyError, TalkingFaceError
 
 PACKAGES = {
     "torch": "torch", "numpy": "numpy", "av": "av", "mediapipe": "mediapipe", "cv2": "OpenCV", "numba": "numba",
@@ -58,6 +58,11 @@ def explain_import_error(error: ImportError) -> str:
     if error.name and not error.name.startswith("talkingface"):
         return f"the Python package {error.name} is missing; run: python -m pip install 'talkingface[train,eval]'"
     return f"an import failed: {text}"
+
+
+def _python() -> Iterator[Finding]:
+    fits = (3, 10) <= sys.version_info[:2] <= (3, 12)
+    yield Finding("Python", fits, platform.python_version(), "use Python 3.10 to 3.12")
 
 
 def _packages() -> Iterator[Finding]:
@@ -147,24 +152,14 @@ def _optional() -> Iterator[Finding]:
     )
 
 
-CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    _packages,
-    _codecs,
-    _face_models,
-    _weights,
-    _folders,
-    _device,
-    _optional,
-)
+Check = Callable[[], Iterator[Finding]]
+INSTALLATION: tuple[Check, ...] = (_packages, _codecs, _face_models)
+CHECKS: tuple[Check, ...] = (_python, *INSTALLATION, _weights, _folders, _device, _optional)
 
 
-def examine() -> Iterator[Finding]:
-    """All findings, one after the other; a check that breaks is a finding too."""
-    good = 3, 10
-    yield Finding(
-        "Python", good <= sys.version_info[:2] <= (3, 12), platform.python_version(), "use Python 3.10 to 3.12"
-    )
-    for check in CHECKS:
+def examine(checks: tuple[Check, ...]) -> Iterator[Finding]:
+    """All findings of `checks`, one after the other; a check that breaks is a finding too."""
+    for check in checks:
         try:
             yield from check()
         except (ImportError, TalkingFaceError, OSError) as error:
@@ -172,26 +167,27 @@ def examine() -> Iterator[Finding]:
             yield Finding(check.__name__.strip("_").replace("_", " "), False, "could not be examined", text)
 
 
-def doctor(brief: bool = False) -> int:
-    """Print the findings; returns 0 if `animate` works, 8 otherwise."""
+def doctor() -> int:
+    """Print what was found and what to do; returns 0 if `animate` works, 8 otherwise."""
     works = True
-    if not brief:
-        print(f"talkingface {__version__} on {platform.platform()}")
-    for finding in examine():
+    print(f"talkingface {__version__} on {platform.platform()}")
+    for finding in examine(CHECKS):
         bad = not finding.is_good and finding.is_needed
         works = works and not bad
-        if not brief:
-            mark = "ok" if finding.is_good else "MISSING" if bad else "-"
-            print(f"  {mark:8}{finding.name:36} {finding.detail}")
-        if bad or (not finding.is_good and finding.advice and not brief):
-            print(
-                f"error: {finding.name}: {finding.advice}" if brief else f"{'':10}-> {finding.advice}",
-                file=sys.stderr if brief else sys.stdout,
-            )
-    if not brief:
-        print("animate works" if works else "animate does not work yet: follow the arrows")
-    return 0 if works else 8
+        print(f"  {'ok' if finding.is_good else 'MISSING' if bad else '-':8}{finding.name:36} {finding.detail}")
+        if not finding.is_good and finding.advice:
+            print(f"{'':10}-> {finding.advice}")
+    print("animate works" if works else "animate does not work yet: follow the arrows")
+    return 0 if works else DependencyError.exit_code
+
+
+def check_installation() -> int:
+    """What `scripts/set_up.py` runs last: one line on stderr for each thing that is missing; 0 if nothing is."""
+    missing = [finding for finding in examine(INSTALLATION) if finding.is_needed and not finding.is_good]
+    for finding in missing:
+        print(f"error: {finding.name}: {finding.advice}", file=sys.stderr)
+    return DependencyError.exit_code if missing else 0
 
 
 if __name__ == "__main__":
-    sys.exit(doctor(brief="--brief" in sys.argv[1:]))
+    sys.exit(check_installation())

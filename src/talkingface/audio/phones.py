@@ -28,7 +28,9 @@ def _decoder() -> Any:
     try:
         from pocketsphinx import Decoder
     except ImportError as error:
-        raise DependencyError("phone times need pocketsphinx; install it with: pip install talkingface[eval]") from error
+        raise DependencyError(
+            "phone times need pocketsphinx; install it with: pip install talkingface[eval]"
+        ) from error
     return Decoder(loglevel="FATAL", samprate=RATE_HZ, bestpath=True)
 
 
@@ -75,15 +77,15 @@ GRID_WORDS = (
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
     {"a": "at", "b": "by", "i": "in", "w": "with"},
     {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
-    {"z": "zero", "1": "one", "2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "7": "seven", "8": "eight",
-     "9": "nine"},
+    {"z": "zero", "1": "one", "2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "7": "seven", 
+     "8": "eight", "9": "nine"},
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )  # fmt: skip
 """What each letter of a GRID clip's name means (Cooke et al. 2006)."""
 
 
 def grid_sentence(code: str) -> str:
-    """The words of a GRID sentence code: "bgwh8n" -> "bin green with h. eight now" (letters as the dictionary spells them).
+    """The words of a GRID sentence code: "bgwh8n" -> "bin green with h. eight now" (letters as in the dictionary).
 
     Raises ValueError if the code is none.
     """

@@ -74,7 +74,10 @@ def _resampled(path: Path, rate_hz: int, mono: bool) -> Iterator[np.ndarray]:
             return
         if graph is None:
             graph = _graph(frame, rate_hz, mono)
-        graph.push(frame)  # None: no more will come
+        try:
+            graph.push(frame)  # None: no more will come
+        except av.error.FFmpegError as error:
+            raise InputError(f"the sound of {path} changes its format midway; convert it to WAV first") from error
         while True:
             try:
                 out = graph.pull()

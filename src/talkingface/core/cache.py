@@ -59,11 +59,10 @@ def check_writable(path: str | Path) -> None:
     if path.is_dir():
         raise output_error(path, IsADirectoryError(errno.EISDIR, "is a directory"))
     try:
-        handle, name = tempfile.mkstemp(prefix=".writable-", dir=path.parent)
+        with tempfile.TemporaryFile(dir=path.parent):  # has no name where the system can, so nothing can stay behind
+            pass
     except OSError as error:
         raise output_error(path, error) from error
-    os.close(handle)
-    os.unlink(name)
 
 
 @contextmanager

@@ -46,8 +46,9 @@ class System(ABC):
     ) -> Avatar:
         """Make an avatar from a photo (path, or RGB uint8 [H, W, 3]) or a clip (path).
 
-        `face_index` counts faces from the left; None takes the largest. `size`: see `Controls.size`. Sentences for the
-        user ("3 faces found, the largest is used") go into the card under "notes"; a clip's rate under "fps".
+        `face_index` counts faces from the left; None takes the largest. `size`: see `Controls.size`. The card gets
+        "kind" ("photo" or "clip"), "notes" (sentences for the user: "3 faces found, the largest is used"), "weights"
+        (their name) and, for a clip, "fps".
         Raises FaceError, InputError, UsageError.
         """
 
@@ -78,7 +79,8 @@ class System(ABC):
     def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls) -> Iterator[Frames]:
         """Pictures from motion at any rate, frame for frame; `Frames.start` continues the motion's.
 
-        `Frames.mask` is given exactly when `controls.background` is "transparent".
+        `Frames.mask` is given exactly when `controls.background` is "transparent". With `controls.pose` "source" the
+        head moves as in the avatar's clip, whatever the motion says. Each `Frames` is the receiver's to keep.
         """
 
     def fps(self, avatar: Avatar, controls: Controls) -> float:

@@ -136,7 +136,7 @@ def save_weights(folder: str | Path, tensors: Mapping[str, np.ndarray], card: Ma
     from safetensors.numpy import save
 
     folder = Path(folder)
-    data = save({name: np.ascontiguousarray(values) for name, values in tensors.items()})
+    data = save({name: np.asarray(values, order="C") for name, values in tensors.items()})
     full = {"format_version": FORMAT_VERSION, **card, "sha256": hashlib.sha256(data).hexdigest()}
     text = json.dumps(full, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
@@ -172,7 +172,7 @@ def load_pickle_weights_only(path: str | Path) -> Any:
 def is_avatar(path: str | Path) -> bool:
     """Whether `path` is a folder that `save_avatar` wrote (its contents are not checked yet)."""
     try:
-        return read_card(Path(path)).get("kind") == "avatar"
+        return read_card(Path(path)).get("holds") == "avatar"
     except TalkingFaceError:
         return False
 
@@ -191,7 +191,7 @@ def save_avatar(folder: str | Path, avatar: Avatar) -> None:
         raise output_error(folder, error) from error
     digests = {key: content_hash(folder / _FILES / name) for key, name in names.items()}
     files = {key: {"name": name, "sha256": digests[key]} for key, name in names.items()}
-    save_weights(folder, avatar.tensors, {**avatar.card, "kind": "avatar", "system": avatar.system, "files": files})
+    save_weights(folder, avatar.tensors, {**avatar.card, "holds": "avatar", "system": avatar.system, "files": files})
 
 
 def load_avatar(folder: str | Path) -> Avatar:
@@ -199,7 +199,7 @@ def load_avatar(folder: str | Path) -> Avatar:
     folder = Path(folder)
     card = read_card(folder)
     system, listed = card.get("system"), card.get("files", {})
-    if card.get("kind") != "avatar" or not isinstance(system, str) or not isinstance(listed, dict):
+    if card.get("holds") != "avatar" or not isinstance(system, str) or not isinstance(listed, dict):
         raise WeightsError(f"{folder} is not an avatar; make one with talkingface fit")
     files: dict[str, Path] = {}
     for key, entry in listed.items():
@@ -209,5 +209,5 @@ def load_avatar(folder: str | Path) -> Avatar:
         files[key] = folder / _FILES / name
         if not files[key].is_file() or files[key].is_symlink() or content_hash(files[key]) != entry.get("sha256"):
             raise WeightsError(f"{files[key]} is missing or was altered; make the avatar again with talkingface fit")
-    own = {key: value for key, value in card.items() if key not in ("kind", "system", "files", "sha256")}
+    own = {key: value for key, value in card.items() if key not in ("holds", "system", "files", "sha256")}
     return Avatar(system=system, card=own, tensors=_read_tensors(folder, card), files=files)

@@ -18,6 +18,7 @@ VERSION = 1
 
 REGION = 2.4  # the tracker sees a square this many times the face box
 MAX_REGION_PX = 640
+THOROUGH_EVERY = 10  # while no face is in sight, small ones are searched for in every tenth frame only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ class FaceTracker:
         self._mesh = mediapipe_models.face_mesh(video=True)
         self._window: tuple[tuple[float, float], float] | None = None
         self._last: np.ndarray | None = None
+        self._misses = 0
         self.num_faces = 0
 
     def update(self, rgb: np.ndarray) -> np.ndarray | None:
@@ -117,10 +119,12 @@ class FaceTracker:
         return _mesh_in_crop(self._mesh, crop, offset)
 
     def _find(self, rgb: np.ndarray) -> bool:
-        boxes = detect_faces(rgb)
+        boxes = detect_faces(rgb, thorough=self._misses % THOROUGH_EVERY == 0)
         if not boxes:
+            self._misses += 1
             self._set_window(None)
             return False
+        self._misses = 0
         self.num_faces = max(self.num_faces, len(boxes))
         if self._last is not None:  # after a gap: the same face is the nearest one
             centre = self._last[:, :2].mean(0)

@@ -76,7 +76,9 @@ OPEN_VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY")
 BILABIALS = ("P", "B", "M")
 
 
-def reached_gaps(gap: np.ndarray, fps: float, spans: list[PhoneSpan], phones: tuple[str, ...], *, lowest: bool) -> np.ndarray:
+def reached_gaps(
+    gap: np.ndarray, fps: float, spans: list[PhoneSpan], phones: tuple[str, ...], *, lowest: bool
+) -> np.ndarray:
     """For each span of one of `phones`: the lowest (or highest) gap in it, one frame of tolerance at both ends.
 
     `gap` [T] at `fps` from time 0. Spans outside the clip are left out.

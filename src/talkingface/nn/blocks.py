@@ -17,12 +17,12 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+        self.skip = nn.Identity() if in_channels == out_channels else Pointwise(in_channels, out_channels)
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.second(functional.relu(self.first(functional.relu(x))))
+        return self.skip(x) + self.second(functional.relu(self.first(functional.relu(x)), inplace=True))
 
 
 class Down(nn.Conv2d):
@@ -30,6 +30,16 @@ class Down(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=2, stride=2)
+
+
+class Pointwise(nn.Conv2d):
+    """1x1 convolution as a matrix product over channels, which is what it is: several times faster on CPUs."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.linear(input.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
 
 
 class Up(nn.Module):
@@ -40,7 +50,7 @@ class Up(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(in_channels, 4 * out_channels, 1, bias=False)
+        self.mix = Pointwise(in_channels, 4 * out_channels, bias=False)
         with torch.no_grad():
             self.mix.weight.copy_(self.mix.weight[:out_channels].repeat_interleave(4, 0))
 

@@ -108,7 +108,8 @@ def read_frames(
 
     Without `fps` every source frame from `start_s` on comes with its own time. With `fps` frame k shows the source
     at `start_s` + k / `fps`: the newest source frame not later than that, the first one before the picture begins, the
-    last one to the end of its display. Pictures larger than `longest_px` are scaled down to it.
+    last one to the end of its display (a picture shown again is the same array). Pictures larger than `longest_px` are
+    scaled down to it.
 
     Parts that cannot be decoded are skipped, and a sentence about them is appended to `lost`. Raises InputError (at
     once for a missing, empty or unreadable file or one without pictures; at the first frame if none decodes).

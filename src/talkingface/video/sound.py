@@ -11,7 +11,7 @@ import av.error
 import av.filter
 import numpy as np
 
-from talkingface.core.errors import SpeechError
+from talkingface.core.errors import InputError, SpeechError
 from talkingface.core.types import Audio
 from talkingface.video.read import open_media, zero_s
 
@@ -97,7 +97,10 @@ def _at_48k(first: av.AudioFrame, rest: Iterator[av.AudioFrame], layout: str) ->
     graph.link_nodes(*nodes).configure()
     frame: av.AudioFrame | None = first
     while True:
-        graph.push(frame)  # None: no more will come
+        try:
+            graph.push(frame)  # None: no more will come
+        except av.error.FFmpegError as error:
+            raise InputError("the sound changes its format midway; convert it to WAV first") from error
         while True:
             try:
                 yield np.nan_to_num(graph.pull().to_ndarray())

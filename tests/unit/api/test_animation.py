@@ -13,6 +13,7 @@ from talkingface.api import verbs
 from talkingface.api.inputs import read_angles
 from talkingface.core.errors import InputError, OutputError, SpeechError, UsageError, WeightsError
 from talkingface.core.motion import load_motion, save_motion
+from talkingface.core.progress import listening
 from talkingface.core.types import Audio, Frames, Motion
 from talkingface.core.weights import save_avatar
 from talkingface.video.read import probe, read_frames
@@ -68,15 +69,16 @@ def test_the_picture_ends_with_the_sound_at_any_rate(photo: Path, tmp_path: Path
 
 def test_save_writes_a_whole_file_with_report(photo: Path, voice_file: Path, tmp_path: Path) -> None:
     target = tmp_path / "Ausgabe ü.mp4"
-    seen: list[tuple[int, int | None]] = []
+    seen: list[tuple[str, int, int | None]] = []
     animation = _animate(photo, voice_file)
-    assert animation.save(target, report=tmp_path / "r.json", progress=lambda *done: seen.append(done)) == target
+    with listening(lambda *told: seen.append(told)):
+        assert animation.save(target, report=tmp_path / "r.json") == target
     info = probe(target)
     assert info.has_audio and info.size == (64, 48) and sum(1 for _ in read_frames(target)) == 40
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["frames"] == 40 and report["weights"]["name"] == "meter.none" and report["notes"] == ["a note"]
     assert report["audio_mouth_offset_ms"] is None and report["audio_mouth_offset_reason"]
-    assert seen[-1] == (40, 40)
+    assert seen[-1] == ("drawing frames", 40, 40)
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 
@@ -114,12 +116,12 @@ def test_a_killed_long_job_goes_on_with_equal_pictures(
     monkeypatch.setattr(write, "VideoWriter", partial(write.VideoWriter, segment_frames=10))
     _animate(photo, voice_file).save(tmp_path / "whole.mp4")
 
-    def stop(done: int, total: int | None) -> None:
+    def stop(stage: str, done: int, total: int | None) -> None:
         if done == 35:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        _animate(photo, voice_file).save(tmp_path / "killed.mp4", progress=stop)
+    with pytest.raises(KeyboardInterrupt), listening(stop):
+        _animate(photo, voice_file).save(tmp_path / "killed.mp4")
     assert not (tmp_path / "killed.mp4").exists()
     again = _animate(photo, voice_file)
     again.save(tmp_path / "killed.mp4")

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from talkingface.audio.mel import FLOOR_DB, LevelTracker, MelStream, hz_to_mel, log_mel, mel_filters, mel_to_hz, normalise
+from talkingface.audio.mel import (
+    FLOOR_DB,
+    LevelTracker,
+    MelStream,
+    hz_to_mel,
+    log_mel,
+    mel_filters,
+    mel_to_hz,
+    normalise,
+)
 
 
 @pytest.fixture()

@@ -41,7 +41,7 @@ def test_round_trip(ref: store.WeightsRef) -> None:
     assert card["licence"] == "CC0" and card["format_version"] == 1
     for name, values in TENSORS.items():
         np.testing.assert_array_equal(tensors[name], values)
-        assert tensors[name].dtype == values.dtype
+        assert (tensors[name].dtype, tensors[name].shape) == (values.dtype, values.shape)
 
 
 def test_found_by_name_folder_and_environment(

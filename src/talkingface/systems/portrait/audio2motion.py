@@ -1,5 +1,5 @@
-"""Speech to mouth motion: a small causal network, run in NumPy over fixed hops with state, so that a stream and a file
-give exactly the same.
+"""What the mouth network hears in speech: a small causal network, run in NumPy over fixed hops with state, so that
+a stream and a file give exactly the same.
 
 Time: frame k (at k / 25 s) is decided from sound up to 3040 samples (190 ms) after it: four frames of lookahead, less
 the newest of the sixteen columns. Motion comes out in hops of five frames.
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkingface.audio.mel import HOP, NUM_BANDS, LevelTracker, MelStream, normalise
+from talkingface.audio.mel import HOP, LevelTracker, MelStream, normalise
 from talkingface.core.stream import windows
-from talkingface.systems.portrait.motion_speech import LIP_CLOSURES, PAUSE, PHONES
+from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PAUSE, MouthConfig
 
 FPS = 25.0
 COLUMNS_PER_FRAME = 4
@@ -24,25 +24,6 @@ HOP_FRAMES = 5
 SAMPLES_PER_FRAME = COLUMNS_PER_FRAME * HOP
 FUTURE = LOOKAHEAD * SAMPLES_PER_FRAME - HOP
 """Samples that must follow a hop before it can be computed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MouthConfig:
-    """Shape of the mouth network."""
-
-    width: int = 128
-    """Channels at frame rate."""
-    front: int = 96
-    """Channels at column rate."""
-    dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)
-    """One residual block each; together they look back 2 x their sum frames."""
-    num_mouth: int = 16
-    """Leading expression columns that belong to the mouth."""
-
-    @property
-    def outputs(self) -> int:
-        """Mouth coefficients and phone logits."""
-        return self.num_mouth + len(PHONES)
 
 
 class _Conv:
@@ -112,7 +93,9 @@ class SpeechRows:
     level: np.ndarray
 
 
-def speech_rows(tensors: Mapping[str, np.ndarray], config: MouthConfig, pieces: Iterable[np.ndarray]) -> Iterator[SpeechRows]:
+def speech_rows(
+    tensors: Mapping[str, np.ndarray], config: MouthConfig, pieces: Iterable[np.ndarray]
+) -> Iterator[SpeechRows]:
     """Run the network over mono float32 speech at 16 kHz given in pieces of any length.
 
     The frames cover every frame that begins within the speech; the result does not depend on the pieces.
@@ -123,8 +106,8 @@ def speech_rows(tensors: Mapping[str, np.ndarray], config: MouthConfig, pieces: 
     memory = np.zeros((0, 2), np.float32)
     for window in windows(pieces, 0, FUTURE, hop):
         samples = window.values
-        columns = np.concatenate([mel.silence(), mel.push(samples[:FUTURE])]) if first else np.zeros((0, NUM_BANDS), np.float32)
-        columns = np.concatenate([columns, mel.push(samples[FUTURE:])])
+        before = [mel.silence(), mel.push(samples[:FUTURE])] if first else []
+        columns = np.concatenate([*before, mel.push(samples[FUTURE:])])
         level = levels.push(columns)
         values = normalise(columns, level)
         lead = LOOKAHEAD if first else 0

@@ -14,7 +14,7 @@ from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.raster import Warper, to_rgba
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
-from talkingface.systems.portrait.mend import Mender, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, make_view, own_mouth
 from talkingface.systems.portrait.photo import BATCH, batches, head_box
 from talkingface.systems.portrait.window import window_at, window_side
 
@@ -77,7 +77,8 @@ class ClipRenderer:
             target = self._target(int(number), motion.expression[k])
             out, alpha = self._warp(picture, points, target)
             window = window_at(points, window_side(points), self._mender.config.crop_px)
-            views.append(make_view(out, picture, alpha, target, window, own_mouth(picture, points, window, size), size))
+            drawn = Drawn(picture=out, alpha=alpha, source=points, target=target)
+            views.append(make_view(drawn, picture, window, own_mouth(picture, points, window, size), size))
             outs.append(out)
         face, mouth = self._mender.changes(views + [views[-1]] * (BATCH - len(views)))
         for k, out in enumerate(outs):

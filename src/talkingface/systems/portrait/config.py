@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from talkingface.systems.portrait.motion_config import MouthConfig
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PainterConfig:
@@ -23,6 +25,8 @@ class PainterConfig:
 class PortraitConfig:
     """Everything that decides what `portrait` computes."""
 
+    mouth: MouthConfig = field(default_factory=MouthConfig)
+    """The network from speech to mouth motion."""
     painter: PainterConfig = field(default_factory=PainterConfig)
     """The networks that mend the warped photo."""
 
@@ -30,5 +34,8 @@ class PortraitConfig:
 def preset(name: str) -> PortraitConfig:
     """The config called `name`: "official", or "tiny" for tests."""
     if name == "tiny":
-        return PortraitConfig(painter=PainterConfig(face_widths=(8, 8, 8), mouth_widths=(8, 8, 8)))
+        return PortraitConfig(
+            mouth=MouthConfig(width=16, front=16, dilations=(1, 2)),
+            painter=PainterConfig(face_widths=(8, 8, 8), mouth_widths=(8, 8, 8)),
+        )
     return PortraitConfig()

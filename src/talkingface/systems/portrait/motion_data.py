@@ -51,10 +51,13 @@ def read_index(folder: Path) -> list[dict[str, str]]:
     try:
         return json.loads((folder / "index.json").read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} is no prepared data folder (no readable index.json); prepare the data first") from error
+        problem = f"{folder} is no prepared data folder (no readable index.json); prepare the data first"
+        raise InputError(problem) from error
 
 
-def speaking_clips(folder: Path, model: LinearFaceModel, *, split: str, free_only: bool = False) -> Iterator[SpeakingClip]:
+def speaking_clips(
+    folder: Path, model: LinearFaceModel, *, split: str, free_only: bool = False
+) -> Iterator[SpeakingClip]:
     """Clips of a split with usable speech; `free_only` keeps those that are public domain or CC BY."""
     for row in read_index(folder):
         path = folder / f"{row['slug']}.npz"
@@ -65,7 +68,7 @@ def speaking_clips(folder: Path, model: LinearFaceModel, *, split: str, free_onl
 
 
 def load_speaking_clip(path: Path, model: LinearFaceModel, person: str) -> SpeakingClip:
-    """Read one prepared clip and describe its motion by `model`."""
+    """Read one prepared clip and describe its motion by `model`; frames that are held back get no weight."""
     with np.load(path, allow_pickle=False) as file:
         track = Track(
             landmarks=file["landmarks"],
@@ -78,6 +81,14 @@ def load_speaking_clip(path: Path, model: LinearFaceModel, person: str) -> Speak
     if path.stem in HELD_BACK:
         first, last = HELD_BACK[path.stem]
         weight[first:last] = 0
+    return describe_clip(path.stem, person, track, samples, model, weight)
+
+
+def describe_clip(
+    slug: str, person: str, track: Track, samples: np.ndarray, model: LinearFaceModel, weight: np.ndarray | None = None
+) -> SpeakingClip:
+    """The motion of a tracked clip by `model`, on the clock. `weight` [T]: None counts the frames that were seen."""
+    weight = (track.confidence > 0).astype(np.float32) if weight is None else weight
     fit = fit_track(model, track)
     rows = np.concatenate(
         [
@@ -92,7 +103,7 @@ def load_speaking_clip(path: Path, model: LinearFaceModel, person: str) -> Speak
     rows = on_clock(rows, track.times_s)
     expression, measures, pose, blink, weight = np.split(rows, np.cumsum([fit.expression.shape[1], 3, 6, 1]), axis=1)
     return SpeakingClip(
-        slug=path.stem,
+        slug=slug,
         person=person,
         samples=samples,
         expression=expression,

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.metrics.sync import best_lag
-from talkingface.systems.portrait.audio2motion import COLUMNS_PER_FRAME, FPS, LOOKAHEAD, MouthConfig
+from talkingface.metrics.sync import best_lag, correlation_at
+from talkingface.systems.portrait.audio2motion import COLUMNS_PER_FRAME, FPS, LOOKAHEAD
 from talkingface.systems.portrait.motion_augment import (
     SPEEDS,
     augment_columns,
@@ -22,9 +22,10 @@ from talkingface.systems.portrait.motion_augment import (
     speech_columns,
     to_input,
 )
+from talkingface.systems.portrait.motion_config import PAUSE, PHONES, MouthConfig
 from talkingface.systems.portrait.motion_data import SpeakingClip, measure_matrix
 from talkingface.systems.portrait.motion_network import MouthNet
-from talkingface.systems.portrait.motion_speech import PAUSE, PHONES, SpokenText, phone_rows
+from talkingface.systems.portrait.motion_speech import SpokenText, phone_rows
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
@@ -33,7 +34,11 @@ MEASURE_SCALE = np.array([0.05, 0.04, 0.06], np.float32)
 LONG_FRAMES = 45
 LONG_BATCH, SHORT_BATCH, PHONE_BATCH = (20, 100), (56, 36), (24, 80)
 """Rows and frames of the batches of long clips, short clips and synthetic speech."""
+SPOKEN_ROWS = 1200
+"""Augmented rows made of each kind of speech with known phones."""
 SILENCE = -3.0
+OFFSET_RATE = 100
+OFFSET_STEPS = np.arange(-24, 25)
 UNHEARD = 20
 """Frames at the start of a cut that teach nothing: the network has not heard what came before."""
 
@@ -75,8 +80,8 @@ def retime(rows: np.ndarray, speed: float, late_s: float) -> tuple[np.ndarray, n
 class MouthRecipe(Recipe):
     """Regression of mouth coefficients with losses on what is seen (gap, width, jaw), and phones as a second task.
 
-    `clips`: training clips; `late_s`: how late each clip's lips are; `spoken`: synthetic speech; `validation`: clips
-    for `evaluate`. `copies`: how many augmented versions of everything are made beforehand.
+    `clips`: training clips; `late_s`: how late each clip's lips are; `spoken`: kinds of speech with known phones, used
+    equally; `validation`: clips for `evaluate`; `copies`: how many augmented versions of each clip are made beforehand.
     """
 
     name = "portrait.audio2motion"
@@ -87,7 +92,7 @@ class MouthRecipe(Recipe):
     def __init__(
         self,
         clips: Sequence[SpeakingClip],
-        spoken: Sequence[SpokenText],
+        spoken: Sequence[Sequence[SpokenText]],
         model: LinearFaceModel,
         config: MouthConfig,
         *,
@@ -109,7 +114,10 @@ class MouthRecipe(Recipe):
         self._share = seconds / seconds.sum()
         rng = make_rng(seed, 1 << 30)
         self._copies = [[self._clip_row(clip, late_s, rng) for clip in clips] for _ in range(copies)]
-        self._spoken = [self._spoken_row(text, rng) for text in spoken for _ in range(max(1, copies // 5))]
+        self._spoken = [
+            [self._spoken_row(text, rng) for text in texts for _ in range(max(1, SPOKEN_ROWS // len(texts)))]
+            for texts in spoken
+        ]
 
     def _clip_row(self, clip: SpeakingClip, late_s: Mapping[str, float], rng: np.random.Generator) -> Row:
         speed = SPEEDS[int(rng.integers(len(SPEEDS)))]
@@ -134,12 +142,14 @@ class MouthRecipe(Recipe):
         """Clips at every step (short ones at every third), synthetic speech at every second."""
         rng = make_rng(seed, step)
         if self._short and step % 3 == 2:
-            batch = self._gather([self._pick(self._short, None, rng) for _ in range(SHORT_BATCH[0])], SHORT_BATCH[1], rng)
+            rows = [self._pick(self._short, None, rng) for _ in range(SHORT_BATCH[0])]
+            batch = self._gather(rows, SHORT_BATCH[1], rng)
         else:
             rows = [self._pick(self._long, self._share, rng) for _ in range(LONG_BATCH[0] - 1)]
             batch = self._gather([*rows, self._silent(LONG_BATCH[1], rng)], LONG_BATCH[1], rng)
         if step % 2 == 0 and self._spoken:
-            rows = [self._spoken[int(rng.integers(len(self._spoken)))] for _ in range(PHONE_BATCH[0] - 3)]
+            kinds = [self._spoken[k % len(self._spoken)] for k in range(PHONE_BATCH[0] - 3)]
+            rows = [kind[int(rng.integers(len(kind)))] for kind in kinds]
             rows += [self._silent_phones(PHONE_BATCH[1], rng) for _ in range(3)]
             spoken = self._gather(rows, PHONE_BATCH[1], rng)
             batch |= {f"spoken_{name}": value for name, value in spoken.items()}
@@ -162,7 +172,8 @@ class MouthRecipe(Recipe):
 
     def _gather(self, rows: Sequence[Row], frames: int, rng: np.random.Generator) -> dict[str, Tensor]:
         width = rows[0].targets.shape[1]
-        values = np.full((len(rows), COLUMNS_PER_FRAME * (frames + LOOKAHEAD), rows[0].values.shape[1]), SILENCE, np.float32)
+        shape = len(rows), COLUMNS_PER_FRAME * (frames + LOOKAHEAD), rows[0].values.shape[1]
+        values = np.full(shape, SILENCE, np.float32)
         targets, weight = np.zeros((len(rows), frames, width), np.float32), np.zeros((len(rows), frames), np.float32)
         for k, row in enumerate(rows):
             spare = len(row.weight) - frames
@@ -176,7 +187,8 @@ class MouthRecipe(Recipe):
             if first:
                 weight[k, :UNHEARD] = 0
             hide_parts(values[k], rng)
-        return {"values": torch.from_numpy(values), "targets": torch.from_numpy(targets), "weight": torch.from_numpy(weight)}
+        arrays = {"values": values, "targets": targets, "weight": weight}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """See `loss_weights`."""
@@ -226,3 +238,36 @@ def correlation_loss(predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
     value = (a * b).sum(1) / torch.sqrt(((a * a).sum(1) + 0.05) * (power + 0.05))
     share = (power / count[:, 0] > 0.02).float() * count[:, 0].sqrt()
     return ((1 - value) * share).sum() / share.sum().clamp(min=1)
+
+
+def lip_offsets(recipe: MouthRecipe, clips: Sequence[SpeakingClip]) -> dict[str, float]:
+    """How late each clip's lips are against what the network expects from its sound, in seconds.
+
+    Clips of one person come from one source and share most of their offset: each is measured in steps of
+    10 ms within 0.24 s, drawn towards the person's, which is drawn towards none.
+    """
+    curves = {}
+    for clip in clips:
+        curves[clip.slug] = _agreement(recipe.predict(clip), clip_targets(clip, recipe.config.num_mouth)[:, -3:])
+    people: dict[str, list[str]] = {}
+    for clip in clips:
+        people.setdefault(clip.person, []).append(clip.slug)
+    lags = OFFSET_STEPS / OFFSET_RATE
+    offsets = {}
+    for slugs in people.values():
+        shared = lags[np.argmax(np.sum([curves[slug] for slug in slugs], axis=0) - lags**2 / (2 * 0.06**2))]
+        for slug in slugs:
+            offsets[slug] = float(lags[np.argmax(curves[slug] - (lags - shared) ** 2 / (2 * 0.03**2))])
+    return offsets
+
+
+def _agreement(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Log likelihood of each lag of `OFFSET_STEPS` from the correlations of gap and jaw."""
+    times = np.arange(0, len(true) - 1, FPS / OFFSET_RATE)
+    fine = [[np.interp(times, np.arange(len(rows)), rows[:, k]) for k in (0, 2)] for rows in (predicted, true)]
+    likelihood = np.zeros(len(OFFSET_STEPS))
+    for a, b in zip(*fine, strict=True):
+        values = np.array([correlation_at(a, b, lag) for lag in OFFSET_STEPS])
+        # about every eighth frame says something new
+        likelihood -= len(true) / 16 * np.log(1 - np.clip(values, 0, 0.98) ** 2)
+    return likelihood

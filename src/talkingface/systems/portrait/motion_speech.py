@@ -1,4 +1,4 @@
-"""Synthetic speech whose phones and times are known, from the free synthesiser flite: what teaches the network phones."""
+"""Speech whose phones and times are known: what teaches the network to hear."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from talkingface.audio.phones import RATE_HZ, align_phones
 from talkingface.core.errors import DependencyError
+from talkingface.systems.portrait.motion_config import PHONES
 
+PIECE_S = 8
 VOICES = ("slt", "rms", "awb", "kal16")
-PHONES = tuple(
-    "pau aa ae ah ao aw ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh".split()
-)
-LIP_CLOSURES = tuple(PHONES.index(phone) for phone in ("p", "b", "m"))
-PAUSE = PHONES.index("pau")
 COMMON_WORDS = tuple(
-    "the a of to and in is it you that he was for on are with as I his they be at one have this from or had by hot but some "
-    "what there we can out other were all your when up use word how said an each she which do their time if will way about "
-    "many then them would write like so these her long make thing see him two has look more day could go come did my sound "
-    "no most number who over know water than call first people may down side been now find any new work part take get place "
-    "made live where after back little only round man year came show every good me give our under name very through just "
-    "form much great think say help low line before turn cause same mean differ move right boy old too does tell sentence "
-    "set three want air well also play small end put home read hand port large spell add even land here must big high such "
-    "follow act why ask men change went light kind off need house picture try us again animal point mother world near build "
-    "self earth father bump map web palm above problem member remember public Bob baby maybe bubble pump problem simple "
-    "camp lamp jump apple paper happy purple number timber humble ribbon cabin mob moon beam boom poem prime brim blame".split()
+    (
+        "the a of to and in is it you that he was for on are with as I his they be at one have this from or had by "
+        "hot but some what there we can out other were all your when up use word how said an each she which do their "
+        "time if will way about many then them would write like so these her long make thing see him two has look "
+        "more day could go come did my sound no most number who over know water than call first people may down side "
+        "been now find any new work part take get place made live where after back little only round man year came "
+        "show every good me give our under name very through just form much great think say help low line before turn "
+        "cause same mean differ move right boy old too does tell sentence set three want air well also play small end "
+        "put home read hand port large spell add even land here must big high such follow act why ask men change went "
+        "light kind off need house picture try us again animal point mother world near build self earth father bump "
+        "map web palm above problem member remember public Bob baby maybe bubble pump problem simple camp lamp jump "
+        "apple paper happy purple number timber humble ribbon cabin mob moon beam boom poem prime brim blame "
+    ).split()
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpokenText:
-    """Synthetic speech: samples float32 [N] at 16 kHz and (phone, end in seconds) in order."""
+    """Speech: samples float32 [N] at 16 kHz and (phone, end in seconds) in order."""
 
     samples: np.ndarray
     phones: tuple[tuple[str, float], ...]
@@ -45,7 +46,7 @@ class SpokenText:
 def speak(sentences_per_voice: int, seed: int) -> Iterator[SpokenText]:
     """Random sentences in every voice. Raises DependencyError where flite is not installed."""
     if shutil.which("flite") is None:
-        raise DependencyError("training speech to motion needs the synthesiser flite; install it with: apt-get install flite")
+        raise DependencyError("speech to motion trains on synthetic speech; install flite: apt-get install flite")
     rng = random.Random(seed)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
@@ -63,11 +64,28 @@ def make_sentence(rng: random.Random) -> str:
 def _speak_one(voice: str, text: str, stretch: float, path: Path) -> SpokenText:
     from talkingface.audio.read import read_audio
 
-    command = ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch:.2f}", "-psdur", "-t", text, "-o", str(path)]
+    command = ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch:.2f}", "-psdur"]
+    command += ["-t", text, "-o", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     pairs = [item.rsplit(":", 1) for item in done.stdout.split()]
     phones = tuple(("ah" if name == "ax" else name, float(end)) for name, end in pairs)
     return SpokenText(samples=read_audio(path).samples[0], phones=phones)
+
+
+def recognise(samples: np.ndarray, words: str | None = None) -> Iterator[SpokenText]:
+    """Real English speech in pieces of eight seconds with the phones of a recogniser, from `words` if they are known.
+
+    Pieces in which nothing is recognised are left out. Raises DependencyError where pocketsphinx is not installed.
+    """
+    length = len(samples) if words else PIECE_S * RATE_HZ
+    for start in range(0, max(1, len(samples) - RATE_HZ // 2), length):
+        piece = samples[start : start + length]
+        spans = align_phones(piece, words)
+        phones = tuple((span.phone.lower() if span.phone.isalpha() else "SIL", span.end_s) for span in spans)
+        if phones:
+            yield SpokenText(
+                samples=piece, phones=tuple(("pau" if name in ("sil", "SIL") else name, end) for name, end in phones)
+            )
 
 
 def phone_rows(phones: tuple[tuple[str, float], ...], num_frames: int, fps: float) -> np.ndarray:

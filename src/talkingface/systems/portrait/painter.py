@@ -1,11 +1,11 @@
 """The painter: two small U-Nets that mend the warped photo.
 
-`FaceNet` looks at the whole face at half scale and decides, per pixel, how much of the resting photo shows through (where the
-warp moved what did not move) and what colour to add (light, shadow, lids). `MouthNet` looks at the mouth at full
-scale and paints what no photo contains: the inside of the mouth, teeth, the meeting lips.
+`FaceNet` looks at the whole face at half scale and decides, per pixel, how much of the resting photo shows through
+(where the warp moved what did not move; never at the mouth) and what colour to add (light, shadow, lids). `MouthNet`
+looks at the mouth at full scale and adds what no photo contains: the inside of the mouth, teeth, the meeting lips.
 
-Both give an affine change of the picture, out = in * (1 - a) + c, so that the change can be enlarged and applied
-at the photo's own resolution.
+Both give an affine change of the picture, out = in + share * (photo - in) + colour, so that the change can be
+enlarged and applied at the photo's own resolution.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talkingface.nn.blocks import ConvBlock, Down, Up
+from talkingface.nn.blocks import ConvBlock, Down, Pointwise, Up
 from talkingface.systems.portrait.config import PainterConfig
 
 FACE_INPUTS = 9  # warped rgb, resting rgb, person, eye openings, mouth opening
@@ -27,19 +27,23 @@ class _UNet(nn.Module):
     def __init__(self, inputs: int, outputs: int, fold: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.fold = fold
-        self.enter = nn.Conv2d(inputs * fold**2, widths[0], 1)
+        self.enter = Pointwise(inputs * fold**2, widths[0])
         self.down = nn.ModuleList(
             nn.Sequential(ConvBlock(near, near), Down(near, far)) for near, far in zip(widths, widths[1:], strict=False)
         )
         self.middle = ConvBlock(widths[-1], widths[-1])
         self.up = nn.ModuleList(Up(far, near) for near, far in zip(widths, widths[1:], strict=False))
         self.merge = nn.ModuleList(ConvBlock(near, near) for near in widths[:-1])
-        self.leave = nn.Conv2d(widths[0], outputs * fold**2, 1)
+        self.leave = Pointwise(widths[0], outputs * fold**2)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.enter(functional.pixel_unshuffle(x, self.fold))
+        return self.unfolded(functional.pixel_unshuffle(x, self.fold))
+
+    def unfolded(self, x: Tensor) -> Tensor:
+        """The same for a picture that was folded before: [B, in * fold^2, H / fold, W / fold]."""
+        x = self.enter(x)
         passed = []
         for down in self.down:
             x = down[0](x)
@@ -48,7 +52,7 @@ class _UNet(nn.Module):
         x = self.middle(x)
         for up, merge, before in zip(reversed(self.up), reversed(self.merge), reversed(passed), strict=True):
             x = merge(up(x) + before)
-        return functional.pixel_shuffle(self.leave(functional.relu(x)), self.fold)
+        return functional.pixel_shuffle(self.leave(functional.relu(x)).contiguous(), self.fold)
 
 
 class FaceNet(nn.Module):
@@ -59,18 +63,19 @@ class FaceNet(nn.Module):
         self.net = _UNet(FACE_INPUTS, 4, 4, config.face_widths)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.net(x)
+        return self.finish(self.net(x))
+
+    def finish(self, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Share and colour from the net's four planes."""
         return torch.sigmoid(out[:, :1] - 3), out[:, 1:]
 
 
 class MouthNet(nn.Module):
-    """[B, 8, h, w] in [0, 1] -> opacity [B, 1, h, w] in [0, 1] and colour [B, 3, h, w] of the painted mouth."""
+    """[B, 8, h, w] in [0, 1] -> colour [B, 3, h, w] to add to the mouth patch."""
 
     def __init__(self, config: PainterConfig) -> None:
         super().__init__()
-        self.net = _UNet(MOUTH_INPUTS, 4, 2, config.mouth_widths)
+        self.net = _UNet(MOUTH_INPUTS, 3, 2, config.mouth_widths)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.net(x)
-        opacity = torch.sigmoid(out[:, :1] - 2)
-        return opacity, opacity * torch.sigmoid(2 * out[:, 1:]) * 1.1
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)

@@ -23,7 +23,7 @@ from talkingface.systems.portrait.data import FaceClip, load_face_clip, source_s
 from talkingface.systems.portrait.draw import Drawer
 from talkingface.systems.portrait.painter import FaceNet, MouthNet
 from talkingface.systems.portrait.scene import rigid_between
-from talkingface.systems.portrait.window import cut, mouth_corner, openings, shrink, window_at, window_side
+from talkingface.systems.portrait.window import away_from_mouth, cut, mouth_corner, openings, shrink, stillness, window_at, window_side
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
@@ -31,32 +31,32 @@ SOURCES_PER_CLIP = {45: 2, 10**9: 6}  # clips up to so many frames offer so many
 EVALUATED_FRAMES = 4
 
 
-def paint_changes(face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig) -> tuple[Tensor, Tensor]:
-    """What to change: the face's share and colour [B, 4, S/2, S/2], the mouth's opacity and colour [B, 4, h, w]."""
-    change = _face_change(face, batch)
-    part = mouth_patches(functional.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False), batch, config)
+def paint_changes(
+    face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig
+) -> tuple[Tensor, Tensor]:
+    """What to change: the face's share and colour [B, 4, S/2, S/2], the colour to add at the mouth [B, 3, h, w]."""
+    share, colour = face(functional.avg_pool2d(torch.cat([batch["warped"], batch["still"], batch["masks"]], 1), 2))
+    allowed = torch.from_numpy(away_from_mouth(batch["corner"].cpu().numpy(), config))[:, None].to(share)
+    change = torch.cat([share * allowed * batch["stillness"][:, None, None, None], colour], 1)
+    large = functional.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False)
+    part = mouth_patches(large, batch, config)
     warped, still, masks = (mouth_patches(batch[name], batch, config) for name in ("warped", "still", "masks"))
     mended = warped + part[:, :1] * (still - warped) + part[:, 1:]
-    opacity, painted = mouth(torch.cat([mended, masks[:, 2:], batch["own_mouth"]], 1))
-    return change, torch.cat([opacity, painted], 1)
+    return change, mouth(torch.cat([mended, masks[:, 2:], batch["own_mouth"]], 1))
 
 
-def _face_change(face: FaceNet, batch: dict[str, Tensor]) -> Tensor:
-    share, colour = face(functional.avg_pool2d(torch.cat([batch["warped"], batch["still"], batch["masks"]], 1), 2))
-    return torch.cat([share, colour], 1)
-
-
-def paint(face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig) -> tuple[Tensor, Tensor]:
+def paint(
+    face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig
+) -> tuple[Tensor, Tensor]:
     """The mended crop before and after the mouth, [B, 3, S, S] in [0, 1] each (not clamped)."""
     warped, still = batch["warped"], batch["still"]
     small, painted = paint_changes(face, mouth, batch, config)
     change = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
     mended = warped + change[:, :1] * (still - warped) + change[:, 1:]
-    mixed = mouth_patches(mended, batch, config) * (1 - painted[:, :1]) + painted[:, 1:]
     full = mended.clone()
     width, height = config.mouth_px
     for k, (x, y) in _corners(batch):
-        full[k, :, y : y + height, x : x + width] = mixed[k]
+        full[k, :, y : y + height, x : x + width] += painted[k]
     return mended, full
 
 
@@ -87,6 +87,7 @@ def make_sample(
         "masks": np.dstack([shrink(cut(alpha, window.box()), square), eyes, mouth]),
         "own_mouth": own_mouth(photo, source, config),
         "corner": np.array(mouth_corner(points, config.crop_px, config.mouth_px), np.int64),
+        "stillness": np.array(stillness(source, target, window), np.float32),
         "truth": shrink(cut(truth, window.box()), square),
     }
 
@@ -106,27 +107,36 @@ def to_tensors(samples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
     batch = {}
     for name in samples[0]:
         values = torch.from_numpy(np.stack([s[name] for s in samples]))
-        batch[name] = values if name == "corner" else values.permute(0, 3, 1, 2).float().div_(255)
+        batch[name] = values if values.dim() < 4 else values.permute(0, 3, 1, 2).float().div_(255)
     return batch
 
 
 class PainterRecipe(Recipe):
     """FaceNet and MouthNet against the true frame, the mouth also against a patch discriminator.
 
-    `train` and `held_out` are files of face clips (see `data.save_face_clip`).
+    `train` and `held_out` are files of face clips (see `data.save_face_clip`); `start` holds networks to go on from.
     """
 
     name = "portrait.painter"
     phases = (Phase("paint", ("face", "mouth")), Phase("judge", ("judge",), every=2))
-    loss_weights = {"face": 1.0, "mouth": 2.0, "squared": 10.0, "edges": 1.0, "fool": 0.02, "features": 0.2, "sparse": 0.02, "judge": 1.0}
+    loss_weights = {"face": 1.0, "mouth": 1.5, "inside": 0.5, "squared": 6.0, "edges": 1.0, "fool": 0.03, "features": 0.2, "sparse": 0.02, "judge": 1.0}
     optimizers = {
         "face": OptimizerConfig(lr=1e-3, warmup_steps=100),
-        "mouth": OptimizerConfig(lr=1e-3, warmup_steps=100),
+        "mouth": OptimizerConfig(lr=2e-3, warmup_steps=100),
         "judge": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=100),
     }
 
-    def __init__(self, train: list[Path], held_out: list[Path], config: PainterConfig, batch_size: int = 12) -> None:
+    def __init__(
+        self,
+        train: list[Path],
+        held_out: list[Path],
+        config: PainterConfig,
+        *,
+        batch_size: int = 8,
+        start: dict[str, dict[str, Tensor]] | None = None,
+    ) -> None:
         self.config = config
+        self.start = start or {}
         self.batch_size = batch_size
         self.clips = [load_face_clip(path) for path in train]
         self.held_out = [load_face_clip(path) for path in held_out]
@@ -137,7 +147,10 @@ class PainterRecipe(Recipe):
     def networks(self) -> dict[str, nn.Module]:
         self.face, self.mouth = FaceNet(self.config), MouthNet(self.config)
         self.judge = PatchDiscriminator(4, (32, 64, 128))
-        return {"face": self.face, "mouth": self.mouth, "judge": self.judge}
+        networks = {"face": self.face, "mouth": self.mouth, "judge": self.judge}
+        for name, state in self.start.items():
+            networks[name].load_state_dict(state)
+        return networks
 
     def _make_drawer(self, clip: int, source: int) -> Drawer:
         return Drawer(source_scene(self.clips[clip], source))
@@ -174,6 +187,7 @@ class PainterRecipe(Recipe):
             "face": (full - truth).abs().mean() + 0.3 * (mended - truth).abs().mean(),
             "squared": (full - truth).square().mean(),
             "mouth": (fake[:, :3] - real_mouth[:, :3]).abs().mean(),
+            "inside": _inside(fake, real_mouth),
             "edges": _edge_loss(fake[:, :3], real_mouth[:, :3]) + 0.5 * _edge_loss(full, truth),
             "fool": hinge_generator_loss(scores),
             "features": feature_matching_loss(wanted, features),
@@ -216,6 +230,12 @@ def _with_opening(pictures: Tensor, batch: dict[str, Tensor], config: PainterCon
     return mouth_patches(torch.cat([pictures, batch["masks"][:, 2:]], 1), batch, config)
 
 
+def _inside(fake: Tensor, real: Tensor) -> Tensor:
+    """Mean difference where the mouth is open: a few pixels, but the ones that people look at."""
+    opening = fake[:, 3:]
+    return ((fake[:, :3] - real[:, :3]).abs() * opening).sum() / (3 * opening.sum() + 1)
+
+
 def _edge_loss(a: Tensor, b: Tensor) -> Tensor:
     """Mean difference of the gradients in x and y."""
     d = a - b
@@ -234,6 +254,9 @@ def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: Pa
 
     out = {}
     for name, values in sample.items():
+        if name == "stillness":
+            out[name] = values
+            continue
         if name == "corner":
             out[name] = np.array([config.crop_px - config.mouth_px[0] - values[0] if mirror else values[0], values[1]])
             continue

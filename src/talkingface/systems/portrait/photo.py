@@ -14,7 +14,7 @@ from talkingface.face.matte import near_colours
 from talkingface.face.raster import Box
 from talkingface.systems.portrait.background import make_background
 from talkingface.systems.portrait.draw import Drawer
-from talkingface.systems.portrait.mend import Mender, View, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.mend import Drawn, Mender, View, lay_changes, make_view, own_mouth
 from talkingface.systems.portrait.rig import MAX_SHIFT, Rig
 from talkingface.systems.portrait.scene import Scene, face_unit, make_scene
 from talkingface.systems.portrait.window import window_at, window_side
@@ -24,11 +24,11 @@ BATCH = 8
 
 
 @dataclass(slots=True)
-class _Drawn:
+class _Batch:
     start: int
     count: int
     rgb: np.ndarray
-    masks: np.ndarray
+    masks: np.ndarray | None
     views: list[View]
 
 
@@ -61,31 +61,34 @@ class PhotoRenderer:
             if waiting is not None:
                 yield self._mend(waiting.result())
 
-    def _draw(self, start: int, motion: Motion) -> _Drawn:
+    def _draw(self, start: int, motion: Motion) -> _Batch:
         count = len(motion)
         rgb = np.repeat(self._photo[None], count, axis=0)
-        masks = np.empty((count, *rgb.shape[1:3]), np.uint8)
+        transparent = self._controls.background == "transparent"
+        masks = np.zeros((count, *rgb.shape[1:3]), np.uint8) if transparent else None
         views = []
         for k in range(count):
             pose = None if motion.pose is None else motion.pose[k]
             closure = 0.0 if motion.blink is None else float(motion.blink[k, 0])
             target, rigid = self._rig.target(motion.expression[k], pose, closure)
-            masks[k] = self._drawer.draw(target, rigid, rgb[k], self._region)
+            alpha = self._drawer.draw(target, rigid, rgb[k], self._region)
+            if masks is not None:
+                masks[k] = alpha
             window = window_at(target, self._side, self._mender.config.crop_px)
             size = self._mender.config.mouth_px
-            views.append(make_view(rgb[k], self._photo, masks[k], target, window, self._own, size))
-        return _Drawn(start, count, rgb, masks, views)
+            drawn = Drawn(picture=rgb[k], alpha=alpha, source=self._scene.points, target=target)
+            views.append(make_view(drawn, self._photo, window, self._own, size))
+        return _Batch(start, count, rgb, masks, views)
 
-    def _mend(self, drawn: _Drawn) -> Frames:
+    def _mend(self, drawn: _Batch) -> Frames:
         views = drawn.views + [drawn.views[-1]] * (BATCH - drawn.count)
         face, mouth = self._mender.changes(views)
         for k in range(drawn.count):
             lay_changes(drawn.rgb[k], self._photo, views[k], face[k], mouth[k])
-        mask = drawn.masks if self._controls.background == "transparent" else None
         if self._crop is None:
-            return Frames(rgb=drawn.rgb, mask=mask, start=drawn.start)
+            return Frames(rgb=drawn.rgb, mask=drawn.masks, start=drawn.start)
         x0, y0, x1, y1 = self._crop
-        part = None if mask is None else np.ascontiguousarray(mask[:, y0:y1, x0:x1])
+        part = None if drawn.masks is None else np.ascontiguousarray(drawn.masks[:, y0:y1, x0:x1])
         return Frames(rgb=np.ascontiguousarray(drawn.rgb[:, y0:y1, x0:x1]), mask=part, start=drawn.start)
 
 

@@ -105,7 +105,7 @@ class PortraitSystem(System):
         if self._speech is None:
             from talkingface.systems.portrait.speech import SpeechToMotion
 
-            self._speech = SpeechToMotion(self._tensors, self.config)
+            self._speech = SpeechToMotion(self._tensors, self.config.mouth)
         return self._speech.stream(pieces, controls)
 
     def motion_from_video(self, avatar: Avatar | None, path: str | Path, controls: Controls) -> Iterator[Motion]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from talkingface.face.pose import STABLE_POINTS
 from talkingface.face.topology import (
     INNER_LIP_LOWER,
     INNER_LIP_UPPER,
@@ -16,9 +17,12 @@ from talkingface.face.topology import (
     RIGHT_EYE_LOWER,
     RIGHT_EYE_UPPER,
 )
+from talkingface.systems.portrait.config import PainterConfig
 
 FACE_IN_CROP = 1.4
 """The painter's square is this many times the face's bounding square."""
+_RAMP_PX = 6.0
+_STILL_PX = 3.0  # root mean square movement, in crop pixels
 _SHIFT = 4  # fixed-point bits of polygon corners
 _MOUTH = [list(INNER_LIP_UPPER) + list(INNER_LIP_LOWER[-2:0:-1])]
 _EYES = [
@@ -100,9 +104,33 @@ def openings(points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.
 
 
 def mouth_corner(points: np.ndarray, crop: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Top-left corner (x, y), in whole crop pixels, of the mouth patch of `size` around the lips of `points` [478, 2]."""
+    """Top-left corner (x, y), in even crop pixels, of the mouth patch of `size` around the lips of `points` [478, 2]."""
     lips = points[list(LIPS)]
     centre = (lips.min(0) + lips.max(0)) / 2
-    x = int(np.clip(round(float(centre[0]) - size[0] / 2), 0, crop - size[0]))
-    y = int(np.clip(round(float(centre[1]) - size[1] / 2), 0, crop - size[1]))
+    x = int(np.clip(2 * round((float(centre[0]) - size[0] / 2) / 2), 0, crop - size[0]))
+    y = int(np.clip(2 * round((float(centre[1]) - size[1] / 2) / 2), 0, crop - size[1]))
     return x, y
+
+
+def stillness(source: np.ndarray, target: np.ndarray, window: Window) -> float:
+    """How much the head of landmarks `target` rests where it is in the photo (`source`): 1 at rest, 0 from afar.
+
+    Where it rests, the photo's own pixels may take the place of warped ones; once it moves they would be a ghost.
+    """
+    moved = (target[STABLE_POINTS, :2] - source[STABLE_POINTS, :2]) * window.scale
+    return float(np.exp(-np.mean(np.sum(moved**2, axis=-1)) / _STILL_PX**2))
+
+
+def away_from_mouth(corners: np.ndarray, config: PainterConfig) -> np.ndarray:
+    """Float32 [B, S/2, S/2]: 0 in the mouth patches at `corners` [B, 2], rising to 1 at their edges and outside.
+
+    The resting photo must not show through at the mouth: its own lips would stay as a ghost.
+    """
+    half = config.crop_px // 2
+    width, height = config.mouth_px[0] // 2, config.mouth_px[1] // 2
+    ramps = [np.minimum(1, np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / _RAMP_PX) for n in (height, width)]
+    inside = np.minimum(ramps[0][:, None], ramps[1][None]).astype(np.float32)
+    away = np.ones((len(corners), half, half), np.float32)
+    for k, (x, y) in enumerate(corners // 2):
+        away[k, y : y + height, x : x + width] -= inside
+    return away

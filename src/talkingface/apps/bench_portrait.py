@@ -1,0 +1,181 @@
+"""How well `portrait` draws: frame 0 of unseen clips driven by their own tracks, against the real frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from talkingface import api
+from talkingface.apps.bench import Finding, Row, TargetJob
+from talkingface.core.progress import tell
+from talkingface.core.types import Track
+from talkingface.face.topology import LIPS
+from talkingface.face.track_cache import cached_track
+from talkingface.systems.portrait.draw import Drawer
+from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.photo import BATCH
+from talkingface.systems.portrait.scene import make_scene, rigid_between
+from talkingface.systems.portrait.window import face_square, window_at, window_side
+from talkingface.training.prepare import ClipEntry, list_clips
+from talkingface.video.read import VideoFrame, read_frames
+
+LONGEST_PX = 1280
+CLIP_S = 10.0
+MOST_FRAMES = 150  # of longer clips every second frame is drawn
+SKIPPED = ("driver_two_faces", "driver_no_face")
+SCORED, MOUTH = 1.3, 1.5  # the scored square and the mouth box, over the face's and the lips' own
+STILL_GAIN_DB, WARP_GAIN_DB, WORST_DB = 3.0, 1.0, -0.5
+SHARPNESS = (0.7, 1.2)
+STAGES = ("still", "warp", "full")
+
+
+def picture(job: TargetJob) -> Finding:
+    """Each val clip's first frame driven by the clip's own track, against the clip's frames."""
+    mender = api.load("portrait", weights=job.weights).mender  # type: ignore[attr-defined]
+    clips = [clip for clip in list_clips(job.folder) if clip.split == "val" and clip.slug not in SKIPPED]
+    scores = []
+    for number, clip in enumerate(clips[: job.limit]):
+        tell("clips", number, len(clips[: job.limit]))
+        scores.append(score_clip(clip, mender))
+    means = {name: float(np.mean([score[name] for score in scores])) for name in (*STAGES, "sharpness")}
+    over_still, over_warp = means["full"] - means["still"], means["full"] - means["warp"]
+    worst = min(scores, key=lambda score: score["full"] - score["still"])
+    worst_db = worst["full"] - worst["still"]
+    low, high = SHARPNESS
+    gains = (
+        ("gain over the still frame, dB", over_still, STILL_GAIN_DB),
+        ("gain over the bare warp, dB", over_warp, WARP_GAIN_DB),
+        (f"worst clip over its still ({worst['clip']}), dB", worst_db, WORST_DB),
+    )
+    rows = [
+        *(Row(name=f"mean PSNR, {name}, dB", value=means[name]) for name in STAGES),
+        *(Row(name=name, value=gain, target=f">= {least:g}", met=gain >= least) for name, gain, least in gains),
+        Row(
+            name="mouth gradient energy over the real frame's",
+            value=means["sharpness"],
+            target=f"{low:g} to {high:g}",
+            met=low <= means["sharpness"] <= high,
+        ),
+    ]
+    return Finding(rows=rows, details={"clips": scores})
+
+
+def score_clip(clip: ClipEntry, mender: Mender) -> dict[str, Any]:
+    """Mean PSNR in dB of still frame, bare warp and full picture over the scored square, and the mouth's sharpness."""
+    track = clip_track(clip.path)
+    seen = np.flatnonzero(track.confidence > 0)
+    first = int(seen[0])
+    wanted = set(seen[seen > first][:: 2 if len(seen) > MOST_FRAMES else 1].tolist())
+    drawing: _Drawing | None = None
+    held: list[tuple[np.ndarray, np.ndarray]] = []
+    table = _Scores()
+    for number, frame in enumerate(_beginning(clip.path)):
+        if number == first:
+            drawing = _Drawing(frame.rgb, track.landmarks[first], mender)
+        elif number in wanted and drawing is not None:
+            held.append((frame.rgb, track.landmarks[number]))
+        if drawing is not None and len(held) == BATCH:
+            table.add(drawing, held)
+            held = []
+    if drawing is not None and held:
+        table.add(drawing, held)
+    return {"clip": clip.slug, "frames": len(table.psnr), **table.means()}
+
+
+def clip_track(path: Path) -> Track:
+    """The cached track of a clip's beginning, frame by frame as `_beginning` gives them."""
+    frames = ((frame.rgb, frame.time_s) for frame in _beginning(path))
+    return cached_track(path, frames, f"first{CLIP_S:g}s-{LONGEST_PX}px")
+
+
+def _beginning(path: Path) -> Iterator[VideoFrame]:
+    for frame in read_frames(path, longest_px=LONGEST_PX):
+        if frame.time_s >= CLIP_S:
+            return
+        yield frame
+
+
+class _Drawing:
+    """A frame as the photo, and others drawn from it by their landmarks."""
+
+    def __init__(self, photo: np.ndarray, points: np.ndarray, mender: Mender) -> None:
+        self.photo = photo
+        self._points, self._mender = points, mender
+        self._drawer = Drawer(make_scene(photo, points))
+        config = mender.config
+        self._side = window_side(points)
+        self._own = own_mouth(photo, points, window_at(points, self._side, config.crop_px), config.mouth_px)
+
+    def draw(self, targets: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Bare warps and mended pictures for at most BATCH sets of landmarks."""
+        config, warps, views = self._mender.config, [], []
+        for target in targets:
+            out = self.photo.copy()
+            alpha = self._drawer.draw(target, rigid_between(self._points, target), out)
+            window = window_at(target, self._side, config.crop_px)
+            drawn = Drawn(picture=out, alpha=alpha, source=self._points, target=target)
+            views.append(make_view(drawn, self.photo, window, self._own, config.mouth_px))
+            warps.append(out)
+        face, mouth = self._mender.changes(views + [views[-1]] * (BATCH - len(views)))
+        full = [warp.copy() for warp in warps]
+        for k, out in enumerate(full):
+            lay_changes(out, self.photo, views[k], face[k], mouth[k])
+        return warps, full
+
+
+@dataclass(slots=True)
+class _Scores:
+    psnr: list[list[float]] = field(default_factory=list)
+    energy: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, drawing: _Drawing, frames: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Score the drawings of true (picture, landmarks) pairs."""
+        warps, full = drawing.draw([points for _, points in frames])
+        for (truth, points), warp, mended in zip(frames, warps, full, strict=True):
+            box = scored_box(points, truth.shape)
+            self.psnr.append([psnr(picture[box], truth[box]) for picture in (drawing.photo, warp, mended)])
+            lips = mouth_box(points, truth.shape)
+            self.energy.append((gradient_energy(mended[lips]), gradient_energy(truth[lips])))
+
+    def means(self) -> dict[str, float]:
+        """Mean PSNR of each stage, and the painted mouth's gradient energy over the real one's."""
+        painted, real = np.mean(self.energy, axis=0)
+        values = [*np.mean(self.psnr, axis=0), painted / max(real, 1e-9)]
+        return {name: round(float(v), 4) for name, v in zip((*STAGES, "sharpness"), values, strict=True)}
+
+
+def scored_box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The bounding square of landmarks [478, 3], enlarged, as rows and columns of a picture of `shape`."""
+    centre, side = face_square(points)
+    return _inside(centre - SCORED * side / 2, centre + SCORED * side / 2, shape)
+
+
+def mouth_box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The lips' bounding box, enlarged, as rows and columns."""
+    lips = points[list(LIPS), :2]
+    low, high = lips.min(0), lips.max(0)
+    grown = (high - low) * (MOUTH - 1) / 2
+    return _inside(low - grown, high + grown, shape)
+
+
+def _inside(low: np.ndarray, high: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    x0, y0 = np.maximum(np.round(low), 0).astype(int)
+    x1, y1 = (int(round(v)) for v in np.minimum(high, (shape[1], shape[0])))
+    return slice(y0, y1), slice(x0, x1)
+
+
+def psnr(picture: np.ndarray, truth: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of uint8 pictures in dB; equal pictures give 99."""
+    error = float(np.square(picture.astype(np.float32) - truth).mean())
+    return min(99.0, 10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def gradient_energy(rgb: np.ndarray) -> float:
+    """Mean squared difference of neighbouring pixels' luma, in x and y: how much detail there is."""
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(np.square(np.diff(luma, axis=1)).mean() + np.square(np.diff(luma, axis=0)).mean())

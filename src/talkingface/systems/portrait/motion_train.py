@@ -1,0 +1,76 @@
+"""The stages `audio2motion` and `head_motion` of training `portrait`: from prepared clips to tensors."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from talkingface.audio.phones import grid_sentence
+from talkingface.audio.read import read_audio
+from talkingface.core.cache import write_atomic
+from talkingface.face.morphable import LinearFaceModel
+from talkingface.systems.portrait.head_motion_fit import learn_head_motion
+from talkingface.systems.portrait.motion_config import MouthConfig
+from talkingface.systems.portrait.motion_data import FREE_LICENCES, SpeakingClip, measure_matrix, speaking_clips
+from talkingface.systems.portrait.motion_recipes import MouthRecipe, lip_offsets
+from talkingface.systems.portrait.motion_speech import SpokenText, recognise, speak
+from talkingface.training.trainer import Trainer
+
+OFFSET_STEPS = 400
+SENTENCES_PER_VOICE = 200
+GAIN = 1.2
+"""Makes up for the movement that regression to the mean takes away on unseen people."""
+
+
+def train_audio2motion(
+    data: Path, prepared: Path, run: Path, model: LinearFaceModel, *, free_only: bool, steps: int, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Train the mouth network in the folder `run` and return its tensors, named `audio2motion.*`.
+
+    `data` is the data folder (its manifest lists further speech), `prepared` what `training.prepare` made of it;
+    `free_only` keeps public-domain and CC BY material. A short first training finds out how late each clip's
+    lips are (`run`/offsets.json). Both trainings resume.
+    """
+    config = MouthConfig()
+    clips = list(speaking_clips(prepared, model, split="train", free_only=free_only))
+    spoken = [list(speak(SENTENCES_PER_VOICE, seed)), list(known_speech(data, clips, free_only))]
+    path = run / "offsets.json"
+    if not path.is_file():
+        recipe = MouthRecipe(clips, spoken, model, config, late_s={}, copies=3, seed=seed)
+        trainer = Trainer(recipe, run / "offsets", steps=OFFSET_STEPS, seed=seed, device="cpu", ema_decay=0.99)
+        trainer.run()
+        with write_atomic(path) as file:
+            file.write(json.dumps(lip_offsets(recipe, clips)).encode())
+    recipe = MouthRecipe(clips, spoken, model, config, late_s=json.loads(path.read_text()), seed=seed)
+    trainer = Trainer(recipe, run / "mouth", steps=steps, seed=seed, device="cpu", ema_decay=0.995)
+    trainer.run()
+    tensors = {name: value.numpy() for name, value in trainer.averaged()["mouth"].items()}
+    return {f"audio2motion.{name}": value for name, value in finished(tensors, model).items()}
+
+
+def finished(tensors: dict[str, np.ndarray], model: LinearFaceModel) -> dict[str, np.ndarray]:
+    """Network tensors with what `speech.MouthShaper` needs beside them."""
+    return tensors | {"measures": measure_matrix(model), "gain": np.array([GAIN], np.float32)}
+
+
+def train_head_motion(prepared: Path, model: LinearFaceModel, *, free_only: bool) -> dict[str, np.ndarray]:
+    """Learn head motion from the prepared train clips; tensors named `head_motion.*`."""
+    clips = list(speaking_clips(prepared, model, split="train", free_only=free_only))
+    return {f"head_motion.{name}": value for name, value in learn_head_motion(clips, model.num_mouth).items()}
+
+
+def known_speech(data: Path, clips: Sequence[SpeakingClip], free_only: bool) -> Iterator[SpokenText]:
+    """Real English speech with its phones: the sentences of GRID clips and the speech files of the data folder."""
+    for clip in clips:
+        if clip.slug.startswith("grid_"):
+            yield from recognise(clip.samples, grid_sentence(clip.slug.split("_")[-1][:6]))
+    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        wanted = {"kind": "speech", "split": "train", "language": "en"}
+        rows = [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
+    for row in rows:
+        if not free_only or row["licence_class"] in FREE_LICENCES:
+            yield from recognise(read_audio(data / row["file"]).samples[0])

@@ -1,0 +1,184 @@
+"""The trainings of `portrait`: single recipes on prepared material, and whole pipelines from a data folder to weights.
+
+`talkingface train portrait.clean DATA -o FOLDER` repeats every stage that made the shipped weights; each stage is kept in
+FOLDER and resumed or skipped when it is there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkingface.core.config import to_dict
+from talkingface.core.errors import FaceError
+from talkingface.core.types import Track
+from talkingface.core.weights import save_weights
+from talkingface.systems.portrait import SPEC
+from talkingface.systems.portrait.config import PortraitConfig
+from talkingface.systems.portrait.data import HELD_BACK, crop_prepared
+from talkingface.systems.portrait.motion_data import FREE_LICENCES, read_index
+
+PAINTER_STEPS = {"clean": 2200, "research": 1800}
+AUDIO_STEPS = 1500
+SEED = 1
+LICENCES = {
+    "clean": ("CC-BY-4.0", "any use, with attribution to the GRID corpus (2006), LibriSpeech (2015) and VoxCeleb2 (2018)"),
+    "research": ("research only", "research and evaluation; parts of the training clips have terms that exclude other use"),
+}
+
+
+def _painter(config: PortraitConfig, data: Path) -> Any:
+    from talkingface.systems.portrait.painter_recipe import PainterRecipe
+
+    return PainterRecipe(*_painter_files(data, free_only=False), config.painter)
+
+
+RECIPES: dict[str, Callable[[PortraitConfig, Path], Any]] = {"painter": _painter}
+"""Recipe name -> recipe for a config and a folder of face clips with its index.json."""
+
+
+def _painter_files(crops: Path, *, free_only: bool) -> tuple[list[Path], list[Path]]:
+    rows = [row for row in read_index(crops) if (crops / f"{row['slug']}.npz").is_file()]
+    train = [r for r in rows if r["split"] == "train" and (not free_only or r["licence_class"] in FREE_LICENCES)]
+    held_out = [r for r in rows if r["split"] == "val" and r["slug"] != "driver_two_faces"]
+    return [crops / f"{r['slug']}.npz" for r in train], [crops / f"{r['slug']}.npz" for r in held_out]
+
+
+def make_face_model(data: Path, folder: Path) -> Path:
+    """Learn `mesh478.v1` from the free part of a data folder; returns the weights folder."""
+    from talkingface.face.morphable import model_to_tensors
+    from talkingface.training.face_model import learn_mesh478
+
+    prepared = _prepare(data, folder)
+    tracks = []
+    for row in read_index(prepared):
+        free = row["split"] == "train" and row["licence_class"] in FREE_LICENCES
+        if free and not row["slug"].startswith("driver") and row["slug"] not in HELD_BACK:
+            tracks.append((row["identity"], _load_track(prepared / f"{row['slug']}.npz")))
+    portraits = list(_free_portraits(data))
+    tensors = model_to_tensors(learn_mesh478(tracks, portraits))
+    for name in ("identity", "expression"):
+        tensors[name] = tensors[name].astype(np.float16)
+    card = {
+        "name": "mesh478.v1",
+        "licence": LICENCES["clean"][0],
+        "allows": LICENCES["clean"][1],
+        "data": f"{len(tracks)} public-domain and CC BY clips, {len(portraits)} public-domain portraits",
+        "command": "talkingface train portrait.mesh478 DATA -o FOLDER",
+    }
+    return save_weights(folder / "weights" / "mesh478.v1", tensors, card).folder
+
+
+def make_weights(data: Path, folder: Path, tag: str) -> Path:
+    """Every stage from the data folder to `portrait.<tag>` ("clean" or "research"); returns the weights folder."""
+    from talkingface.face.morphable import load_mesh478
+    from talkingface.systems.portrait.motion_train import train_audio2motion, train_head_motion
+
+    free_only = tag == "clean"
+    config = PortraitConfig()
+    prepared = _prepare(data, folder)
+    crops = folder / "crops"
+    crop_prepared(prepared, crops)
+    (crops / "index.json").write_bytes((prepared / "index.json").read_bytes())
+    started = time.time()
+    model = load_mesh478()
+    run = folder / tag / "audio2motion"
+    run.mkdir(parents=True, exist_ok=True)
+    tensors = train_audio2motion(data, prepared, run, model, free_only=free_only, steps=AUDIO_STEPS, seed=SEED)
+    tensors |= train_head_motion(prepared, model, free_only=free_only)
+    painter, metrics = _train_painter(crops, folder, config, tag)
+    card = {
+        "name": f"{SPEC.name}.{tag}",
+        "system": SPEC.name,
+        "version": 1,
+        "licence": LICENCES[tag][0],
+        "allows": LICENCES[tag][1],
+        "data": "all train clips" if not free_only else "public-domain and CC BY train clips, and synthetic speech",
+        "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
+        "command": f"talkingface train portrait.{tag} DATA -o FOLDER",
+        "steps": {"audio2motion": AUDIO_STEPS, "painter": PAINTER_STEPS[tag]},
+        "seed": SEED,
+        "trained_s": round(time.time() - started),
+        "metrics": metrics,
+        "config": to_dict(config),
+    }
+    return save_weights(folder / "weights" / f"{SPEC.name}.{tag}", tensors | painter, card).folder
+
+
+def _train_painter(
+    crops: Path, folder: Path, config: PortraitConfig, tag: str
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """The painter's tensors; `research` goes on from the finished `clean` painter, so that one is made first."""
+    from talkingface.systems.portrait.painter_recipe import PainterRecipe
+    from talkingface.training.checkpoint import load_networks
+    from talkingface.training.trainer import Trainer
+
+    start = None
+    if tag == "research":
+        clean = folder / "clean" / "painter"
+        if not (clean / "done.json").is_file():
+            _train_painter(crops, folder, config, "clean")
+        start = load_networks(clean, averaged=True)
+    run = folder / tag / "painter"
+    recipe = PainterRecipe(*_painter_files(crops, free_only=tag == "clean"), config.painter, start=start)
+    options: dict[str, Any] = {"seed": SEED, "device": "cpu", "ema_decay": 0.998, "channels_last": True}
+    trainer = Trainer(recipe, run, steps=PAINTER_STEPS[tag], preview_every=250, evaluate_every=500, **options)
+    outcome = trainer.run()
+    metrics = {name: round(value, 3) for name, value in outcome.metrics.items()}
+    (run / "done.json").write_text(json.dumps(metrics))
+    return painter_tensors(trainer.averaged()), metrics
+
+
+def painter_tensors(networks: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Averaged networks as arrays to save, half precision: the change it makes to a picture is under 1/255."""
+    return {
+        f"painter.{name}.{key}": value.detach().cpu().numpy().astype(np.float16)
+        for name in ("face", "mouth")
+        for key, value in networks[name].items()
+    }
+
+
+def _prepare(data: Path, folder: Path) -> Path:
+    from talkingface.training.prepare import prepare
+
+    prepared = folder / "prepared"
+    for problem in prepare(data, prepared):
+        print(f"left out: {problem}")
+    return prepared
+
+
+def _load_track(path: Path) -> Track:
+    with np.load(path) as file:
+        width, height = (int(v) for v in file["size"])
+        return Track(
+            landmarks=file["landmarks"], times_s=file["times_s"], confidence=file["confidence"], size=(width, height)
+        )
+
+
+def _free_portraits(data: Path) -> Any:
+    from talkingface.face.track import track_image
+    from talkingface.video.image import read_image
+
+    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["kind"] == "portrait" and r["split"] == "train"]
+    for row in rows:
+        if row["licence_class"] == "public-domain":
+            try:
+                yield track_image(read_image(data / row["file"]).rgb).landmarks
+            except FaceError as problem:
+                print(f"left out: {row['slug']}: {problem}")
+
+
+PIPELINES: dict[str, Callable[[Path, Path], Path]] = {
+    "mesh478": make_face_model,
+    "clean": lambda data, folder: make_weights(data, folder, "clean"),
+    "research": lambda data, folder: make_weights(data, folder, "research"),
+}
+"""Pipeline name -> function of the data folder and the working folder that returns the weights folder."""
+

@@ -1,0 +1,64 @@
+"""Progress lines, and the measured command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from talkingface.apps import bench, progress
+from talkingface.core.errors import InputError, TalkingFaceError
+from talkingface.core.progress import tell
+from talkingface.video.read import probe
+from voices import make_voice, write_wav
+
+
+def test_short_work_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.Progress():
+        for done in range(100):
+            tell("drawing", done, 100)
+    tell("nobody listens", 1, 1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_logs_get_plain_lines_with_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Progress():
+        for second in range(25):
+            now[0] = float(second)
+            tell("drawing", 1000 + 10 * second, 1500)  # resumed at frame 1000
+    assert capsys.readouterr().err.splitlines() == [
+        "drawing: 1100 of 1500, about 40 s left",
+        "drawing: 1200 of 1500, about 30 s left",
+    ]
+
+
+def test_terminals_get_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    with progress.Progress() as shown:
+        tell("tracking", 1, None)
+        tell("drawing", 2, 4)
+        task = shown._bar.tasks[0]
+        assert (task.description, task.completed, task.total) == ("drawing", 2, 4)
+    assert not shown._bar.live.is_started
+
+
+@pytest.mark.usefixtures("meter")
+def test_bench_measures_the_whole_command(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    figures = bench.measure(2.5, str(photo), str(voice_file), 64, system="meter", weights=None)
+    assert figures["in_process"]["frames"] == 63
+    assert figures["command_s"] > figures["in_process"]["wall_s"] > 0
+    with pytest.raises(TalkingFaceError, match="no weights named"):
+        bench.measure(0.5, str(photo), str(voice_file), 64, system="meter", weights="huge")
+
+
+def test_speech_is_repeated_to_the_length_asked_for(tmp_path: Path) -> None:
+    source = write_wav(tmp_path / "s.wav", make_voice(0.7))
+    bench.write_speech(source, 2.0, tmp_path / "long.wav")
+    assert probe(tmp_path / "long.wav").duration_s == pytest.approx(2.0, abs=1e-3)
+    with pytest.raises(InputError, match="sample 'nothing'"):
+        bench.sample("nothing")

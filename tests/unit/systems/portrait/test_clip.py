@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faces import drawn_picture, mesh_points, open_mouth
+from talkingface.core.types import Controls, Motion
+from talkingface.face.morphable import load_mesh478
+from talkingface.systems.portrait.clip import ClipRenderer, _rings, _triangles
+from talkingface.systems.portrait.config import preset
+from talkingface.systems.portrait.mend import Mender
+from talkingface.video.read import read_frames
+from talkingface.video.write import VideoWriter
+
+MODEL = load_mesh478()
+COUNT, FPS = 6, 25.0
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    with VideoWriter(path, (256, 256), FPS, synthetic=None, quality=8) as writer:
+        for k in range(COUNT):
+            writer.write(np.roll(drawn_picture(), 2 * k, axis=1))
+    return path
+
+
+@pytest.fixture(scope="module")
+def mender() -> Mender:
+    return Mender({}, preset("tiny").painter)
+
+
+def make_renderer(clip: Path, mender: Mender, **controls) -> ClipRenderer:
+    fit = {
+        "landmarks": np.stack([mesh_points(50, (100 + 2 * k, 120)) for k in range(COUNT)]),
+        "expression": np.zeros((COUNT, MODEL.expression.shape[-1]), np.float32),
+        "rotation": np.stack([np.eye(3)] * COUNT).astype(np.float32),
+        "scale": np.full(COUNT, 50, np.float32),
+    }
+    return ClipRenderer(clip, FPS, None, MODEL, fit, mender, Controls(pose="source", **controls))
+
+
+def still_motion(count: int, start: int = 0) -> Motion:
+    expression = np.zeros((count, MODEL.expression.shape[-1]), np.float32)
+    return Motion(space="mesh478", expression=expression, pose=None, blink=None, fps=FPS, start=start)
+
+
+def render(renderer: ClipRenderer, motion: Motion) -> np.ndarray:
+    pieces = list(renderer.frames(iter([motion])))
+    assert pieces[0].start == motion.start
+    return np.concatenate([piece.rgb for piece in pieces])
+
+
+def test_a_long_speech_plays_the_clip_forwards_and_backwards(clip, mender):
+    shown = render(make_renderer(clip, mender), still_motion(20)).astype(int)
+    order = [0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0, 1, 2, 3, 4, 5, 4, 3, 2, 1]
+    for k, number in enumerate(order):
+        distance = [np.abs(shown[k] - shown[n]).mean() for n in range(COUNT)]
+        assert int(np.argmin(distance)) == number
+        assert distance[number] < 4
+
+
+@pytest.mark.parametrize("start", [3, 9, 14])
+def test_a_resumed_dubbing_shows_the_same_frames(clip, mender, start):
+    renderer = make_renderer(clip, mender)
+    whole = render(renderer, still_motion(20)).astype(int)
+    rest = render(renderer, still_motion(20 - start, start)).astype(int)
+    assert np.abs(rest - whole[start:]).mean() < 1.5
+
+
+def test_only_the_lower_face_changes(clip, mender):
+    renderer = make_renderer(clip, mender)
+    motion = still_motion(3)
+    motion.expression[:] = 1.0
+    frames = [frame.rgb for frame in read_frames(clip)]
+    window = mesh_points(50, (100, 120))
+    low = int(window[:, 1].max()) + 60
+    for k, rgb in enumerate(render(renderer, motion)):
+        assert np.array_equal(rgb[low:], frames[k][low:])
+        assert np.array_equal(rgb[:, 235:], frames[k][:, 235:])
+
+
+def test_a_head_crop_keeps_its_place(clip, mender):
+    shown = render(make_renderer(clip, mender, crop="head"), still_motion(2))
+    assert shown.shape[1] == shown.shape[2] < 256
+
+
+def test_rings_follow_the_jaw_and_fade():
+    points = mesh_points()
+    rest, moved = _rings(points, open_mouth(points, 0.3))
+    step = np.linalg.norm(moved - rest, axis=1)
+    assert step[:36].max() > 1, "the near ring follows"
+    assert step[36:].max() == 0, "the far one stays, so that there is no seam"
+    assert _triangles().max() == 478 + 71

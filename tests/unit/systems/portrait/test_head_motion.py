@@ -1,0 +1,69 @@
+"""Head motion: seeded, bounded, without drift, the same for any split, with blinks at a natural rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from talkingface.systems.portrait.head_motion import HeadMotion, NoiseProcess
+
+KERNEL = 0.02 * np.exp(-((np.arange(-30, 31) / 8.0) ** 2))[:, None, None] * np.eye(8)
+TENSORS = {
+    "kernel": KERNEL.astype(np.float32),
+    "response": np.zeros((6, 8), np.float32),
+    "limit": np.full(8, 0.08, np.float32),
+    "blink": np.array([0, 0.4, 1, 0.6, 0.2, 0], np.float32),
+}
+
+
+def speech(frames: int) -> tuple[np.ndarray, np.ndarray]:
+    voice = ((np.arange(frames) % 100) < 75).astype(np.float32)
+    return voice, np.where(voice > 0, -15.0, -60.0).astype(np.float32)
+
+
+def test_any_split_and_any_order_of_blocks_give_the_same() -> None:
+    voice, loud = speech(300)
+    whole = HeadMotion(TENSORS, 4).push(voice, loud)
+    head = HeadMotion(TENSORS, 4)
+    parts = [head.push(voice[a:b], loud[a:b]) for a, b in ((0, 1), (1, 77), (77, 300))]
+    for name in ("pose", "brow", "blink"):
+        assert np.array_equal(getattr(whole, name), np.concatenate([getattr(p, name) for p in parts]))
+    process = NoiseProcess(KERNEL, 1)
+    assert np.array_equal(process.at(200.5), NoiseProcess(KERNEL, 1).at(200.5))
+    assert not np.array_equal(process.at(200.5), NoiseProcess(KERNEL, 2).at(200.5))
+
+
+def test_process_has_the_kernels_covariance() -> None:
+    process = NoiseProcess(KERNEL, 0)
+    rows = np.array([process.at(float(k)) for k in range(1, 6000)])
+    expected = (KERNEL[:, 0, 0] ** 2).sum()
+    np.testing.assert_allclose(rows.var(axis=0), expected, rtol=0.25)
+    lag = (rows[:-5] * rows[5:]).mean()
+    assert lag == pytest.approx((KERNEL[:-5, 0, 0] * KERNEL[5:, 0, 0]).sum(), rel=0.25)
+
+
+def test_half_an_hour_without_drift_or_jitter() -> None:
+    voice, loud = speech(45000)
+    rows = HeadMotion(TENSORS, 0).push(voice, loud)
+    assert np.abs(rows.pose).max() < 0.08
+    assert np.abs(rows.pose[:5000].mean(0)).max() < 0.02 and np.abs(rows.pose[-5000:].mean(0)).max() < 0.02
+    accelerations = np.abs(np.diff(rows.pose, 2, axis=0)).max()
+    assert accelerations < 0.02
+    starts = int((np.diff((rows.blink[:, 0] > 0.5).astype(int)) > 0).sum())
+    assert 15 <= starts / 30 <= 20
+
+
+def test_blinks_come_after_phrases() -> None:
+    voice, loud = speech(45000)
+    blink = HeadMotion(TENSORS, 3).push(voice, loud).blink[:, 0]
+    starts = np.flatnonzero((blink[1:] > 0.5) & (blink[:-1] <= 0.5)) % 100
+    after = ((starts >= 75) & (starts < 95)).mean()
+    assert after > 0.3  # a fifth of the time
+    assert not HeadMotion(TENSORS, 3, 0.0).push(voice[:500], loud[:500]).blink.any()
+
+
+def test_head_moves_less_in_pauses() -> None:
+    voice = np.r_[np.ones(3000), np.zeros(3000)].astype(np.float32)
+    rows = HeadMotion(TENSORS, 1).push(voice, np.full(6000, -20, np.float32))
+    speed = np.abs(np.diff(rows.pose, axis=0)).mean(axis=1)
+    assert speed[:2900].mean() > 1.5 * speed[3100:].mean()

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from faces import drawn_picture, mesh_points
+from talkingface.systems.portrait.config import preset
+from talkingface.systems.portrait.mend import Drawn, Mender, View, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.window import Window, window_at, window_side
+
+CONFIG = preset("tiny").painter
+SIZE = CONFIG.mouth_px
+
+
+@pytest.fixture(scope="module")
+def mender() -> Mender:
+    return Mender({}, CONFIG)
+
+
+def view_of(points: np.ndarray, picture: np.ndarray, source: np.ndarray | None = None) -> View:
+    window = window_at(points, window_side(points), CONFIG.crop_px)
+    alpha = np.full(picture.shape[:2], 255, np.uint8)
+    drawn = Drawn(picture=picture, alpha=alpha, source=points if source is None else source, target=points)
+    return make_view(drawn, picture, window, own_mouth(picture, points, window, SIZE), SIZE)
+
+
+def changes(share: float = 0.0, colour: float = 0.0, mouth: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    face = np.full((128, 128, 4), colour, np.float32)
+    face[..., 0] = share
+    return face, np.full((SIZE[1], SIZE[0], 3), mouth, np.float32)
+
+
+def test_a_view_has_the_networks_sizes():
+    view = view_of(mesh_points(), drawn_picture())
+    assert view.warped.shape == view.still.shape == (256, 256, 3)
+    assert view.masks.shape == (256, 256, 3) and view.masks.dtype == np.uint8
+    assert view.own_mouth.shape == (SIZE[1], SIZE[0], 4)
+
+
+def test_no_change_changes_nothing():
+    out = drawn_picture().copy()
+    lay_changes(out, drawn_picture(), view_of(mesh_points(), out), *changes())
+    assert np.array_equal(out, drawn_picture())
+
+
+def test_the_resting_photo_comes_back_inside_and_fades_at_the_edge():
+    view = view_of(mesh_points(40), drawn_picture())
+    black, white = np.zeros((256, 256, 3), np.uint8), np.full((256, 256, 3), 255, np.uint8)
+    lay_changes(black, white, view, *changes(share=1.0))
+    x0, y0, x1, y1 = view.window.box()
+    assert black[120, 128].min() == 255
+    ramp = black[120, x0 - 1 : x0 + 30, 0].astype(int)
+    assert ramp[0] == 0 and ramp[1] < 40 and (np.diff(ramp) >= 0).all(), "no seam"
+    outside = np.ones((256, 256), bool)
+    outside[max(0, y0) : y1, max(0, x0) : x1] = False
+    assert outside.any() and not black[outside].any()
+
+
+def test_the_mouth_is_painted_over_the_mouth():
+    points = mesh_points(40)
+    view = view_of(points, drawn_picture())
+    out = np.zeros((256, 256, 3), np.uint8)
+    lay_changes(out, out.copy(), view, *changes(mouth=0.5))
+    x, y = points[13, :2].astype(int)
+    assert out[y, x] == pytest.approx(128, abs=1)
+    x, y = points[159, :2].astype(int)
+    assert not out[y, x].any(), "eyes are not the mouth's matter"
+
+
+def test_extreme_changes_stay_in_range():
+    for colour, wanted in ((9.0, 255), (-9.0, 0)):
+        out = drawn_picture().copy()
+        lay_changes(out, out.copy(), view_of(mesh_points(), out), *changes(colour=colour))
+        assert (out[120, 128] == wanted).all()
+
+
+@pytest.mark.parametrize("place", [(-100, -90), (200, 180), (-300, 0), (400, 400)])
+def test_a_window_over_the_border_is_cut_off(place):
+    view = view_of(mesh_points(), drawn_picture())
+    moved = replace(view, window=Window(x=place[0], y=place[1], side=view.window.side, crop=256))
+    out = drawn_picture().copy()
+    lay_changes(out, np.zeros_like(out), moved, *changes(share=1.0))
+    assert out.shape == drawn_picture().shape
+
+
+def test_changes_do_not_depend_on_the_neighbours_in_the_batch(mender):
+    first, second = view_of(mesh_points(), drawn_picture()), view_of(mesh_points(40), drawn_picture()[::-1].copy())
+    face, mouth = mender.changes([first, second, second, first])
+    again = mender.changes([second, first, first, second])
+    assert face.shape == (4, 128, 128, 4) and mouth.shape == (4, SIZE[1], SIZE[0], 3)
+    assert face.dtype == np.float32 and face.flags.c_contiguous
+    assert np.array_equal(face[0], again[0][1]) and np.array_equal(mouth[0], again[1][2])
+    assert 0 <= face[..., 0].min() and face[..., 0].max() <= 1
+
+
+def test_the_resting_mouth_never_shows_through(mender):
+    view = view_of(mesh_points(), drawn_picture())
+    share = mender.changes([view])[0][0, ..., 0]
+    x, y = view.corner[0] // 2 + SIZE[0] // 4, view.corner[1] // 2 + SIZE[1] // 4
+    assert share[y, x] == 0 < share[4, 4]
+
+
+def test_the_resting_photo_never_shows_through_a_moved_head(mender):
+    moved = mesh_points() + np.float32([40, 0, 0])
+    face, _ = mender.changes([view_of(mesh_points(), drawn_picture(), moved)])
+    assert face[..., 0].max() < 1e-3
+
+
+def test_the_fast_way_gives_what_training_saw():
+    """`Mender` folds uint8 pictures itself; the recipe's plain torch version is what it has to equal."""
+    import torch
+
+    from talkingface.systems.portrait.painter import FaceNet, MouthNet
+    from talkingface.systems.portrait.painter_recipe import paint_changes, to_tensors
+
+    torch.manual_seed(2)
+    nets = {"painter.face.": FaceNet(CONFIG), "painter.mouth.": MouthNet(CONFIG)}
+    for net in nets.values():
+        for values in net.parameters():
+            torch.nn.init.normal_(values, std=0.2)
+    tensors = {prefix + k: v.numpy() for prefix, net in nets.items() for k, v in net.state_dict().items()}
+    moved = mesh_points() + np.float32([3, 0, 0])
+    views = [view_of(mesh_points(), drawn_picture(), moved), view_of(mesh_points(40), drawn_picture()[::-1].copy())]
+    assert 0 < views[0].stillness < views[1].stillness == 1
+    names = ("warped", "still", "masks", "own_mouth", "corner", "stillness")
+    batch = to_tensors([{name: np.asarray(getattr(view, name)) for name in names} for view in views])
+    batch["stillness"] = batch["stillness"].float()
+    with torch.no_grad():
+        wanted = paint_changes(nets["painter.face."].eval(), nets["painter.mouth."].eval(), batch, CONFIG)
+    for fast, slow in zip(Mender(tensors, CONFIG).changes(views), wanted, strict=True):
+        slow = slow.permute(0, 2, 3, 1).numpy()
+        assert np.abs(fast - slow).max() < 0.02 * max(1.0, float(np.abs(slow).max()))
+
+
+def test_tensors_decide_what_is_painted(mender):
+    import torch
+
+    from talkingface.systems.portrait.painter import FaceNet, MouthNet
+
+    torch.manual_seed(1)
+    tensors = {}
+    for prefix, net in (("painter.face.", FaceNet(CONFIG)), ("painter.mouth.", MouthNet(CONFIG))):
+        for name, value in net.state_dict().items():
+            tensors[prefix + name] = torch.randn_like(value).numpy() if name.endswith("bias") else value.numpy()
+    view = view_of(mesh_points(), drawn_picture())
+    one, other = Mender(tensors, CONFIG).changes([view]), mender.changes([view])
+    assert not np.allclose(one[0], other[0])
+    assert np.array_equal(one[0], Mender(tensors, CONFIG).changes([view])[0])

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from faces import drawn_picture, mesh_points, open_mouth
+from talkingface.systems.portrait.config import preset
+from talkingface.systems.portrait.data import FaceClip, save_face_clip
+from talkingface.systems.portrait.painter_recipe import PainterRecipe, _augment, paint
+
+CONFIG = preset("tiny").painter
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> PainterRecipe:
+    folder = tmp_path_factory.mktemp("clips")
+    paths = []
+    for number in range(2):
+        points = [open_mouth(mesh_points(60, (124 + 2 * k, 120)), 0.1 * k) for k in range(4)]
+        pictures = [np.roll(drawn_picture()[:: 1 - 2 * number], 2 * k, 1) for k in range(4)]
+        jpegs = [cv2.imencode(".jpg", np.ascontiguousarray(p[..., ::-1]))[1].tobytes() for p in pictures]
+        clip = FaceClip(slug=f"clip{number}", jpegs=jpegs, landmarks=np.stack(points))
+        save_face_clip(folder / f"clip{number}.npz", clip)
+        paths.append(folder / f"clip{number}.npz")
+    recipe = PainterRecipe(paths[:1], paths[1:], CONFIG, batch_size=2)
+    recipe.networks()
+    return recipe
+
+
+def test_a_batch_depends_on_step_and_seed_alone(recipe):
+    first = recipe.batch(3, 7)
+    recipe.batch(4, 7)
+    again = recipe.batch(3, 7)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    for other in (recipe.batch(4, 7), recipe.batch(3, 8)):
+        assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_batch_has_what_the_networks_take(recipe):
+    batch = recipe.batch(0, 0)
+    width, height = CONFIG.mouth_px
+    wanted = {"warped": 3, "still": 3, "masks": 3, "truth": 3}
+    for name, channels in wanted.items():
+        assert batch[name].shape == (2, channels, 256, 256)
+        assert 0 <= batch[name].min() and batch[name].max() <= 1
+    assert batch["own_mouth"].shape == (2, 4, height, width)
+    assert (batch["corner"] >= 0).all() and (batch["corner"] <= 256 - torch.tensor([width, height])).all()
+
+
+def test_untrained_networks_change_little(recipe):
+    batch = recipe.batch(1, 0)
+    with torch.no_grad():
+        mended, full = paint(recipe.face, recipe.mouth, batch, CONFIG)
+    assert mended.shape == full.shape == batch["truth"].shape
+    assert (full - batch["warped"]).abs().mean() < 0.05
+
+
+def test_every_loss_has_a_weight_and_reaches_its_networks(recipe):
+    batch, shared = recipe.batch(2, 0), {}
+    losses = recipe.losses("paint", batch, shared)
+    judged = recipe.losses("judge", batch, shared)
+    assert {*losses, *judged} == set(recipe.loss_weights)
+    sum(losses.values()).backward()
+    for net in (recipe.face, recipe.mouth):
+        assert all(values.grad is not None and values.grad.isfinite().all() for values in net.parameters())
+        net.zero_grad()
+    recipe.judge.zero_grad()
+    judged["judge"].backward()
+    assert all(values.grad is not None for values in recipe.judge.parameters())
+    assert all(values.grad is None or not values.grad.any() for values in recipe.face.parameters())
+
+
+def test_held_out_clips_are_scored(recipe):
+    with torch.no_grad():
+        scores = recipe.evaluate()
+    assert {"still_db", "warp_db", "painted_db", "worst_gain_db"} <= set(scores)
+    assert scores["warp_db"] > scores["still_db"], "landmarks tell where the pixels went"
+
+
+def test_mirroring_keeps_pictures_and_corner_together():
+    square, rng = CONFIG.crop_px, np.random.default_rng(0)
+    width, height = CONFIG.mouth_px
+    corner = np.array([60, 120])
+    sample = {
+        name: rng.integers(0, 255, (square, square, 3), dtype=np.uint8)
+        for name in ("warped", "still", "truth", "masks")
+    }
+    sample["own_mouth"] = np.dstack(
+        [sample["still"][120 : 120 + height, 60 : 60 + width], sample["masks"][120 : 120 + height, 60 : 60 + width, 2]]
+    )
+    sample["corner"] = corner
+    seen = set()
+    for seed in range(12):
+        out = _augment(sample, np.random.default_rng(seed), CONFIG)
+        x, y = out["corner"]
+        patch = np.s_[y : y + height, x : x + width]
+        assert np.array_equal(out["own_mouth"][..., 3], out["masks"][patch][..., 2])
+        assert np.array_equal(out["own_mouth"][..., :3], out["still"][patch])
+        seen.add(int(x))
+    assert seen == {60, square - width - 60}

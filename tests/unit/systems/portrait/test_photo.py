@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faces import mesh_points, person_alpha, psnr, sample_picture, sample_points
+from talkingface.core.types import Controls, Frames, Motion
+from talkingface.face.matte import person_matte
+from talkingface.face.morphable import fit_photo, load_mesh478
+from talkingface.systems.portrait.config import preset
+from talkingface.systems.portrait.mend import Mender
+from talkingface.systems.portrait.photo import BATCH, PhotoRenderer, batches, head_box, moving_region
+from talkingface.systems.portrait.rig import Rig
+from talkingface.systems.portrait.scene import make_scene
+
+MODEL = load_mesh478()
+
+
+def make_motion(count: int, start: int = 0, seed: int = 0) -> Motion:
+    rng = np.random.default_rng(seed)
+    rows = slice(start, start + count)
+    expression = rng.normal(0, 0.6, (64, MODEL.expression.shape[-1])).astype(np.float32)[rows]
+    pose = rng.normal(0, 0.03, (64, 6)).astype(np.float32)[rows]
+    blink = rng.random((64, 1)).astype(np.float32)[rows]
+    return Motion(space="mesh478", expression=expression, pose=pose, blink=blink, fps=25, start=start)
+
+
+def cut_up(motion: Motion, ends: list[int]) -> list[Motion]:
+    bounds = [0, *sorted(ends), len(motion)]
+    return [
+        Motion(
+            space=motion.space, expression=motion.expression[a:b], pose=motion.pose[a:b], blink=motion.blink[a:b],
+            fps=motion.fps, start=motion.start + a,
+        )
+        for a, b in zip(bounds, bounds[1:], strict=False)
+    ]  # fmt: skip
+
+
+@given(st.lists(st.integers(0, 30), max_size=8), st.integers(0, 20))
+@settings(max_examples=40)
+def test_batches_do_not_depend_on_the_split_or_the_beginning(ends, start):
+    whole = make_motion(30, start)
+    found = list(batches(iter(cut_up(whole, ends))))
+    assert [first for first, _ in found] == [start, *range(start // BATCH * BATCH + BATCH, start + 30, BATCH)]
+    for first, rows in found:
+        assert rows.start == first and len(rows) <= BATCH
+        assert np.array_equal(rows.expression, whole.expression[first - start : first - start + len(rows)])
+    assert sum(len(rows) for _, rows in found) == 30
+
+
+def test_batches_of_motion_without_pose_and_blink():
+    motion = Motion(space="s", expression=np.zeros((3, 2), np.float32), pose=None, blink=None, fps=25)
+    ((start, rows),) = batches(iter([motion]))
+    assert (start, len(rows), rows.pose, rows.blink) == (0, 3, None, None)
+
+
+@pytest.fixture(scope="module")
+def mender() -> Mender:
+    return Mender({}, preset("tiny").painter)
+
+
+def make_renderer(mender: Mender, **controls) -> PhotoRenderer:
+    rgb = cv2.resize(sample_picture(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    points = sample_points() * np.float32(0.5)
+    fit = fit_photo(MODEL, points)
+    rig = Rig(
+        model=MODEL,
+        resting=fit.resting.astype(np.float64),
+        rotation=fit.rotation[0],
+        scale=float(fit.scale[0]),
+        translation=fit.translation[0],
+    )
+    return PhotoRenderer(rgb, points, person_matte(rgb), rig, mender, Controls(**controls))
+
+
+def gathered(frames: list[Frames]) -> np.ndarray:
+    return np.concatenate([piece.rgb for piece in frames])
+
+
+def test_pictures_do_not_depend_on_how_the_motion_arrives(mender):
+    renderer = make_renderer(mender)
+    motion = make_motion(19)
+    whole = list(renderer.frames(iter([motion])))
+    assert [piece.start for piece in whole] == [0, 8, 16]
+    assert all(piece.mask is None for piece in whole)
+    for ends in ([1, 2, 3], [7, 9], [18]):
+        assert np.array_equal(gathered(list(renderer.frames(iter(cut_up(motion, ends))))), gathered(whole))
+
+
+def test_a_resumed_job_continues_with_the_same_pictures(mender):
+    renderer = make_renderer(mender)
+    whole = gathered(list(renderer.frames(iter([make_motion(20)]))))
+    rest = list(renderer.frames(iter([make_motion(9, 11)])))
+    assert rest[0].start == 11
+    assert np.array_equal(gathered(rest), whole[11:])
+
+
+def test_no_motion_is_the_photo(mender):
+    rest = Motion(
+        space="mesh478", expression=np.zeros((2, MODEL.expression.shape[-1]), np.float32), pose=None, blink=None, fps=25
+    )
+    (frames,) = make_renderer(mender).frames(iter([rest]))
+    photo = cv2.resize(sample_picture(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    assert np.array_equal(frames.rgb[0], frames.rgb[1])
+    assert psnr(frames.rgb[0], photo) > 30
+
+
+def test_what_cannot_move_stays_as_it_was(mender):
+    renderer = make_renderer(mender)
+    photo = cv2.resize(sample_picture(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    x0, y0, x1, y1 = renderer._region
+    still = np.ones(photo.shape[:2], bool)
+    still[y0:y1, x0:x1] = False
+    for frame in gathered(list(renderer.frames(iter([make_motion(3)])))):
+        assert np.array_equal(frame[still], photo[still])
+
+
+def test_transparent_pictures_have_a_mask(mender):
+    (frames,) = make_renderer(mender, background="transparent").frames(iter([make_motion(2)]))
+    assert frames.mask is not None and frames.mask.shape == frames.rgb.shape[:3]
+    assert frames.mask[:, 1, 1].max() < 30 and frames.mask.max() == 255
+
+
+def test_another_background_replaces_the_old_one(mender):
+    (frames,) = make_renderer(mender, background="#00ff00").frames(iter([make_motion(1)]))
+    assert np.abs(frames.rgb[0, 3, 3].astype(int) - (0, 255, 0)).max() <= 2
+    x, y = (sample_points()[1, :2] / 2).astype(int)
+    assert np.abs(frames.rgb[0, y, x].astype(int) - (0, 255, 0)).max() > 60
+
+
+def test_a_head_crop_is_an_even_square(mender):
+    (frames,) = make_renderer(mender, crop="head").frames(iter([make_motion(1)]))
+    _, height, width, _ = frames.rgb.shape
+    assert height == width and height % 2 == 0
+
+
+@given(st.floats(10, 90), st.floats(-20, 300), st.floats(-20, 300))
+def test_the_head_box_lies_in_the_picture(unit, x, y):
+    x0, y0, x1, y1 = head_box(mesh_points(unit, (x, y)), (256, 200))
+    assert 0 <= x0 < x1 <= 256 and 0 <= y0 < y1 <= 200
+    assert x1 - x0 == y1 - y0 and (x1 - x0) % 2 == 0
+
+
+def test_the_moving_region_holds_the_face_and_lies_in_the_picture():
+    points = mesh_points(40)
+    scene = make_scene(np.full((256, 256, 3), 90, np.uint8), points, person_alpha(points, (256, 256)))
+    x0, y0, x1, y1 = moving_region(scene)
+    assert 0 <= x0 < points[:, 0].min() and points[:, 0].max() < x1 <= 256
+    assert 0 <= y0 < points[:, 1].min() and points[:, 1].max() < y1 <= 256

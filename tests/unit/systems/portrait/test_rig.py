@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faces import mesh_points, open_mouth, sample_points
+from talkingface.face.blink import eye_aspect
+from talkingface.face.morphable import fit_photo, inner_lip_gap, load_mesh478
+from talkingface.face.topology import skin_triangles
+from talkingface.systems.portrait.rig import MAX_SHIFT, MAX_TURN_RAD, Rig, close_lids, soft_limit
+
+MODEL = load_mesh478()
+NOTHING = np.zeros(MODEL.expression.shape[-1], np.float32)
+
+
+def make_rig(points: np.ndarray) -> Rig:
+    fit = fit_photo(MODEL, points)
+    return Rig(
+        model=MODEL,
+        resting=fit.resting.astype(np.float64),
+        rotation=fit.rotation[0],
+        scale=float(fit.scale[0]),
+        translation=fit.translation[0],
+    )
+
+
+@pytest.mark.parametrize("points", [mesh_points(), sample_points(), open_mouth(sample_points(), 0.2)])
+def test_no_motion_is_the_photo_with_closed_lips(points):
+    target, rigid = make_rig(points).target(NOTHING, None, 0.0)
+    assert inner_lip_gap(target) < 0.012
+    unit = np.linalg.norm(points[33] - points[263])
+    assert np.abs(target - points)[[33, 133, 263, 362, 10, 168, 1, 234, 454]].max() < 0.04 * unit
+    assert np.array_equal(rigid(points), points)
+
+
+def test_a_pose_of_zeros_is_no_pose():
+    rig = make_rig(sample_points())
+    still, _ = rig.target(NOTHING, None, 0.0)
+    zero, _ = rig.target(NOTHING, np.zeros(6, np.float32), 0.0)
+    assert zero == pytest.approx(still, abs=1e-6)
+
+
+vectors = st.lists(st.floats(-50, 50), min_size=3, max_size=3).map(np.array)
+
+
+@given(vectors, st.floats(0.1, 2))
+def test_soft_limits(values, limit):
+    length, limited = np.linalg.norm(values), soft_limit(values, limit)
+    assert np.linalg.norm(limited) <= min(limit, length) + 1e-9
+    assert limited @ values >= 0 and np.linalg.norm(np.cross(limited, values)) < 1e-6 * (1 + length)
+    if length < limit / 2:
+        assert np.abs(limited - values).max() <= 0.1 * length
+
+
+@given(st.lists(st.floats(-20, 20), min_size=6, max_size=6))
+def test_no_motion_file_can_tear_the_head_off(row):
+    rig = make_rig(mesh_points())
+    rigid = rig.movement(np.array(row, np.float32))
+    turn = np.arccos(np.clip((np.trace(rigid.rotation) - 1) / 2, -1, 1))
+    assert turn <= MAX_TURN_RAD + 1e-6
+    assert np.linalg.norm(rigid(rig.translation) - rig.translation) <= MAX_SHIFT * rig.scale + 1e-6
+    assert np.exp(-0.3) - 1e-6 <= rigid.scale <= np.exp(0.3) + 1e-6
+
+
+def test_the_pose_turns_the_way_it_says():
+    rig = make_rig(mesh_points())
+    nose, oval = 1, [10, 152, 234, 454]
+    right = rig.movement(np.array([0, 0, 0, 0.2, 0, 0]))(mesh_points())
+    assert (right - mesh_points())[:, 0] == pytest.approx(0.2 * rig.scale, rel=0.1)
+    larger = rig.movement(np.array([0, 0, 0, 0, 0, 0.1]))(mesh_points())
+    assert np.ptp(larger[:, 0]) > np.ptp(mesh_points()[:, 0])
+    turned = rig.movement(np.array([0, 0.2, 0, 0, 0, 0]))(mesh_points())
+    moved = turned - mesh_points()
+    assert moved[nose, 0] * moved[oval, 0].mean() < 0, "the nose goes one way, the back of the head the other"
+
+
+def test_lids():
+    shape = MODEL.mean.astype(np.float64)
+    assert close_lids(shape, 0.0) is shape
+    aspects = [float(eye_aspect(close_lids(shape, closure))) for closure in (0, 0.25, 0.5, 0.75, 1)]
+    assert np.all(np.diff(aspects) < 0)
+    assert aspects[-1] < 0.1 * aspects[0]
+    moved = np.abs(close_lids(shape, 1.0) - shape).max(1) > 0
+    assert not moved[[33, 133, 263, 362, 13, 14, 1, 105, *range(468, 478)]].any()
+    assert moved[[159, 386, 145, 374, 27, 257]].all()
+    crease = close_lids(shape, 1.0) - shape
+    assert 0 < crease[27, 1] < crease[159, 1], "the skin above follows part of the way"
+
+
+@pytest.mark.parametrize("points", [mesh_points(), sample_points()])
+def test_usual_expressions_fold_no_skin(points):
+    rig = make_rig(points)
+    rng = np.random.default_rng(0)
+    own = _areas(points)
+    solid = np.abs(own) > 2e-4 * rig.scale**2
+    for _ in range(20):
+        expression = np.clip(rng.normal(size=len(NOTHING)), -1.5, 1.5).astype(np.float32)
+        target, _ = rig.target(expression, None, float(rng.random()))
+        turned = solid & (_areas(target) * np.sign(own) < -2e-4 * rig.scale**2)
+        assert turned.sum() <= 2
+
+
+def _areas(points: np.ndarray) -> np.ndarray:
+    a, b, c = (points[skin_triangles()[:, k], :2] for k in range(3))
+    return ((b - a)[:, 0] * (c - a)[:, 1] - (c - a)[:, 0] * (b - a)[:, 1]) / 2

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from faces import psnr, sample_picture, sample_points
+from talkingface.core.errors import FaceError, UsageError
+from talkingface.core.motion import concatenate
+from talkingface.core.types import Avatar, Controls, Motion
+from talkingface.core.weights import load_avatar, save_avatar
+from talkingface.face.camera import euler_degrees
+from talkingface.face.morphable import inner_lip_gap
+from talkingface.systems.portrait.config import preset
+from talkingface.systems.portrait.system import PortraitSystem
+from talkingface.video.image import write_image
+from talkingface.video.write import VideoWriter
+
+COUNT = 8
+
+
+@pytest.fixture(scope="module")
+def system() -> PortraitSystem:
+    return PortraitSystem(None, preset("tiny"))
+
+
+@pytest.fixture(scope="module")
+def avatar(system) -> Avatar:
+    return system.fit(sample_picture())
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """The sample, slowly drifting to the right."""
+    path = tmp_path_factory.mktemp("clips") / "a clip ü.mp4"
+    rgb = cv2.resize(sample_picture(), (240, 240), interpolation=cv2.INTER_AREA)
+    with VideoWriter(path, (240, 240), 25, synthetic=None, quality=10) as writer:
+        for k in range(COUNT):
+            writer.write(np.roll(rgb, 2 * k, axis=1))
+    return path
+
+
+def still_motion(count: int) -> Motion:
+    return Motion(space="mesh478", expression=np.zeros((count, 20), np.float32), pose=None, blink=None, fps=25)
+
+
+def test_a_photo_becomes_an_avatar(avatar):
+    assert (avatar.system, avatar.card["kind"], avatar.card["notes"]) == ("portrait", "photo", [])
+    assert np.array_equal(avatar.tensors["rgb"], sample_picture())
+    assert avatar.tensors["landmarks"] == pytest.approx(sample_points(), abs=1e-3)
+    assert inner_lip_gap(avatar.tensors["resting"]) < 0.012
+
+
+def test_an_avatar_survives_being_saved(system, avatar, tmp_path):
+    save_avatar(tmp_path / "me", avatar)
+    again = load_avatar(tmp_path / "me")
+    first, second = (next(system.render(a, iter([still_motion(2)]), Controls())) for a in (avatar, again))
+    assert np.array_equal(first.rgb, second.rgb)
+    assert psnr(first.rgb[0], sample_picture()) > 30
+
+
+def test_a_file_gives_what_its_picture_gives(system, avatar, tmp_path):
+    write_image(tmp_path / "foto mit ü.png", sample_picture())
+    again = system.fit(tmp_path / "foto mit ü.png")
+    assert np.array_equal(again.tensors["landmarks"], avatar.tensors["landmarks"])
+
+
+def test_transparent_pictures_bring_their_matte(system, tmp_path):
+    from PIL import Image
+
+    alpha = np.full(sample_picture().shape[:2], 255, np.uint8)
+    alpha[:20] = 0
+    Image.fromarray(np.dstack([sample_picture(), alpha])).save(tmp_path / "cut.png")
+    fitted = system.fit(tmp_path / "cut.png")
+    assert np.array_equal(fitted.tensors["matte"], alpha)
+    assert (fitted.tensors["rgb"][:20] == 255).all()
+
+
+def test_sizes(system):
+    assert max(system.fit(sample_picture(), size=200).tensors["rgb"].shape) == 200
+    large = cv2.resize(sample_picture(), (1400, 1400))
+    assert max(system.fit(large).tensors["rgb"].shape) == 1280
+    assert max(system.fit(large, size="native").tensors["rgb"].shape) == 1400
+
+
+def test_small_and_several_faces_are_said(system):
+    small = cv2.resize(sample_picture(), (180, 180), interpolation=cv2.INTER_AREA)
+    (note,) = system.fit(small).card["notes"]
+    assert "px high" in note
+    both = np.concatenate([sample_picture(), sample_picture()], axis=1)
+    notes = system.fit(both).card["notes"]
+    assert any("2 faces found" in note for note in notes)
+    left, right = (system.fit(both, face_index=k).tensors["landmarks"][:, 0].mean() for k in range(2))
+    assert left < sample_picture().shape[1] < right
+
+
+def test_no_face_no_avatar(system):
+    with pytest.raises(FaceError):
+        system.fit(np.full((200, 200, 3), 128, np.uint8))
+
+
+@pytest.mark.parametrize("angles", [(10, 0, 0), (0, 10, 0), (0, 0, 10), (8, -5, 3)])
+def test_angles_become_the_pose_that_tracking_would_measure(system, angles):
+    from scipy.spatial.transform import Rotation
+
+    pose = system.pose_from_angles(np.deg2rad(np.array([angles], np.float32)))
+    assert pose.shape == (1, 6) and not pose[:, 3:].any()
+    assert np.asarray(euler_degrees(Rotation.from_rotvec(pose[:, :3]).as_matrix()))[0] == pytest.approx(
+        angles, abs=0.01
+    )
+
+
+def test_yaw_turns_the_face_to_the_viewers_right(system, avatar):
+    frames = []
+    for yaw in (-20, 20):
+        motion = still_motion(1)
+        pose = system.pose_from_angles(np.deg2rad(np.array([[yaw, 0, 0]], np.float32)))
+        turned = Motion(space="mesh478", expression=motion.expression, pose=pose, blink=None, fps=25)
+        frames.append(next(system.render(avatar, iter([turned]), Controls())).rgb[0])
+    from talkingface.face.track import track_image
+
+    nose = [track_image(frame).landmarks for frame in frames]
+    ahead = [float(p[1, 0] - p[[234, 454], 0].mean()) for p in nose]
+    assert ahead[0] < ahead[1]
+
+
+def test_a_clip_is_dubbed_with_its_own_frames(system, clip):
+    avatar = system.fit(clip)
+    assert (avatar.card["kind"], avatar.card["fps"]) == ("clip", 25.0)
+    assert avatar.tensors["clip.landmarks"].shape == (COUNT, 478, 3)
+    motion = still_motion(5)
+    frames = next(system.render(avatar, iter([motion]), Controls(pose="source")))
+    assert frames.rgb.shape == (5, 240, 240, 3)
+    with pytest.raises(UsageError, match="keeps its background"):
+        system.render(avatar, iter([motion]), Controls(pose="source", background="white"))
+    with pytest.raises(UsageError, match="frames per second"):
+        system.render(avatar, iter([motion]), Controls(pose="source", fps=30))
+
+
+def test_a_clip_can_be_animated_like_a_photo(system, clip):
+    frames = next(system.render(system.fit(clip), iter([still_motion(2)]), Controls(pose="still")))
+    assert frames.rgb.shape == (2, 240, 240, 3)
+
+
+def test_a_driving_video_gives_its_motion(system, avatar, clip):
+    motion = concatenate(system.motion_from_video(avatar, clip, Controls()))
+    assert len(motion) == COUNT and motion.space == "mesh478"
+    assert motion.pose.shape == (COUNT, 6) and motion.blink.shape == (COUNT, 1)
+    assert np.abs(motion.pose.mean(0))[:2].max() < 0.05, "relative to the driver's mean pose"
+    assert motion.pose[-1, 3] > motion.pose[0, 3] + 0.05, "it drifts to the right"
+    still = concatenate(system.motion_from_video(avatar, clip, Controls(pose_scale=0, expression_scale=0)))
+    assert not still.pose.any() and not still.expression.any()

@@ -175,9 +175,9 @@ def model_from_tensors(tensors: dict[str, np.ndarray]) -> LinearFaceModel:
         mean=tensors["mean"].astype(np.float32),
         identity=tensors["identity"].astype(np.float32),
         expression=tensors["expression"].astype(np.float32),
-        num_mouth=int(tensors["num_mouth"]),
+        num_mouth=int(tensors["num_mouth"].item()),
         triangles=tensors["triangles"].astype(np.int32),
-        noise=float(tensors["noise"]),
+        noise=float(tensors["noise"].item()),
     )
 
 

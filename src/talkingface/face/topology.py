@@ -57,7 +57,7 @@ def skin_triangles() -> np.ndarray:
 
 @functools.cache
 def mouth_triangles() -> np.ndarray:
-    """Triangles int32 [20, 3] that fill the opening between the inner lips."""
+    """Triangles int32 [18, 3] that fill the opening between the inner lips."""
     return np.array(_between(INNER_LIP_UPPER, INNER_LIP_LOWER), np.int32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def cached_track(path: Path, frames: Iterator[tuple[np.ndarray, float]], label: 
     if stored.is_file():
         try:
             return _load(stored)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             stored.unlink(missing_ok=True)  # damaged: make it again
     track = track_frames(frames, face_index)
     stored.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,8 @@ def cached_track(path: Path, frames: Iterator[tuple[np.ndarray, float]], label: 
 
 
 def _load(path: Path) -> Track:
-    with np.load(path, allow_pickle=False) as file:
+    # opened here, because np.load leaves a damaged file open
+    with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
         width, height = (int(v) for v in file["size"])
         return Track(
             landmarks=file["landmarks"], times_s=file["times_s"], confidence=file["confidence"], size=(width, height)

@@ -14,7 +14,7 @@ from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.raster import Warper, to_rgba
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
-from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, look_at, make_view
 from talkingface.systems.portrait.photo import BATCH, batches, head_box
 from talkingface.systems.portrait.window import window_at, window_side
 
@@ -70,7 +70,6 @@ class ClipRenderer:
                 yield cv2.cvtColor(cv2.imread(f"{spool}/{at}.jpg"), cv2.COLOR_BGR2RGB)
 
     def _draw(self, start: int, pictures: list[np.ndarray], numbers: np.ndarray, motion: Motion) -> Frames:
-        size = self._mender.config.mouth_px
         views, outs = [], []
         for k, (picture, number) in enumerate(zip(pictures, numbers, strict=True)):
             points = self._fit["landmarks"][number]
@@ -78,7 +77,8 @@ class ClipRenderer:
             out, alpha = self._warp(picture, points, target)
             window = window_at(points, window_side(points), self._mender.config.crop_px)
             drawn = Drawn(picture=out, alpha=alpha, source=points, target=target)
-            views.append(make_view(drawn, picture, window, own_mouth(picture, points, window, size), size))
+            photo = look_at(picture, points, self._mender.config)
+            views.append(make_view(drawn, photo, window, self._mender.config.mouth_px))
             outs.append(out)
         face, mouth = self._mender.changes(views + [views[-1]] * (BATCH - len(views)))
         for k, out in enumerate(outs):

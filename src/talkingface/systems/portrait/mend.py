@@ -11,7 +11,18 @@ import numpy as np
 from numba import njit, types
 
 from talkingface.systems.portrait.config import PainterConfig
-from talkingface.systems.portrait.window import Window, away_from_mouth, cut, mouth_corner, openings, shrink, stillness
+from talkingface.systems.portrait.window import (
+    Window,
+    away_from_mouth,
+    colour_balance,
+    cut,
+    mouth_corner,
+    openings,
+    shrink,
+    stillness,
+    window_at,
+    window_side,
+)
 
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
 
@@ -68,7 +79,8 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What the painter sees of one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner, stillness."""
+    """What the painter sees of one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner,
+    how much it rests, and the gains of `window.colour_balance`."""
 
     window: Window
     warped: np.ndarray
@@ -77,6 +89,7 @@ class View:
     own_mouth: np.ndarray
     corner: tuple[int, int]
     stillness: float
+    balance: np.ndarray
 
     @property
     def pictures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,19 +97,39 @@ class View:
         return self.warped, self.still, self.masks
 
 
-def make_view(drawn: Drawn, still: np.ndarray, window: Window, own: np.ndarray, size: tuple[int, int]) -> View:
-    """Look at a warped picture through `window`; `still` is the resting photo, `own` its mouth patch."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """What stays the same for all frames of a photo: the resting picture, its mouth patch, its colour balance."""
+
+    still: np.ndarray
+    own_mouth: np.ndarray
+    balance: np.ndarray
+
+
+def look_at(rgb: np.ndarray, points: np.ndarray, config: PainterConfig, still: np.ndarray | None = None) -> Photo:
+    """Prepare a photo uint8 [H, W, 3] with landmarks `points`; `still` where it rests before another background."""
+    window = window_at(points, window_side(points), config.crop_px)
+    return Photo(
+        still=rgb if still is None else still,
+        own_mouth=own_mouth(rgb, points, window, config.mouth_px),
+        balance=colour_balance(rgb, points),
+    )
+
+
+def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int]) -> View:
+    """Look at a warped picture through `window`."""
     square = (window.crop, window.crop)
     points = window.to_crop(drawn.target)
     mouth, eyes = openings(points, square)
     return View(
         window=window,
         warped=shrink(cut(drawn.picture, window.box()), square),
-        still=shrink(cut(still, window.box()), square),
+        still=shrink(cut(photo.still, window.box()), square),
         masks=np.dstack([shrink(cut(drawn.alpha, window.box()), square), eyes, mouth]),
-        own_mouth=own,
+        own_mouth=photo.own_mouth,
         corner=mouth_corner(points, window.crop, size),
         stillness=stillness(drawn.source, drawn.target, window),
+        balance=photo.balance,
     )
 
 
@@ -135,13 +168,16 @@ class Mender:
         The same as `painter_recipe.paint_changes`, with all pixel work on small uint8 pictures.
         """
         half = (self.config.crop_px // 2,) * 2
+        gains = np.stack([v.balance for v in views])[:, None, None]
+        plain = np.ones_like(gains)
         seen = [np.dstack([cv2.resize(p, half, interpolation=cv2.INTER_AREA) for p in v.pictures]) for v in views]
-        share, colour = self._run(self._face, np.stack(seen))
+        share, colour = self._run(self._face, np.stack(seen), np.concatenate([gains, gains, plain], -1))
         rest = np.array([v.stillness for v in views], np.float32)[:, None, None]
         share *= (rest * away_from_mouth(np.array([v.corner for v in views]), self.config))[..., None]
-        face = np.concatenate([share, colour], -1)
-        mouth = self._run(self._mouth, np.stack([self._mouth_input(v, c) for v, c in zip(views, face, strict=True)]))
-        return face, mouth
+        face = np.concatenate([share, colour / gains], -1)
+        patches = np.stack([self._mouth_input(v, c) for v, c in zip(views, face, strict=True)])
+        (mouth,) = self._run(self._mouth, patches, np.concatenate([gains, plain[..., :1]] * 2, -1))
+        return face, mouth / gains
 
     def _mouth_input(self, view: View, change: np.ndarray) -> np.ndarray:
         """The mended mouth patch, its opening and the photo's own mouth, float32 [h, w, 8] in [0, 255]."""
@@ -153,14 +189,15 @@ class Mender:
         mended = warped + change[..., :1] * (still - warped) + 255 * change[..., 1:]
         return np.dstack([mended, view.masks[part][..., 2:].astype(np.float32), view.own_mouth.astype(np.float32)])
 
-    def _run(self, net: Any, pictures: np.ndarray) -> Any:
-        """The net's output(s) [B, H, W, C] for pictures [B, H, W, C] in [0, 255]; NHWC is torch's channels_last."""
-        torch = self._torch
-        with torch.inference_mode():
-            x = torch.from_numpy(_folded(pictures, net.net.fold)).to(self._device).permute(0, 3, 1, 2).float() / 255
-            out = net.finish(net.net.unfolded(x)) if net is self._face else (net.net.unfolded(x),)
-            arrays = [planes.permute(0, 2, 3, 1).contiguous().cpu().numpy() for planes in out]
-        return arrays if len(arrays) > 1 else arrays[0]
+    def _run(self, net: Any, pictures: np.ndarray, gains: np.ndarray) -> list[np.ndarray]:
+        """The net's outputs [B, H, W, C] for pictures [B, H, W, C] in [0, 255] times `gains` [B, 1, 1, C]."""
+        torch, fold = self._torch, net.net.fold
+        factors = np.repeat(gains / 255, fold * fold, axis=-1).astype(np.float32)
+        with torch.inference_mode():  # NHWC memory is what torch calls channels_last
+            x = (torch.from_numpy(_folded(pictures, fold)).float() * torch.from_numpy(factors)).to(self._device)
+            out = net.net.unfolded(x.permute(0, 3, 1, 2))
+            planes = net.finish(out) if net is self._face else (out,)
+            return [p.permute(0, 2, 3, 1).contiguous().cpu().numpy() for p in planes]
 
 
 def _folded(pictures: np.ndarray, fold: int) -> np.ndarray:

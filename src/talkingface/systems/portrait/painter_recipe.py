@@ -23,7 +23,17 @@ from talkingface.systems.portrait.data import FaceClip, load_face_clip, source_s
 from talkingface.systems.portrait.draw import Drawer
 from talkingface.systems.portrait.painter import FaceNet, MouthNet
 from talkingface.systems.portrait.scene import rigid_between
-from talkingface.systems.portrait.window import away_from_mouth, cut, mouth_corner, openings, shrink, stillness, window_at, window_side
+from talkingface.systems.portrait.window import (
+    away_from_mouth,
+    colour_balance,
+    cut,
+    mouth_corner,
+    openings,
+    shrink,
+    stillness,
+    window_at,
+    window_side,
+)
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
@@ -88,6 +98,7 @@ def make_sample(
         "own_mouth": own_mouth(photo, source, config),
         "corner": np.array(mouth_corner(points, config.crop_px, config.mouth_px), np.int64),
         "stillness": np.array(stillness(source, target, window), np.float32),
+        "balance": colour_balance(photo, source),
         "truth": shrink(cut(truth, window.box()), square),
     }
 
@@ -103,11 +114,13 @@ def own_mouth(photo: np.ndarray, source: np.ndarray, config: PainterConfig) -> n
 
 
 def to_tensors(samples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
-    """A batch: pictures as float32 [B, C, H, W] in [0, 1]."""
+    """A batch: pictures as float32 [B, C, H, W] in [0, 1], in the painter's tint."""
     batch = {}
     for name in samples[0]:
         values = torch.from_numpy(np.stack([s[name] for s in samples]))
         batch[name] = values if values.dim() < 4 else values.permute(0, 3, 1, 2).float().div_(255)
+    for name in ("warped", "still", "own_mouth", "truth"):
+        batch[name][:, :3] *= batch["balance"][:, :, None, None]
     return batch
 
 
@@ -254,7 +267,7 @@ def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: Pa
 
     out = {}
     for name, values in sample.items():
-        if name == "stillness":
+        if name in ("stillness", "balance"):
             out[name] = values
             continue
         if name == "corner":

@@ -14,7 +14,7 @@ from talkingface.face.matte import near_colours
 from talkingface.face.raster import Box
 from talkingface.systems.portrait.background import make_background
 from talkingface.systems.portrait.draw import Drawer
-from talkingface.systems.portrait.mend import Drawn, Mender, View, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.mend import Drawn, Mender, View, lay_changes, look_at, make_view
 from talkingface.systems.portrait.rig import MAX_SHIFT, Rig
 from talkingface.systems.portrait.scene import Scene, face_unit, make_scene
 from talkingface.systems.portrait.window import window_at, window_side
@@ -38,15 +38,14 @@ class PhotoRenderer:
     def __init__(self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, mender: Mender, controls: Controls) -> None:
         self._rig, self._mender, self._controls = rig, mender, controls
         scene = make_scene(rgb, points, alpha)
-        self._photo = rgb
+        still = rgb
         if controls.background != "keep":
-            scene, self._photo = _on_other_background(scene, rgb, points, alpha, controls.background)
+            scene, still = _on_other_background(scene, rgb, points, alpha, controls.background)
         self._scene = scene
         self._drawer = Drawer(scene)
         self._region = moving_region(scene)
-        crop = mender.config.crop_px
         self._side = window_side(points)
-        self._own = own_mouth(rgb, points, window_at(points, self._side, crop), mender.config.mouth_px)
+        self._photo = look_at(rgb, points, mender.config, still)
         self._crop = head_box(points, scene.size) if controls.crop == "head" else None
 
     def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
@@ -63,7 +62,7 @@ class PhotoRenderer:
 
     def _draw(self, start: int, motion: Motion) -> _Batch:
         count = len(motion)
-        rgb = np.repeat(self._photo[None], count, axis=0)
+        rgb = np.repeat(self._photo.still[None], count, axis=0)
         transparent = self._controls.background == "transparent"
         masks = np.zeros((count, *rgb.shape[1:3]), np.uint8) if transparent else None
         views = []
@@ -75,16 +74,15 @@ class PhotoRenderer:
             if masks is not None:
                 masks[k] = alpha
             window = window_at(target, self._side, self._mender.config.crop_px)
-            size = self._mender.config.mouth_px
             drawn = Drawn(picture=rgb[k], alpha=alpha, source=self._scene.points, target=target)
-            views.append(make_view(drawn, self._photo, window, self._own, size))
+            views.append(make_view(drawn, self._photo, window, self._mender.config.mouth_px))
         return _Batch(start, count, rgb, masks, views)
 
     def _mend(self, drawn: _Batch) -> Frames:
         views = drawn.views + [drawn.views[-1]] * (BATCH - drawn.count)
         face, mouth = self._mender.changes(views)
         for k in range(drawn.count):
-            lay_changes(drawn.rgb[k], self._photo, views[k], face[k], mouth[k])
+            lay_changes(drawn.rgb[k], self._photo.still, views[k], face[k], mouth[k])
         if self._crop is None:
             return Frames(rgb=drawn.rgb, mask=drawn.masks, start=drawn.start)
         x0, y0, x1, y1 = self._crop

@@ -130,10 +130,9 @@ def person_over(rgb: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> n
     colour, behind = rgb.astype(np.float32), background.astype(np.float32)
     darker = 1 - colour / np.maximum(behind, 1)
     lighter = (colour - behind) / np.maximum(255 - behind, 1)
-    needed = np.maximum(darker, lighter).max(-1)
-    alpha = np.where(alpha > 0.02, np.clip(np.maximum(alpha, needed), 0, 1), 0)
-    rest = 255 - np.round(alpha * 255)[..., None]
-    own = np.clip(colour - behind * rest / 255, 0, 255)
+    alpha = np.clip(np.maximum(alpha, np.maximum(darker, lighter).max(-1)), 0, 1)
+    rest = 255 - np.ceil(alpha * 255)[..., None]  # rounded up, or colour without opacity would be left over
+    own = np.clip(colour - behind * rest / 255, 0, 255 - rest)
     return np.dstack([own, 255 - rest]).round().astype(np.uint8)
 
 

@@ -22,6 +22,8 @@ from talkingface.systems.portrait.config import PainterConfig
 FACE_IN_CROP = 1.4
 """The painter's square is this many times the face's bounding square."""
 _RAMP_PX = 6.0
+_SKIN_TINT = np.array([1.32, 0.89, 0.79], np.float32)  # mean skin of the train clips over its brightness
+_COLOURED = 0.03  # how much a face's pixels differ in tint, over their brightness; less is a picture without colours
 _STILL_PX = 3.0  # root mean square movement, in crop pixels
 _SHIFT = 4  # fixed-point bits of polygon corners
 _MOUTH = [list(INNER_LIP_UPPER) + list(INNER_LIP_LOWER[-2:0:-1])]
@@ -119,6 +121,25 @@ def stillness(source: np.ndarray, target: np.ndarray, window: Window) -> float:
     """
     moved = (target[STABLE_POINTS, :2] - source[STABLE_POINTS, :2]) * window.scale
     return float(np.exp(-np.mean(np.sum(moved**2, axis=-1)) / _STILL_PX**2))
+
+
+def colour_balance(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Gains float32 [3] that give the face of `photo` (landmarks `points`) the tint that the painter was trained on.
+
+    A picture without colours of its own (black and white, sepia) is made grey. The painter's colours are divided by the
+    gains again, so teeth under yellow varnish are yellow. Brightness stays: dark skin does not darken teeth.
+    """
+    (x, y), side = face_square(points)
+    box = (int(x - side / 2), int(y - side / 2), int(x + side / 2), int(y + side / 2))
+    small = shrink(cut(photo, box), (48, 48)).astype(np.float32) + 1
+    hull = np.zeros((48, 48), np.uint8)
+    corners = (points[:, :2] - box[:2]) * (48 / max(side, 1))
+    cv2.fillConvexPoly(hull, cv2.convexHull(corners.astype(np.int32)), 255)
+    skin = small[hull > 0]
+    mean = skin.mean(0) / skin.mean()
+    own_colour = skin - skin.mean(-1, keepdims=True) * mean
+    coloured = float(own_colour.std() / skin.mean()) > _COLOURED
+    return np.clip((_SKIN_TINT if coloured else 1.0) / mean, 0.5, 2.0).astype(np.float32)
 
 
 def away_from_mouth(corners: np.ndarray, config: PainterConfig) -> np.ndarray:

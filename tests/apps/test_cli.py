@@ -16,8 +16,6 @@ import pytest
 from talkingface.apps import cli
 from voices import make_voice, write_wav
 
-HELP_LIMIT_S = 0.4
-
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
@@ -34,7 +32,7 @@ def check_refused(capsys: pytest.CaptureFixture[str], code: int, words: str, *ar
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["animate", "--help"], ["weights", "--help"]])
-def test_help_is_fast_and_loads_nothing_heavy(arguments: list[str]) -> None:
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"
         "from talkingface.apps.cli import main\n"
@@ -42,14 +40,9 @@ def test_help_is_fast_and_loads_nothing_heavy(arguments: list[str]) -> None:
         "heavy = {'torch', 'numpy', 'av', 'cv2', 'numba', 'mediapipe', 'rich', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )
-    took = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
-        took.append(time.perf_counter() - started)
-        assert done.returncode == 0, done.stderr
-        assert "usage: talkingface" in done.stdout
-    assert min(took) < HELP_LIMIT_S
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage: talkingface" in done.stdout
 
 
 def test_every_verb_and_option_has_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
@@ -81,6 +82,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
 
     Example: `talkingface.animate("me.jpg", "hi.wav", pose="still").save("out.mp4")`
     """
+    started_s = time.perf_counter()
     choice = make_options(AnimateOptions, options)
     if speech is None and choice.drive is None:
         raise UsageError("no speech given; name a sound file after the face, or a video with --drive")
@@ -95,7 +97,9 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     if choice.drive is not None:
         motions = partial(_driven, system, avatar, voice, controls, existing(choice.drive), pose, rows)
     key = partial(job_key, face=face, speech=voice.source, system=system, options=choice)
-    return Animation(system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key)
+    return Animation(
+        system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, started_s=started_s
+    )
 
 
 def _spoken(

@@ -16,8 +16,8 @@ from talkingface.core.progress import tell
 from talkingface.core.types import Track
 from talkingface.face.topology import LIPS
 from talkingface.face.track_cache import cached_track
-from talkingface.systems.portrait.draw import Drawer
-from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, make_view, own_mouth
+from talkingface.systems.portrait.draw import Drawer, hidden_mouth
+from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, look_at, make_view
 from talkingface.systems.portrait.photo import BATCH
 from talkingface.systems.portrait.scene import make_scene, rigid_between
 from talkingface.systems.portrait.window import face_square, window_at, window_side
@@ -106,10 +106,10 @@ class _Drawing:
     def __init__(self, photo: np.ndarray, points: np.ndarray, mender: Mender) -> None:
         self.photo = photo
         self._points, self._mender = points, mender
-        self._drawer = Drawer(make_scene(photo, points))
+        self._drawer = Drawer(make_scene(photo, points), hidden_mouth(photo, points))
         config = mender.config
         self._side = window_side(points)
-        self._own = own_mouth(photo, points, window_at(points, self._side, config.crop_px), config.mouth_px)
+        self._look = look_at(photo, points, config)
 
     def draw(self, targets: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Bare warps and mended pictures for at most BATCH sets of landmarks."""
@@ -119,7 +119,7 @@ class _Drawing:
             alpha = self._drawer.draw(target, rigid_between(self._points, target), out)
             window = window_at(target, self._side, config.crop_px)
             drawn = Drawn(picture=out, alpha=alpha, source=self._points, target=target)
-            views.append(make_view(drawn, self.photo, window, self._own, config.mouth_px))
+            views.append(make_view(drawn, self._look, window, config.mouth_px))
             warps.append(out)
         face, mouth = self._mender.changes(views + [views[-1]] * (BATCH - len(views)))
         full = [warp.copy() for warp in warps]

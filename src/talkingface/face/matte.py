@@ -36,7 +36,9 @@ def fill_background(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     h, w = rgb.shape[:2]
     scale = min(1.0, FILL_PX / max(h, w))
     small = (max(8, round(w * scale)), max(8, round(h * scale)))
-    hole = cv2.dilate((alpha > 0.02).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(max(h, w) / 150)))
+    hole = cv2.dilate(
+        (alpha > 0.02).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(max(h, w) / 150))
+    )
     hole_small = (cv2.resize(hole, small, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
     if hole_small.all():
         return rgb.copy()
@@ -77,7 +79,10 @@ def _push_pull(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
         colour, weight = levels[-1]
         size = ((weight.shape[1] + 1) // 2, (weight.shape[0] + 1) // 2)
         levels.append(
-            (cv2.resize(colour, size, interpolation=cv2.INTER_AREA), cv2.resize(weight, size, interpolation=cv2.INTER_AREA))
+            (
+                cv2.resize(colour, size, interpolation=cv2.INTER_AREA),
+                cv2.resize(weight, size, interpolation=cv2.INTER_AREA),
+            )
         )
     colour, weight = levels.pop()
     filled = colour / np.maximum(weight, 1e-6)[..., None]

@@ -48,7 +48,7 @@ class LinearFaceModel:
         return np.einsum("vde,...e->...vd", self.expression, np.asarray(expression, np.float32))
 
     def expression_of(self, displacement: np.ndarray, prior: float = 1.0) -> np.ndarray:
-        """Expression [..., E] that best explains displacements [..., V, 3] from the neutral, with a Gaussian prior."""
+        """Expression [..., E] that best explains displacements [..., V, 3] from the neutral, under a Gaussian prior."""
         basis = self.expression.reshape(-1, self.expression.shape[-1]).astype(np.float64)
         gram = basis.T @ basis + prior * self.noise**2 * np.eye(basis.shape[1])
         flat = displacement.reshape(*displacement.shape[:-2], -1)
@@ -106,7 +106,7 @@ def fit_photo(model: LinearFaceModel, landmarks: np.ndarray) -> FaceFit:
 
 
 def fit_track(model: LinearFaceModel, track: Track, neutral: np.ndarray | None = None) -> FaceFit:
-    """Split a whole track: the person's neutral from its quietest frames unless given, expression and pose per frame."""
+    """Split a whole track: the person's neutral (from its quietest frames unless given), expression and pose."""
     points = track.landmarks.astype(np.float64)
     shape = model.mean if neutral is None else neutral
     for _ in range(POSE_ROUNDS if neutral is None else 1):
@@ -135,7 +135,7 @@ def quiet_shape(upright: np.ndarray) -> np.ndarray:
 
 
 def inner_lip_gap(points: np.ndarray) -> np.ndarray:
-    """Mean distance of five inner-lip pairs over the distance between outer eye corners; points [..., V, 3] -> [...]."""
+    """Mean distance of five inner-lip pairs over that of the outer eye corners; points [..., V, 3] -> [...]."""
     upper, lower = [13, 82, 312, 81, 311], [14, 87, 317, 178, 402]
     gap = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1).mean(-1)
     return gap / np.linalg.norm(points[..., 33, :] - points[..., 263, :], axis=-1)
@@ -163,9 +163,7 @@ def to_coeffs(model: LinearFaceModel, fit: FaceFit) -> FaceCoeffs:
 
     rotvec = Rotation.from_matrix(fit.rotation).as_rotvec()
     pose = np.concatenate([rotvec, fit.translation[:, :2], fit.scale[:, None]], axis=1)
-    return FaceCoeffs(
-        model=model.name, identity=fit.identity, expression=fit.expression, pose=pose.astype(np.float32)
-    )
+    return FaceCoeffs(model=model.name, identity=fit.identity, expression=fit.expression, pose=pose.astype(np.float32))
 
 
 def model_from_tensors(tensors: dict[str, np.ndarray]) -> LinearFaceModel:

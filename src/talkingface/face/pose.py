@@ -14,7 +14,7 @@ STABLE_POINTS = np.array(
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The similarity transform that best maps `source` [..., N, 3] onto `target` [..., N, 3] (Umeyama 1991).
 
-    Returns rotation [..., 3, 3], scale [...] and translation [..., 3]: target = scale * rotation @ source + translation.
+    Returns rotation [..., 3, 3], scale [...], translation [..., 3]: target = scale * rotation @ source + translation.
     """
     source, target = np.broadcast_arrays(np.asarray(source, np.float64), np.asarray(target, np.float64))
     mean_s, mean_t = source.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
@@ -28,7 +28,9 @@ def fit_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     return rotation, scale, translation
 
 
-def apply_similarity(points: np.ndarray, rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
+def apply_similarity(
+    points: np.ndarray, rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray
+) -> np.ndarray:
     """scale * rotation @ points + translation for points [..., N, 3]."""
     return np.asarray(scale)[..., None, None] * (points @ np.swapaxes(rotation, -1, -2)) + translation[..., None, :]
 

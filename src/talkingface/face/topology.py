@@ -64,9 +64,7 @@ def mouth_triangles() -> np.ndarray:
 @functools.cache
 def eye_triangles() -> np.ndarray:
     """Triangles int32 [28, 3] that fill the two eye openings."""
-    return np.array(
-        _between(RIGHT_EYE_UPPER, RIGHT_EYE_LOWER) + _between(LEFT_EYE_UPPER, LEFT_EYE_LOWER), np.int32
-    )
+    return np.array(_between(RIGHT_EYE_UPPER, RIGHT_EYE_LOWER) + _between(LEFT_EYE_UPPER, LEFT_EYE_LOWER), np.int32)
 
 
 @functools.cache

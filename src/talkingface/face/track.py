@@ -62,7 +62,9 @@ def choose_face(boxes: list[FaceBox], face_index: int | None) -> FaceBox:
     if face_index is None:
         return boxes[0]
     if not 0 <= face_index < len(boxes):
-        raise FaceError(f"--face-index {face_index} asks for a face that is not there; {len(boxes)} found, count from 0")
+        raise FaceError(
+            f"--face-index {face_index} asks for a face that is not there; {len(boxes)} found, count from 0"
+        )
     return sorted(boxes, key=lambda b: b.x0)[face_index]
 
 
@@ -174,7 +176,8 @@ def fill_gaps(found: list[np.ndarray | None], times_s: np.ndarray, size: tuple[i
     seen = np.array([points is not None for points in found], bool)
     if seen.sum() < max(1, 0.1 * len(found)):
         raise FaceError(
-            f"a face was seen in only {int(seen.sum())} of {len(found)} frames; use a video that shows one face throughout"
+            f"a face was seen in only {int(seen.sum())} of {len(found)} frames; "
+            "use a video that shows one face throughout"
         )
     rows = np.stack([points for points in found if points is not None]).reshape(int(seen.sum()), -1)
     if seen.all():

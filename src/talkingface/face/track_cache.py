@@ -13,7 +13,9 @@ from talkingface.core.types import Track
 from talkingface.face.track import VERSION, track_frames
 
 
-def cached_track(path: Path, frames: Iterator[tuple[np.ndarray, float]], label: str, face_index: int | None = None) -> Track:
+def cached_track(
+    path: Path, frames: Iterator[tuple[np.ndarray, float]], label: str, face_index: int | None = None
+) -> Track:
     """The track of `frames` (rgb, time in seconds) decoded from `path`; `label` tells apart ways of decoding it."""
     name = f"{content_hash(path)[:32]}-{label}-{face_index if face_index is not None else 'largest'}-v{VERSION}.npz"
     stored = cache_dir() / "tracks" / name

@@ -73,7 +73,13 @@ def prepare(data: Path, folder: Path, workers: int = 2) -> list[str]:
             if problem:
                 failed.append(f"{slug}: {problem}")
     index = [
-        {"slug": c.slug, "split": c.split, "identity": c.identity, "licence_class": c.licence_class, "path": str(c.path)}
+        {
+            "slug": c.slug,
+            "split": c.split,
+            "identity": c.identity,
+            "licence_class": c.licence_class,
+            "path": str(c.path),
+        }
         for c in clips
         if (folder / f"{c.slug}.npz").is_file()
     ]

@@ -14,6 +14,7 @@ from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.raster import Warper, to_rgba
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
+from talkingface.systems.portrait.draw import hidden_mouth
 from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, look_at, make_view
 from talkingface.systems.portrait.photo import BATCH, batches, head_box
 from talkingface.systems.portrait.window import window_at, window_side
@@ -60,7 +61,11 @@ class ClipRenderer:
                 if number == count:
                     break
                 last = frame.rgb
-                cv2.imwrite(f"{spool}/{number}.jpg", cv2.cvtColor(last, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _SPOOL_QUALITY])
+                cv2.imwrite(
+                    f"{spool}/{number}.jpg",
+                    cv2.cvtColor(last, cv2.COLOR_RGB2BGR),
+                    [cv2.IMWRITE_JPEG_QUALITY, _SPOOL_QUALITY],
+                )
                 number += 1
                 if number > first:
                     yield last
@@ -107,7 +112,9 @@ class ClipRenderer:
         low, high = vertices[:, :2].min(0), vertices[:, :2].max(0)
         region = (int(low[0]), int(low[1]), int(high[0]) + 2, int(high[1]) + 2)
         self._warper.warp(to_rgba(picture), shown, vertices, self._triangles, out, region=region)
-        return np.ascontiguousarray(out[..., :3]), np.full((height, width), 255, np.uint8)
+        out = np.ascontiguousarray(out[..., :3])
+        hidden_mouth(picture, points).fill(out, target)
+        return out, np.full((height, width), 255, np.uint8)
 
 
 def _rings(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -132,5 +139,3 @@ def _triangles() -> np.ndarray:
             j = (k + 1) % n
             strips += [(near[k], near[j], far[k]), (near[j], far[j], far[k])]
     return np.concatenate([skin_triangles(), mouth_triangles(), np.array(strips, np.int32)])
-
-

@@ -1,4 +1,4 @@
-"""Training pictures for the painter: face crops of clips as JPEG, and pairs (source frame, target frame) drawn from them."""
+"""Training pictures for the painter: face crops of clips, kept as JPEG."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class FaceClip:
 
     def frame(self, index: int) -> np.ndarray:
         """Frame as uint8 RGB."""
-        return cv2.cvtColor(cv2.imdecode(np.frombuffer(self.jpegs[index], np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(
+            cv2.imdecode(np.frombuffer(self.jpegs[index], np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
+        )
 
 
 def make_face_clip(path: Path, landmarks: np.ndarray, confidence: np.ndarray, keep: np.ndarray) -> FaceClip:
@@ -55,7 +57,9 @@ def make_face_clip(path: Path, landmarks: np.ndarray, confidence: np.ndarray, ke
                 rgb = cv2.GaussianBlur(rgb, (0, 0), 0.35 / scale)
             crop = cv2.warpAffine(rgb, shift, size, flags=cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA,
                                   borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-            ok, data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            ok, data = cv2.imencode(
+                ".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+            )
             assert ok
             jpegs.append(data.tobytes())
             kept.append(number)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 from numba import njit, types
 
+from talkingface.face.morphable import inner_lip_gap
 from talkingface.face.raster import Box, Warper
+from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.systems.portrait.scene import Rigid, Scene
+from talkingface.systems.portrait.window import skin_colour
+
+INNER_LIPS = INNER_LIP_UPPER + INNER_LIP_LOWER[-2:0:-1]
+SHUT_GAP, OPEN_GAP = 0.02, 0.07  # inner-lip gap over eye distance: the photo's mouth hides, or shows, its inside
+MOUTH_TINT = np.array([0.36, 0.2, 0.2])  # colour of the inside of a mouth over that of the skin
 
 _U8_3 = types.Array(types.uint8, 3, "A", readonly=True)
 
@@ -21,11 +31,44 @@ def _over(person, background, out):
                 out[y, x, c] = min(np.uint32(255), person[y, x, c] + (background[y, x, c] * rest + 127) // 255)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenMouth:
+    """What stands in for the inside of a mouth that the photo shows closed: a dark colour [3], and how much of it."""
+
+    colour: np.ndarray
+    share: float
+
+    def fill(self, out: np.ndarray, target: np.ndarray) -> None:
+        """Darken the opening between the lips of landmarks `target` [478, 3] in `out` uint8 [H, W, 3], in place.
+
+        A warp can only stretch the line where closed lips meet; the painter adds teeth and tongue to this instead.
+        """
+        ring = target[list(INNER_LIPS), :2]
+        margin = 2 + 0.05 * float(np.ptp(ring[:, 0]))
+        x0, y0 = np.maximum(np.floor(ring.min(0) - margin), 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(ring.max(0) + margin), (out.shape[1], out.shape[0])).astype(int)
+        if self.share < 0.01 or x1 - x0 < 2 or y1 - y0 < 2:
+            return
+        mask = np.zeros((y1 - y0, x1 - x0), np.float32)
+        fixed = np.round((ring - (x0, y0) - 0.5) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], self.share, lineType=cv2.LINE_8, shift=4)
+        mask = cv2.GaussianBlur(mask, (0, 0), max(0.6, margin / 4))[..., None]
+        part = out[y0:y1, x0:x1]
+        part[:] = np.round(part * (1 - mask) + self.colour * mask)
+
+
+def hidden_mouth(photo: np.ndarray, points: np.ndarray) -> HiddenMouth:
+    """From a photo uint8 [H, W, 3] and its landmarks [478, 3]."""
+    openness = np.clip((float(inner_lip_gap(points)) - SHUT_GAP) / (OPEN_GAP - SHUT_GAP), 0, 1)
+    return HiddenMouth(colour=skin_colour(photo, points) * MOUTH_TINT, share=float(1 - openness))
+
+
 class Drawer:
     """Draws one scene again and again into its own buffers; one object a thread."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, mouth: HiddenMouth) -> None:
         self.scene = scene
+        self._mouth = mouth
         self._warper = Warper(scene.size)
         self._person = np.zeros((scene.size[1], scene.size[0], 4), np.uint8)
 
@@ -41,4 +84,5 @@ class Drawer:
         self._warper.warp(self.scene.person, shown, vertices, self.scene.triangles, self._person, region=region)
         part = np.s_[y0:y1, x0:x1]
         _over(self._person[part], self.scene.background[part], out[part])
+        self._mouth.fill(out, target)
         return self._person[..., 3]

@@ -47,7 +47,7 @@ def _bilinear(change, u, v, values):
 
 @njit(types.void(_PICTURE, _STILL, _CHANGE, types.UniTuple(types.float64, 4)), nogil=True, cache=True)
 def _lay(out, still, change, place):
-    """out += fade * (change[0] * (still - out) + 255 * change[1:]), `change` covering (x, y, width, height) of `out`."""
+    """out += fade * (change[0] * (still - out) + 255 * change[1:]); `change` covers (x, y, width, height) of `out`."""
     left, top, width, height = place
     h, w = change.shape[0], change.shape[1]
     values = np.empty(4, np.float32)
@@ -157,7 +157,11 @@ class Mender:
         self._device = torch.device(device)
         self._face, self._mouth = FaceNet(config), MouthNet(config)
         for prefix, net in (("painter.face.", self._face), ("painter.mouth.", self._mouth)):
-            state = {k[len(prefix) :]: torch.from_numpy(np.array(v, np.float32)) for k, v in tensors.items() if k.startswith(prefix)}
+            state = {
+                k[len(prefix) :]: torch.from_numpy(np.array(v, np.float32))
+                for k, v in tensors.items()
+                if k.startswith(prefix)
+            }
             if state:
                 net.load_state_dict(state)
             net.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)
@@ -216,5 +220,3 @@ def lay_changes(out: np.ndarray, still: np.ndarray, view: View, face: np.ndarray
     place = (window.x + x / window.scale, window.y + y / window.scale, width / window.scale, height / window.scale)
     no_share = np.concatenate([np.zeros((height, width, 1), np.float32), mouth], -1)
     _lay(out, still, no_share, tuple(float(v) for v in place))
-
-

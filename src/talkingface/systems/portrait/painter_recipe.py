@@ -20,7 +20,7 @@ from talkingface.nn.gan import (
 )
 from talkingface.systems.portrait.config import PainterConfig
 from talkingface.systems.portrait.data import FaceClip, load_face_clip, source_scene
-from talkingface.systems.portrait.draw import Drawer
+from talkingface.systems.portrait.draw import Drawer, hidden_mouth
 from talkingface.systems.portrait.painter import FaceNet, MouthNet
 from talkingface.systems.portrait.scene import rigid_between
 from talkingface.systems.portrait.window import (
@@ -55,9 +55,7 @@ def paint_changes(
     return change, mouth(torch.cat([mended, masks[:, 2:], batch["own_mouth"]], 1))
 
 
-def paint(
-    face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig
-) -> tuple[Tensor, Tensor]:
+def paint(face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig) -> tuple[Tensor, Tensor]:
     """The mended crop before and after the mouth, [B, 3, S, S] in [0, 1] each (not clamped)."""
     warped, still = batch["warped"], batch["still"]
     small, painted = paint_changes(face, mouth, batch, config)
@@ -124,6 +122,11 @@ def to_tensors(samples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
     return batch
 
 
+def source_drawer(clip: FaceClip, index: int) -> Drawer:
+    """The drawer that takes a frame of the clip for the photo."""
+    return Drawer(source_scene(clip, index), hidden_mouth(clip.frame(index), clip.landmarks[index]))
+
+
 class PainterRecipe(Recipe):
     """FaceNet and MouthNet against the true frame, the mouth also against a patch discriminator.
 
@@ -132,7 +135,17 @@ class PainterRecipe(Recipe):
 
     name = "portrait.painter"
     phases = (Phase("paint", ("face", "mouth")), Phase("judge", ("judge",), every=2))
-    loss_weights = {"face": 1.0, "mouth": 1.5, "inside": 0.5, "squared": 6.0, "edges": 1.0, "fool": 0.03, "features": 0.2, "sparse": 0.02, "judge": 1.0}
+    loss_weights = {
+        "face": 1.0,
+        "mouth": 1.5,
+        "inside": 0.5,
+        "squared": 6.0,
+        "edges": 1.0,
+        "fool": 0.03,
+        "features": 0.2,
+        "sparse": 0.02,
+        "judge": 1.0,
+    }
     optimizers = {
         "face": OptimizerConfig(lr=1e-3, warmup_steps=100),
         "mouth": OptimizerConfig(lr=2e-3, warmup_steps=100),
@@ -166,7 +179,7 @@ class PainterRecipe(Recipe):
         return networks
 
     def _make_drawer(self, clip: int, source: int) -> Drawer:
-        return Drawer(source_scene(self.clips[clip], source))
+        return source_drawer(self.clips[clip], source)
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         rng = make_rng(seed, step)
@@ -213,22 +226,31 @@ class PainterRecipe(Recipe):
         for clip in self.held_out:
             if len(clip.jpegs) < 2:
                 continue
-            drawer = Drawer(source_scene(clip, 0))
+            drawer = source_drawer(clip, 0)
             picked = np.linspace(1, len(clip.jpegs) - 1, EVALUATED_FRAMES).astype(int)
             batch = to_tensors(
                 [make_sample(drawer, clip.frame(0), clip.landmarks[i], clip.frame(i), self.config) for i in picked]
             )
             full = paint(self.face, self.mouth, batch, self.config)[1].clamp(0, 1)
-            rows.append([_psnr(batch[name], batch["truth"]) for name in ("still", "warped")] + [_psnr(full, batch["truth"])])
+            rows.append(
+                [_psnr(batch[name], batch["truth"]) for name in ("still", "warped")] + [_psnr(full, batch["truth"])]
+            )
         still, warped, painted = np.mean(rows, axis=0)
         worst = float(min(row[2] - row[0] for row in rows))
-        return {"still_db": float(still), "warp_db": float(warped), "painted_db": float(painted), "worst_gain_db": worst}
+        return {
+            "still_db": float(still),
+            "warp_db": float(warped),
+            "painted_db": float(painted),
+            "worst_gain_db": worst,
+        }
 
     def preview(self, step: int) -> dict[str, np.ndarray]:
         rows = []
         for clip in self.held_out[:: max(1, len(self.held_out) // 6)][:6]:
-            drawer, last = Drawer(source_scene(clip, 0)), len(clip.jpegs) * 2 // 3
-            batch = to_tensors([make_sample(drawer, clip.frame(0), clip.landmarks[last], clip.frame(last), self.config)])
+            drawer, last = source_drawer(clip, 0), len(clip.jpegs) * 2 // 3
+            batch = to_tensors(
+                [make_sample(drawer, clip.frame(0), clip.landmarks[last], clip.frame(last), self.config)]
+            )
             full = paint(self.face, self.mouth, batch, self.config)[1]
             rows.append(torch.cat([batch["still"], batch["warped"], full, batch["truth"]], 3)[0])
         picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0).numpy()

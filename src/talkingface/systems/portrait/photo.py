@@ -13,7 +13,7 @@ from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import near_colours
 from talkingface.face.raster import Box
 from talkingface.systems.portrait.background import make_background
-from talkingface.systems.portrait.draw import Drawer
+from talkingface.systems.portrait.draw import Drawer, hidden_mouth
 from talkingface.systems.portrait.mend import Drawn, Mender, View, lay_changes, look_at, make_view
 from talkingface.systems.portrait.rig import MAX_SHIFT, Rig
 from talkingface.systems.portrait.scene import Scene, face_unit, make_scene
@@ -35,14 +35,16 @@ class _Batch:
 class PhotoRenderer:
     """Draws motion onto one photo, uint8 `rgb` [H, W, 3] with landmarks `points` [478, 3] and matte `alpha` [H, W]."""
 
-    def __init__(self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, mender: Mender, controls: Controls) -> None:
+    def __init__(
+        self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, mender: Mender, controls: Controls
+    ) -> None:
         self._rig, self._mender, self._controls = rig, mender, controls
         scene = make_scene(rgb, points, alpha)
         still = rgb
         if controls.background != "keep":
             scene, still = _on_other_background(scene, rgb, points, alpha, controls.background)
         self._scene = scene
-        self._drawer = Drawer(scene)
+        self._drawer = Drawer(scene, hidden_mouth(rgb, points))
         self._region = moving_region(scene)
         self._side = window_side(points)
         self._photo = look_at(rgb, points, mender.config, still)
@@ -91,7 +93,7 @@ class PhotoRenderer:
 
 
 def batches(motions: Iterator[Motion]) -> Iterator[tuple[int, Motion]]:
-    """Cut motion into (first frame, rows) of BATCH frames, on multiples of BATCH whatever the stream's start and split."""
+    """Cut motion into (first frame, rows) of BATCH frames, on multiples of BATCH whatever the stream's split."""
     held: list[Motion] = []
     for piece in motions:
         for k in range(len(piece)):
@@ -124,7 +126,9 @@ def _join(rows: list[Motion]) -> Motion:
 
 def moving_region(scene: Scene) -> Box:
     """The part of the picture (x0, y0, x1, y1) that can change."""
-    shares = np.concatenate([np.ones(len(scene.triangles_points) - len(scene.outer)), scene.head_share + scene.jaw_share.sum(1)])
+    shares = np.concatenate(
+        [np.ones(len(scene.triangles_points) - len(scene.outer)), scene.head_share + scene.jaw_share.sum(1)]
+    )
     moving = (shares[scene.triangles] > 1e-3).any(1)
     corners = scene.triangles_points[np.unique(scene.triangles[moving])]
     margin = MAX_SHIFT * 0.5 * face_unit(scene.points)

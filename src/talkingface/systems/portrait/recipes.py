@@ -1,7 +1,7 @@
 """The trainings of `portrait`: single recipes on prepared material, and whole pipelines from a data folder to weights.
 
-`talkingface train portrait.clean DATA -o FOLDER` repeats every stage that made the shipped weights; each stage is kept in
-FOLDER and resumed or skipped when it is there.
+`talkingface train portrait.clean DATA -o FOLDER` repeats every stage that made the shipped weights; each stage is kept
+in FOLDER and resumed or skipped when it is there.
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.data import HELD_BACK, crop_prepared
 from talkingface.systems.portrait.motion_data import FREE_LICENCES, read_index
 
-PAINTER_STEPS = {"clean": 2200, "research": 1800}
+PAINTER_STEPS = {"clean": 1600, "research": 1400}
 AUDIO_STEPS = 1500
 SEED = 1
 LICENCES = {
-    "clean": ("CC-BY-4.0", "any use, with attribution to the GRID corpus (2006), LibriSpeech (2015) and VoxCeleb2 (2018)"),
-    "research": ("research only", "research and evaluation; parts of the training clips have terms that exclude other use"),
+    "clean": (
+        "CC-BY-4.0",
+        "any use, with attribution to the GRID corpus (2006), LibriSpeech (2015) and VoxCeleb2 (2018)",
+    ),
+    "research": (
+        "research only",
+        "research and evaluation; parts of the training clips have terms that exclude other use",
+    ),
 }
 
 
@@ -181,4 +187,3 @@ PIPELINES: dict[str, Callable[[Path, Path], Path]] = {
     "research": lambda data, folder: make_weights(data, folder, "research"),
 }
 """Pipeline name -> function of the data folder and the working folder that returns the weights folder."""
-

@@ -14,7 +14,7 @@ from talkingface.systems.portrait.scene import Rigid
 MAX_TURN_RAD = 0.42  # the photo holds no more of the head's side than this
 MAX_SHIFT = 0.6
 LID_MEETING = 0.85  # closing lids meet this far down the eye opening
-LID_OVERLAP = 1.02
+LID_OVERLAP = 1.05
 CREASE_SHARE = 0.45
 _CREASES = (  # skin above the upper lid, and the lid point that each follows
     (247, 246), (30, 161), (29, 160), (27, 159), (28, 158), (56, 157), (190, 173),
@@ -26,7 +26,7 @@ _CREASES = (  # skin above the upper lid, and the lid point that each follows
 class Rig:
     """A face that can be posed.
 
-    `resting` [478, 3] model units; `rotation` [3, 3], `scale` (pixels a unit) and `translation` [3] place it in the photo.
+    `resting` [478, 3] model units; `rotation` [3, 3], `scale` (pixels a unit), `translation` [3] place it in the photo.
     """
 
     model: LinearFaceModel

@@ -65,9 +65,9 @@ def rigid_between(source: np.ndarray, target: np.ndarray) -> Rigid:
 class Scene:
     """What a photo gives to render from.
 
-    `person` uint8 [H, W, 4] (own colours times opacity, and opacity), `background` uint8 [H, W, 3]; `points` float32 [478, 3];
-    `outer` float32 [M, 3] extension points, `head_share` [M] and `jaw_share` [M, 36] how they follow the head and the
-    face outline; `triangles` int32 [F, 3] over points, lids, outer.
+    `person` uint8 [H, W, 4] (own colours times opacity, and opacity), `background` uint8 [H, W, 3];
+    `points` float32 [478, 3]; `outer` float32 [M, 3] extension points, `head_share` [M] and `jaw_share` [M, 36] how
+    they follow the head and the face outline; `triangles` int32 [F, 3] over points, lids, outer.
     """
 
     person: np.ndarray
@@ -89,7 +89,7 @@ class Scene:
         return np.concatenate([self.points[:, :2], self.points[list(LIDS), :2], self.outer[:, :2]])
 
     def pose(self, target: np.ndarray, rigid: Rigid) -> tuple[np.ndarray, np.ndarray]:
-        """Vertices [V, 3] and the photo coordinates [V, 2] they show, for target landmarks [478, 3] and head movement."""
+        """Vertices [V, 3] and the photo coordinates [V, 2] they show, for target landmarks and head movement."""
         lids = list(LIDS)
         oval = list(FACE_OVAL)
         still = rigid.inverse(target)  # the target's expression, in the photo's own pose
@@ -176,8 +176,12 @@ def _outer_points(points: np.ndarray, width: int, height: int) -> np.ndarray:
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     rings = [oval + outward * ring * unit for ring in RINGS]
     margin = 0.5 * unit  # beyond the picture, so that the head may move down without opening a gap
-    columns = np.linspace(-margin, width + margin, max(6, round((width + 2 * margin) / max(GRID_STEP * unit, width / 40))))
-    rows = np.linspace(-margin, height + margin, max(6, round((height + 2 * margin) / max(GRID_STEP * unit, height / 40))))
+    columns = np.linspace(
+        -margin, width + margin, max(6, round((width + 2 * margin) / max(GRID_STEP * unit, width / 40)))
+    )
+    rows = np.linspace(
+        -margin, height + margin, max(6, round((height + 2 * margin) / max(GRID_STEP * unit, height / 40)))
+    )
     grid = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
     hull = cv2.convexHull(np.concatenate(rings).astype(np.float32))
     keep = [cv2.pointPolygonTest(hull, (float(x), float(y)), True) < -0.5 * GRID_STEP * unit for x, y in grid]
@@ -193,7 +197,7 @@ def _follow(points: np.ndarray, outer: np.ndarray) -> tuple[np.ndarray, np.ndarr
     oval = points[list(FACE_OVAL)]
     apart = np.linalg.norm(outer[:, None] - oval[None, :, :2], axis=-1) / unit
     near = apart.min(1)
-    weights = np.exp(-((apart / np.maximum(near, 0.05)[:, None] - 1) / 0.5) ** 2)
+    weights = np.exp(-(((apart / np.maximum(near, 0.05)[:, None] - 1) / 0.5) ** 2))
     weights /= weights.sum(1, keepdims=True)
     base = weights @ oval[:, 2]
     back = float(oval[:, 2].min()) + HEAD_DEPTH * unit

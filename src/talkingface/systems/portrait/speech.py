@@ -31,31 +31,32 @@ class MouthShaper:
     """Probabilities of voice below which the mouth may rest and above which it moves freely."""
     PATIENCE_FRAMES = 15
     """Pauses up to this long belong to the speech: real mouths do not close in them."""
-    FIRST_GAP = 0.027
-    """Before the first sound the lips part by no more than this: people breathe in, silence gives no open mouth."""
+    FIRST_GAP, FIRST_VOICE = 0.028, 0.15
+    """Until the first voice of this probability the lips part by no more than this: people breathe in before they speak,
+    but silence alone opens no mouth."""
     FALL, RISE = 0.08, 0.34
     """How much the mouth comes to rest, and sets off again, per frame."""
-    CLOSURE = (0.35, 0.75)
+    CLOSURE = (0.1, 0.4)
     """Probabilities of /p b m/ at which closing begins and is complete."""
 
     def __init__(self, measures: np.ndarray, gain: float) -> None:
         self._gap = measures[0].astype(np.float32)
         self._towards = self._gap / (self._gap @ self._gap)  # the likeliest change that opens the lips by one
         self._gain = np.float32(gain)
-        self._freedom, self._pause, self._allowed = 1.0, 0, self.FIRST_GAP
+        self._freedom, self._pause, self._spoken = 1.0, 0, False
 
     def push(self, rows: SpeechRows) -> np.ndarray:
         """Mouth coefficients float32 [T, M]."""
-        freedom, allowed = np.empty((2, len(rows.voice), 1), np.float32)
+        freedom, most = np.empty((2, len(rows.voice), 1), np.float32)
         for k, voice in enumerate(_ramp(rows.voice, self.QUIET, self.SURE).tolist()):
+            self._spoken |= bool(rows.voice[k] > self.FIRST_VOICE)
             self._pause = 0 if voice > 0.5 else self._pause + 1
             wanted = voice if self._pause > self.PATIENCE_FRAMES else max(voice, self._freedom)
             self._freedom = min(max(wanted, self._freedom - self.FALL), self._freedom + self.RISE)
-            self._allowed += 0.0 if self._allowed == self.FIRST_GAP and voice < 0.5 else 0.06
-            freedom[k], allowed[k] = self._freedom, self._allowed
+            freedom[k], most[k] = self._freedom, np.inf if self._spoken else self.FIRST_GAP
         mouth = rows.mouth * self._gain * freedom
         gap = mouth @ self._gap
-        wanted = allowed[:, 0] * np.tanh(np.maximum(gap, 0) / allowed[:, 0]) * (1 - _ramp(rows.closure, *self.CLOSURE))
+        wanted = np.clip(gap, 0, most[:, 0]) * (1 - _ramp(rows.closure, *self.CLOSURE))
         return mouth + (wanted - gap)[:, None] * self._towards
 
 

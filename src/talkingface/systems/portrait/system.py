@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from talkingface.core.errors import UsageError
+from talkingface.core.progress import tell
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System, Weights
 from talkingface.core.types import Avatar, Controls, Frames, Motion, Track
@@ -16,6 +17,7 @@ from talkingface.face.camera import from_euler_degrees, rotation_vector
 from talkingface.face.morphable import fit_photo, fit_track, load_mesh478
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
+from talkingface.systems.portrait.fresh import fresh_tensors
 from talkingface.systems.portrait.mend import Mender
 from talkingface.systems.portrait.rig import Rig
 from talkingface.systems.portrait.window import shrink
@@ -32,7 +34,7 @@ class PortraitSystem(System):
 
     def __init__(self, weights: Weights | None, config: PortraitConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._tensors: dict[str, np.ndarray] = {} if weights is None else weights.tensors
+        self._tensors: dict[str, np.ndarray] = fresh_tensors(config) if weights is None else weights.tensors
         self._mender: Mender | None = None
         self._speech: Any = None
 
@@ -157,7 +159,13 @@ class PortraitSystem(System):
         fit = {name: avatar.tensors[f"clip.{name}"] for name in ("landmarks", "expression", "rotation", "scale")}
         longest = int(avatar.card.get("longest_px") or 0) or None  # type: ignore[call-overload]
         return ClipRenderer(
-            avatar.files["clip"], float(avatar.card["fps"]), longest, load_mesh478(), fit, self.mender, controls  # type: ignore[arg-type]
+            avatar.files["clip"],
+            float(avatar.card["fps"]),
+            longest,
+            load_mesh478(),
+            fit,
+            self.mender,
+            controls,  # type: ignore[arg-type]
         ).frames(motion)
 
 
@@ -187,7 +195,9 @@ def _rig_tensors(landmarks: np.ndarray) -> dict[str, np.ndarray]:
 def _notes(num_faces: int, face_index: int | None, landmarks: np.ndarray) -> list[str]:
     notes = []
     if num_faces > 1 and face_index is None:
-        notes.append(f"{num_faces} faces found, the largest is used; --face-index chooses another, counted from the left")
+        notes.append(
+            f"{num_faces} faces found, the largest is used; --face-index chooses another, counted from the left"
+        )
     side = float(np.ptp(landmarks[:, :2], axis=0).max())
     if side < SMALL_FACE_PX:
         notes.append(f"the face is only {side:.0f} px high; a larger picture gives a sharper result")
@@ -196,10 +206,16 @@ def _notes(num_faces: int, face_index: int | None, landmarks: np.ndarray) -> lis
 
 def _track_clip(path: Path, fps: float, longest_px: int | None, face_index: int | None, lost: list[str]) -> Track:
     from talkingface.face.track_cache import cached_track
-    from talkingface.video.read import read_frames
+    from talkingface.video.read import probe, read_frames
 
-    frames = ((f.rgb, f.time_s) for f in read_frames(path, fps=fps, longest_px=longest_px, lost=lost))
-    return cached_track(path, frames, f"{fps:.3f}fps-{longest_px or 0}px", face_index)
+    total = max(1, round(float(probe(path).duration_s or 0) * fps))
+
+    def frames() -> Iterator[tuple[np.ndarray, float]]:
+        for number, frame in enumerate(read_frames(path, fps=fps, longest_px=longest_px, lost=lost), 1):
+            yield frame.rgb, frame.time_s
+            tell("tracking the face", number, total)
+
+    return cached_track(path, frames(), f"{fps:.3f}fps-{longest_px or 0}px", face_index)
 
 
 def _smoothed(track: Track) -> Track:

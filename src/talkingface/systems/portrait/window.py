@@ -106,7 +106,7 @@ def openings(points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.
 
 
 def mouth_corner(points: np.ndarray, crop: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Top-left corner (x, y), in even crop pixels, of the mouth patch of `size` around the lips of `points` [478, 2]."""
+    """Top-left corner (x, y), in even crop pixels, of the mouth patch of `size` around the lips of `points`."""
     lips = points[list(LIPS)]
     centre = (lips.min(0) + lips.max(0)) / 2
     x = int(np.clip(2 * round((float(centre[0]) - size[0] / 2) / 2), 0, crop - size[0]))
@@ -123,19 +123,29 @@ def stillness(source: np.ndarray, target: np.ndarray, window: Window) -> float:
     return float(np.exp(-np.mean(np.sum(moved**2, axis=-1)) / _STILL_PX**2))
 
 
-def colour_balance(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Gains float32 [3] that give the face of `photo` (landmarks `points`) the tint that the painter was trained on.
-
-    A picture without colours of its own (black and white, sepia) is made grey. The painter's colours are divided by the
-    gains again, so teeth under yellow varnish are yellow. Brightness stays: dark skin does not darken teeth.
-    """
+def _skin(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Some hundred pixels float32 [N, 3] of the face, in (0, 256]."""
     (x, y), side = face_square(points)
     box = (int(x - side / 2), int(y - side / 2), int(x + side / 2), int(y + side / 2))
     small = shrink(cut(photo, box), (48, 48)).astype(np.float32) + 1
     hull = np.zeros((48, 48), np.uint8)
     corners = (points[:, :2] - box[:2]) * (48 / max(side, 1))
     cv2.fillConvexPoly(hull, cv2.convexHull(corners.astype(np.int32)), 255)
-    skin = small[hull > 0]
+    return small[hull > 0]
+
+
+def skin_colour(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Mean colour [3] of the face of `photo` uint8 [H, W, 3] with landmarks `points`, in [0, 255]."""
+    return _skin(photo, points).mean(0) - 1
+
+
+def colour_balance(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Gains float32 [3] that give the face of `photo` (landmarks `points`) the tint that the painter was trained on.
+
+    A picture without colours of its own (black and white, sepia) is made grey. The painter's colours are divided by the
+    gains again, so teeth under yellow varnish are yellow. Brightness stays: dark skin does not darken teeth.
+    """
+    skin = _skin(photo, points)
     mean = skin.mean(0) / skin.mean()
     own_colour = skin - skin.mean(-1, keepdims=True) * mean
     coloured = float(own_colour.std() / skin.mean()) > _COLOURED

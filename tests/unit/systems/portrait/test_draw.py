@@ -3,13 +3,16 @@ from __future__ import annotations
 import numpy as np
 
 from faces import drawn_picture, mesh_points, person_alpha, psnr
-from talkingface.systems.portrait.draw import Drawer
+from talkingface.systems.portrait.draw import Drawer, HiddenMouth, hidden_mouth
 from talkingface.systems.portrait.scene import Rigid, make_scene
+
+NOTHING_HIDDEN = HiddenMouth(colour=np.zeros(3), share=0.0)
 
 
 def make_drawer() -> Drawer:
     points = mesh_points()
-    return Drawer(make_scene(drawn_picture(), points, person_alpha(points, drawn_picture().shape)))
+    picture = drawn_picture()
+    return Drawer(make_scene(picture, points, person_alpha(points, picture.shape)), hidden_mouth(picture, points))
 
 
 def shifted(x: float, y: float) -> Rigid:
@@ -58,10 +61,24 @@ def test_no_fringe_of_the_old_background_beside_a_moved_person():
     scene = make_scene(rgb, points, alpha)
     move = shifted(10, 0)
     out = np.zeros_like(rgb)
-    Drawer(scene).draw(move(scene.points), move, out)
+    Drawer(scene, NOTHING_HIDDEN).draw(move(scene.points), move, out)
     row = out[100].astype(float)  # through the head: colours between green and grey only
     mixing = (row[:, 1] - 120) / 80
     expected = grey + mixing[:, None] * (green - grey)
     assert np.abs(row - expected).max() < 14
     green_inside = out[100, 95:170, 1].astype(int) - out[100, 95:170, 0]
     assert green_inside.max() < 6
+
+
+def test_a_closed_photo_opens_on_darkness_and_an_open_one_on_itself():
+    points = mesh_points()
+    picture = np.full((256, 256, 3), 200, np.uint8)
+    hidden = hidden_mouth(picture, points)
+    opened = points.copy()
+    opened[[87, 14, 317, 178, 402, 88, 318], 1] += 20
+    out = picture.copy()
+    hidden.fill(out, opened)
+    inside = np.mean([opened[13, :2], opened[14, :2]], axis=0).astype(int)
+    assert out[inside[1], inside[0]].max() < 100
+    assert np.array_equal(out[:100], picture[:100])
+    assert hidden_mouth(picture, opened).share == 0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from faces import drawn_picture, mesh_points, open_mouth, person_alpha, psnr, sample_picture, sample_points
-from talkingface.systems.portrait.draw import Drawer
+from talkingface.systems.portrait.draw import Drawer, HiddenMouth
 from talkingface.systems.portrait.scene import (
     LIDS,
     Rigid,
@@ -19,6 +19,8 @@ from talkingface.systems.portrait.scene import (
 )
 
 REST = Rigid(rotation=np.eye(3), scale=1.0, translation=np.zeros(3))
+
+NOTHING_HIDDEN = HiddenMouth(colour=np.zeros(3), share=0.0)
 
 
 def make_drawn():
@@ -42,14 +44,14 @@ def test_person_over_background_is_the_picture_again(seed):
 def test_standing_still_gives_back_the_photo():
     out = np.zeros_like(drawn_picture())
     scene = make_drawn()
-    Drawer(scene).draw(scene.points, REST, out)
+    Drawer(scene, NOTHING_HIDDEN).draw(scene.points, REST, out)
     assert psnr(out, drawn_picture()) > 45
 
 
 def test_standing_still_gives_back_the_sample():
     out = np.zeros_like(sample_picture())
     scene = make_scene(sample_picture(), sample_points())
-    Drawer(scene).draw(scene.points, REST, out)
+    Drawer(scene, NOTHING_HIDDEN).draw(scene.points, REST, out)
     assert psnr(out, sample_picture()) > 45
 
 
@@ -62,7 +64,7 @@ def test_a_moved_face_leaves_no_hole():
         rotation = Rotation.from_rotvec(turn).as_matrix()
         rigid = Rigid(rotation=rotation, scale=1.0, translation=centre - rotation @ centre + shift)
         out = np.zeros_like(white)
-        opacity = Drawer(scene).draw(open_mouth(rigid(points)).astype(np.float32), rigid, out)
+        opacity = Drawer(scene, NOTHING_HIDDEN).draw(open_mouth(rigid(points)).astype(np.float32), rigid, out)
         assert out.min() >= 254
         assert opacity.min() == 255, "the mesh reaches past the picture, so its edge never shows"
 

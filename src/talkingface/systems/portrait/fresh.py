@@ -1,0 +1,32 @@
+"""Untrained but working tensors of a config: what tests run on, and what training starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from talkingface.face.morphable import load_mesh478
+from talkingface.systems.portrait.config import PortraitConfig
+
+NUM_POSE, NUM_BROW = 6, 4
+
+
+def fresh_tensors(config: PortraitConfig) -> dict[str, np.ndarray]:
+    """Arrays by name as in a weights file: a random mouth network, and a head that sways a little and blinks."""
+    import torch
+
+    from talkingface.systems.portrait.motion_network import MouthNet
+    from talkingface.systems.portrait.motion_train import finished
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = MouthNet(config.mouth).state_dict()
+    mouth = finished({name: value.numpy() for name, value in network.items()}, load_mesh478())
+    columns = NUM_POSE + NUM_BROW
+    bump = np.hanning(25).astype(np.float32)[:, None, None]
+    head = {
+        "kernel": 0.01 * bump * np.eye(columns, dtype=np.float32),
+        "response": np.zeros((5, columns), np.float32),
+        "limit": np.full(columns, 0.1, np.float32),
+        "blink": np.array([0, 0.5, 1, 1, 0.5, 0.2, 0], np.float32),
+    }
+    return {f"audio2motion.{k}": v for k, v in mouth.items()} | {f"head_motion.{k}": v for k, v in head.items()}

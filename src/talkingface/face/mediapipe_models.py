@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import os
 import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,11 +30,31 @@ def quiet_stderr() -> Iterator[None]:
         os.close(null)
 
 
+@contextlib.contextmanager
+def _without_matplotlib() -> Iterator[None]:
+    """Stand-ins for matplotlib while mediapipe is imported: it loads it for a plot function that nothing here calls.
+
+    That import alone takes as long as everything else of mediapipe. A matplotlib that is loaded already is left alone.
+    """
+    names = ("matplotlib", "matplotlib.pyplot")
+    if any(name in sys.modules for name in names):
+        yield
+        return
+    for name in names:
+        sys.modules[name] = types.ModuleType(name)
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+
+
 def _solution(name: str) -> Any:
     os.environ.setdefault("GLOG_minloglevel", "2")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return importlib.import_module(f"mediapipe.python.solutions.{name}")
+        with _without_matplotlib():
+            return importlib.import_module(f"mediapipe.python.solutions.{name}")
     except ImportError as error:
         raise DependencyError(
             f"mediapipe cannot be loaded ({error}); install it with 'pip install mediapipe==0.10.21', "

@@ -35,8 +35,8 @@ def augment_columns(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def warp_bands(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Stretch the mel axis by up to a fifth: another vocal tract, so that no voice stands for its owner's mouth."""
-    position = np.clip(_BAND * rng.uniform(0.83, 1.2) + rng.uniform(-2, 2), 0, NUM_BANDS - 1)
+    """Stretch the mel axis by up to a seventh: another vocal tract, so that no voice stands for its owner's mouth."""
+    position = np.clip(_BAND * rng.uniform(0.88, 1.14) + rng.uniform(-1.5, 1.5), 0, NUM_BANDS - 1)
     low = np.minimum(position.astype(int), NUM_BANDS - 2)
     share = (position - low).astype(np.float32)
     return columns[:, low] * (1 - share) + columns[:, low + 1] * share
@@ -50,7 +50,7 @@ def _smooth_curve(tilt_db: float, wave_db: float, rng: np.random.Generator) -> n
 
 def equalise(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A smooth random frequency response."""
-    return columns + _smooth_curve(6, 3, rng)
+    return columns + _smooth_curve(4, 2, rng)
 
 
 def make_noise(length: int, level_db: float, rng: np.random.Generator) -> np.ndarray:

@@ -145,8 +145,9 @@ class MouthRecipe(Recipe):
             rows = [self._pick(self._short, None, rng) for _ in range(SHORT_BATCH[0])]
             batch = self._gather(rows, SHORT_BATCH[1], rng)
         else:
-            rows = [self._pick(self._long, self._share, rng) for _ in range(LONG_BATCH[0] - 1)]
-            batch = self._gather([*rows, self._silent(LONG_BATCH[1], rng)], LONG_BATCH[1], rng)
+            rows = [self._pick(self._long, self._share, rng) for _ in range(LONG_BATCH[0] - 2)]
+            rows += [self._silent(LONG_BATCH[1], rng) for _ in range(2)]
+            batch = self._gather(rows, LONG_BATCH[1], rng)
         if step % 2 == 0 and self._spoken:
             kinds = [self._spoken[k % len(self._spoken)] for k in range(PHONE_BATCH[0] - 3)]
             rows = [kind[int(rng.integers(len(kind)))] for kind in kinds]

@@ -20,7 +20,7 @@ from talkingface.systems.portrait.motion_recipes import MouthRecipe, lip_offsets
 from talkingface.systems.portrait.motion_speech import SpokenText, recognise, speak
 from talkingface.training.trainer import Trainer
 
-OFFSET_STEPS = 400
+OFFSET_STEPS = 300
 SENTENCES_PER_VOICE = 200
 GAIN = 1.2
 """Makes up for the movement that regression to the mean takes away on unseen people."""

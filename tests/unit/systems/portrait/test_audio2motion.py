@@ -128,8 +128,8 @@ def rows(gaps: np.ndarray, voice: np.ndarray, closure: np.ndarray) -> SpeechRows
 
 def test_shaper_rests_closes_and_never_crosses_the_lips() -> None:
     measures = np.eye(3, 16, dtype=np.float32)
-    t = 100
-    voice = np.r_[np.zeros(10), np.ones(30), np.zeros(10), np.ones(10), np.zeros(40)].astype(np.float32)
+    t = 120
+    voice = np.r_[np.zeros(10), np.ones(30), np.zeros(10), np.ones(10), np.zeros(60)].astype(np.float32)
     closure = np.zeros(t, np.float32)
     closure[16] = 0.9
     gaps = np.full(t, 0.1, np.float32)

@@ -23,6 +23,10 @@ SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 _RATE_HZ = 48000
 
 TARGETS = {
+    "mouth": "talkingface.apps.bench_motion:mouth",
+    "head": "talkingface.apps.bench_motion:head",
+    "silence": "talkingface.apps.bench_motion:silence",
+    "closures": "talkingface.apps.bench_motion:closures",
     "picture": "talkingface.apps.bench_portrait:picture",
     "robustness": "talkingface.apps.bench_faces:measure_faces",
     "speed": "talkingface.apps.bench_media:speed",

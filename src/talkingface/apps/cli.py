@@ -137,7 +137,7 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--what",
         default="command",
-        help="command (default), or a target of docs/benchmarks.md: picture, speed, mouth ...",
+        help="command (default), or a target of docs/benchmarks/README.md: picture, speed, mouth ...",
     )
     parser.add_argument("--report", metavar="FILE.json", help="write the figures")
     _add_options(parser, SystemOptions)

@@ -25,8 +25,12 @@ from talkingface.systems.portrait.data import HELD_BACK, crop_prepared
 from talkingface.systems.portrait.motion_data import FREE_LICENCES, read_index
 
 PAINTER_STEPS = {"clean": 1600, "research": 1400}
-AUDIO_STEPS = 1500
+AUDIO_STEPS = {"clean": 900, "research": 1500}
 SEED = 1
+DATA = {
+    "clean": "102 public-domain and CC BY train clips, 33 LibriSpeech and LJ Speech files, synthetic speech (flite)",
+    "research": "all train clips (961), all English speech files, synthetic speech (flite); painter begun as in clean",
+}
 LICENCES = {
     "clean": (
         "CC-BY-4.0",
@@ -96,25 +100,35 @@ def make_weights(data: Path, folder: Path, tag: str) -> Path:
     model = load_mesh478()
     run = folder / tag / "audio2motion"
     run.mkdir(parents=True, exist_ok=True)
-    tensors = train_audio2motion(data, prepared, run, model, free_only=free_only, steps=AUDIO_STEPS, seed=SEED)
-    tensors |= train_head_motion(prepared, model, free_only=free_only)
+    tensors = train_audio2motion(data, prepared, run, model, free_only=free_only, steps=AUDIO_STEPS[tag], seed=SEED)
+    tensors = halved(tensors) | train_head_motion(prepared, model, free_only=free_only)
     painter, metrics = _train_painter(crops, folder, config, tag)
-    card = {
+    card = make_card(tag, config, metrics) | {"trained_s": round(time.time() - started)}
+    return save_weights(folder / "weights" / f"{SPEC.name}.{tag}", tensors | painter, card).folder
+
+
+def halved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The large arrays in half precision."""
+    return {name: value.astype(np.float16) if value.size > 1000 else value for name, value in tensors.items()}
+
+
+def make_card(tag: str, config: PortraitConfig, metrics: dict[str, float]) -> dict[str, Any]:
+    """The card of `portrait.<tag>`."""
+    return {
         "name": f"{SPEC.name}.{tag}",
         "system": SPEC.name,
         "version": 1,
         "licence": LICENCES[tag][0],
         "allows": LICENCES[tag][1],
-        "data": "all train clips" if not free_only else "public-domain and CC BY train clips, and synthetic speech",
+        "data": DATA[tag],
         "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
+        "origin": "trained by the talkingface project",
         "command": f"talkingface train portrait.{tag} DATA -o FOLDER",
-        "steps": {"audio2motion": AUDIO_STEPS, "painter": PAINTER_STEPS[tag]},
+        "steps": {"audio2motion": AUDIO_STEPS[tag], "painter": PAINTER_STEPS[tag]},
         "seed": SEED,
-        "trained_s": round(time.time() - started),
         "metrics": metrics,
         "config": to_dict(config),
     }
-    return save_weights(folder / "weights" / f"{SPEC.name}.{tag}", tensors | painter, card).folder
 
 
 def _train_painter(

@@ -35,8 +35,8 @@ def augment_columns(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def warp_bands(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Stretch the mel axis by up to a seventh: another vocal tract, so that no voice stands for its owner's mouth."""
-    position = np.clip(_BAND * rng.uniform(0.88, 1.14) + rng.uniform(-1.5, 1.5), 0, NUM_BANDS - 1)
+    """Stretch the mel axis by about a tenth: another vocal tract, so that no voice stands for its owner's mouth."""
+    position = np.clip(_BAND * rng.uniform(0.9, 1.12) + rng.uniform(-1, 1), 0, NUM_BANDS - 1)
     low = np.minimum(position.astype(int), NUM_BANDS - 2)
     share = (position - low).astype(np.float32)
     return columns[:, low] * (1 - share) + columns[:, low + 1] * share
@@ -65,12 +65,10 @@ def to_input(columns: np.ndarray) -> np.ndarray:
 
 
 def hide_parts(values: np.ndarray, rng: np.random.Generator) -> None:
-    """Blank up to two bands and a moment of network input [T, 80] in place, each four times in ten."""
-    for _ in range(2):
-        if rng.random() < 0.4:
-            width = int(rng.integers(1, 15))
-            first = int(rng.integers(0, NUM_BANDS - width))
-            values[:, first : first + width] = -1.5
-    if rng.random() < 0.4:
+    """Blank a band and a moment of network input [T, 80] in place, each three times in ten."""
+    if rng.random() < 0.3:
+        first = int(rng.integers(0, NUM_BANDS - 8))
+        values[:, first : first + int(rng.integers(1, 9))] = -1.5
+    if rng.random() < 0.3:
         first = int(rng.integers(0, max(1, len(values) - 16)))
         values[first : first + int(rng.integers(1, 16))] = -3

@@ -98,7 +98,7 @@ class MouthRecipe(Recipe):
         *,
         late_s: Mapping[str, float],
         validation: Sequence[SpeakingClip] = (),
-        copies: int = 10,
+        copies: int = 8,
         dropout: float = 0.2,
         seed: int = 0,
     ) -> None:
@@ -223,7 +223,8 @@ class MouthRecipe(Recipe):
     def predict(self, clip: SpeakingClip) -> np.ndarray:
         """Measures [T, 3], in their unit, that the network gives for a clip as it is."""
         values = pad_columns(to_input(speech_columns(clip.samples)), len(clip)).astype(np.float32)
-        shape = self.mouth(torch.from_numpy(values)[None])[0, LOOKAHEAD:, : self.config.num_mouth]
+        with torch.no_grad():
+            shape = self.mouth(torch.from_numpy(values)[None])[0, LOOKAHEAD:, : self.config.num_mouth]
         return (shape @ self._matrix.T).numpy()
 
 
@@ -241,12 +242,13 @@ def correlation_loss(predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
     return ((1 - value) * share).sum() / share.sum().clamp(min=1)
 
 
-def lip_offsets(recipe: MouthRecipe, clips: Sequence[SpeakingClip]) -> dict[str, float]:
+def lip_offsets(recipe: MouthRecipe, clips: Sequence[SpeakingClip], listed_s: Mapping[str, float]) -> dict[str, float]:
     """How late each clip's lips are against what the network expects from its sound, in seconds.
 
     Clips of one person come from one source and share most of their offset: each is measured in steps of
-    10 ms within 0.24 s, drawn towards the person's, which is drawn towards none.
+    10 ms within 0.24 s, drawn towards the person's, which is drawn towards `listed_s` (by clip; 0 if absent).
     """
+    recipe.mouth.eval()
     curves = {}
     for clip in clips:
         curves[clip.slug] = _agreement(recipe.predict(clip), clip_targets(clip, recipe.config.num_mouth)[:, -3:])
@@ -256,7 +258,8 @@ def lip_offsets(recipe: MouthRecipe, clips: Sequence[SpeakingClip]) -> dict[str,
     lags = OFFSET_STEPS / OFFSET_RATE
     offsets = {}
     for slugs in people.values():
-        shared = lags[np.argmax(np.sum([curves[slug] for slug in slugs], axis=0) - lags**2 / (2 * 0.06**2))]
+        near = (lags - listed_s.get(slugs[0], 0.0)) ** 2 / (2 * 0.03**2)
+        shared = lags[np.argmax(np.mean([curves[slug] for slug in slugs], axis=0) - near)]
         for slug in slugs:
             offsets[slug] = float(lags[np.argmax(curves[slug] - (lags - shared) ** 2 / (2 * 0.03**2))])
     return offsets

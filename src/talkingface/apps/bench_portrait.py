@@ -15,6 +15,7 @@ from talkingface.apps.bench import Finding, Row, TargetJob
 from talkingface.core.progress import tell
 from talkingface.core.types import Track
 from talkingface.face.topology import LIPS
+from talkingface.face.track import smooth_track
 from talkingface.face.track_cache import cached_track
 from talkingface.systems.portrait.draw import Drawer, hidden_mouth
 from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, look_at, make_view
@@ -68,6 +69,7 @@ def picture(job: TargetJob) -> Finding:
 def score_clip(clip: ClipEntry, mender: Mender) -> dict[str, Any]:
     """Mean PSNR in dB of still frame, bare warp and full picture over the scored square, and the mouth's sharpness."""
     track = clip_track(clip.path)
+    driven = smooth_track(track)  # as `motion_from_video` drives
     seen = np.flatnonzero(track.confidence > 0)
     first = int(seen[0])
     wanted = set(seen[seen > first][:: 2 if len(seen) > MOST_FRAMES else 1].tolist())
@@ -78,7 +80,7 @@ def score_clip(clip: ClipEntry, mender: Mender) -> dict[str, Any]:
         if number == first:
             drawing = _Drawing(frame.rgb, track.landmarks[first], mender)
         elif number in wanted and drawing is not None:
-            held.append((frame.rgb, track.landmarks[number]))
+            held.append((frame.rgb, driven.landmarks[number]))
         if drawing is not None and len(held) == BATCH:
             table.add(drawing, held)
             held = []

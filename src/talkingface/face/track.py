@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from talkingface.core.errors import FaceError
 from talkingface.core.types import NUM_POINTS, Track
@@ -18,6 +19,7 @@ VERSION = 1
 
 REGION = 2.4  # the tracker sees a square this many times the face box
 MAX_REGION_PX = 640
+SMOOTHING_FRAMES = 1.0
 THOROUGH_EVERY = 10  # while no face is in sight, small ones are searched for in every tenth frame only
 
 
@@ -169,6 +171,12 @@ def track_frames(frames: Iterable[tuple[np.ndarray, float]], face_index: int | N
     finally:
         tracker.close()
     return fill_gaps(found, np.array(times, np.float64), size)
+
+
+def smooth_track(track: Track) -> Track:
+    """The track without the mesh's jitter: a Gaussian of one frame over time, for motion that drives another face."""
+    landmarks = gaussian_filter1d(track.landmarks, SMOOTHING_FRAMES, axis=0, mode="nearest")
+    return replace(track, landmarks=landmarks)
 
 
 def fill_gaps(found: list[np.ndarray | None], times_s: np.ndarray, size: tuple[int, int]) -> Track:

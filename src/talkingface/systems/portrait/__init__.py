@@ -16,6 +16,6 @@ SPEC = SystemSpec(
     factory="talkingface.systems.portrait.system:PortraitSystem",
     config="talkingface.systems.portrait.config:preset",
     licence="Apache-2.0 (code); weights: see their cards",
-    default_weights="portrait.clean",
+    default_weights="portrait.research",
     weights=("portrait.clean", "portrait.research"),
 )

@@ -25,7 +25,7 @@ from talkingface.systems.portrait.data import HELD_BACK, crop_prepared
 from talkingface.systems.portrait.motion_data import FREE_LICENCES, read_index
 
 PAINTER_STEPS = {"clean": 1600, "research": 1400}
-AUDIO_STEPS = {"clean": 900, "research": 1500}
+AUDIO_STEPS = {"clean": 800, "research": 1500}
 SEED = 1
 DATA = {
     "clean": "102 public-domain and CC BY train clips, 33 LibriSpeech and LJ Speech files, synthetic speech (flite)",

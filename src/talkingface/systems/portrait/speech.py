@@ -31,12 +31,12 @@ class MouthShaper:
     """Probabilities of voice below which the mouth may rest and above which it moves freely."""
     PATIENCE_FRAMES = 20
     """Pauses up to this long belong to the speech: real mouths do not close in them."""
-    FIRST_GAP, FIRST_VOICE = 0.028, 0.08
+    FIRST_GAP, FIRST_VOICE = 0.026, 0.2
     """Until the first voice of this probability the lips part by no more than this: people breathe in before they
     speak, but silence alone opens no mouth."""
     FALL, RISE = 0.08, 0.34
     """How much the mouth comes to rest, and sets off again, per frame."""
-    CLOSURE = (0.1, 0.4)
+    CLOSURE = (0.25, 0.35)
     """Probabilities of /p b m/ at which closing begins and is complete."""
 
     def __init__(self, measures: np.ndarray, gain: float) -> None:

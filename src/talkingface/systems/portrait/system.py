@@ -16,6 +16,7 @@ from talkingface.core.system import System, Weights
 from talkingface.core.types import Avatar, Controls, Frames, Motion, Track
 from talkingface.face.camera import from_euler_degrees, rotation_vector
 from talkingface.face.morphable import fit_photo, fit_track, load_mesh478
+from talkingface.face.track import smooth_track
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.fresh import fresh_tensors
@@ -24,7 +25,6 @@ from talkingface.systems.portrait.rig import Rig
 from talkingface.systems.portrait.window import shrink
 
 DEFAULT_LONGEST_PX = 1280
-SMOOTHING_FRAMES = 1.0  # standard deviation, in frames, of the filter over tracked driving motion
 SMALL_FACE_PX = 96
 
 
@@ -89,7 +89,7 @@ class PortraitSystem(System):
         fps = float(probe(path).fps)
         lost: list[str] = []
         track = _track_clip(path, fps, _longest(size), face_index, lost)
-        fit = fit_track(load_mesh478(), _smoothed(track))
+        fit = fit_track(load_mesh478(), smooth_track(track))
         rgb, landmarks = _best_frame(path, fps, _longest(size), track, fit.expression)
         photo = self._fit_photo(rgb, None, None, "native")
         tensors = {
@@ -123,7 +123,7 @@ class PortraitSystem(System):
         from talkingface.face.blink import eye_closure
 
         model = load_mesh478()
-        track = _smoothed(_track_clip(Path(path), SPEC.fps, DEFAULT_LONGEST_PX, None, []))
+        track = smooth_track(_track_clip(Path(path), SPEC.fps, DEFAULT_LONGEST_PX, None, []))
         fit = fit_track(model, track)
         yield Motion(
             space=SPEC.motion_space,
@@ -224,14 +224,6 @@ def _track_clip(path: Path, fps: float, longest_px: int | None, face_index: int 
             tell("tracking the face", number, total)
 
     return cached_track(path, frames(), f"{fps:.3f}fps-{longest_px or 0}px", face_index)
-
-
-def _smoothed(track: Track) -> Track:
-    from dataclasses import replace
-
-    from scipy.ndimage import gaussian_filter1d
-
-    return replace(track, landmarks=gaussian_filter1d(track.landmarks, SMOOTHING_FRAMES, axis=0, mode="nearest"))
 
 
 def _relative_pose(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:

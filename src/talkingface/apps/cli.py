@@ -234,6 +234,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code. Errors are one line on stderr."""
     # the traceback is for those who mend the program
     debug = os.environ.get("TALKINGFACE_DEBUG") == "1"
+    # drawing, mending and encoding fill the cores by themselves; BLAS threads beside them only spin
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _terminate)  # so that temporary files are removed
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)

@@ -90,8 +90,8 @@ class Blinks:
         self._voiced = 0.85 * was + 0.15 * voice
         self._after_phrase = 0 if was >= 0.5 > self._voiced else self._after_phrase + 1
         self._since += 1
-        # 0.8 keeps the mean rate: about a third of the frames of speech lie after a phrase at some time
-        bias = PHRASE_END_BIAS if self._after_phrase < FPS / 2 else 0.8
+        # 0.65 keeps the mean rate on real speech
+        bias = PHRASE_END_BIAS if self._after_phrase < FPS / 2 else 0.65
         if frame % BLOCK == 0:
             generator = np.random.Generator(np.random.Philox(key=[self._seed, _BLINK], counter=[0, 0, 0, frame]))
             self._draws = generator.random(BLOCK)

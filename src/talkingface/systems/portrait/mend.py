@@ -171,44 +171,45 @@ class Mender:
 
         The same as `painter_recipe.paint_changes`, with all pixel work on small uint8 pictures.
         """
-        half = (self.config.crop_px // 2,) * 2
+        half = self.config.crop_px // 2
         gains = np.stack([v.balance for v in views])[:, None, None]
-        plain = np.ones_like(gains)
-        seen = [np.dstack([cv2.resize(p, half, interpolation=cv2.INTER_AREA) for p in v.pictures]) for v in views]
-        share, colour = self._run(self._face, np.stack(seen), np.concatenate([gains, gains, plain], -1))
+        seen = np.empty((len(views), half, half, 9), np.float32)
+        for row, view in zip(seen, views, strict=True):
+            scales = (view.balance / 255, view.balance / 255, np.full(3, 1 / 255, np.float32))
+            for k, (picture, scale) in enumerate(zip(view.pictures, scales, strict=True)):
+                small = cv2.resize(picture, (half, half), interpolation=cv2.INTER_AREA)
+                np.multiply(small, scale, out=row[..., 3 * k : 3 * k + 3])
+        share, colour = self._run(self._face, seen)
         rest = np.array([v.stillness for v in views], np.float32)[:, None, None]
         share *= (rest * away_from_mouth(np.array([v.corner for v in views]), self.config))[..., None]
         face = np.concatenate([share, colour / gains], -1)
-        patches = np.stack([self._mouth_input(v, c) for v, c in zip(views, face, strict=True)])
-        (mouth,) = self._run(self._mouth, patches, np.concatenate([gains, plain[..., :1]] * 2, -1))
+        (mouth,) = self._run(
+            self._mouth, np.stack([self._mouth_input(v, c) for v, c in zip(views, face, strict=True)])
+        )
         return face, mouth / gains
 
     def _mouth_input(self, view: View, change: np.ndarray) -> np.ndarray:
-        """The mended mouth patch, its opening and the photo's own mouth, float32 [h, w, 8] in [0, 255]."""
+        """The mended mouth patch, its opening and the photo's own mouth, float32 [h, w, 8] in the painter's tint."""
         x, y = view.corner
         width, height = self.config.mouth_px
         part = np.s_[y : y + height, x : x + width]
         change = cv2.resize(change, (self.config.crop_px,) * 2, interpolation=cv2.INTER_LINEAR)[part]
         warped, still = view.warped[part].astype(np.float32), view.still[part]
         mended = warped + change[..., :1] * (still - warped) + 255 * change[..., 1:]
-        return np.dstack([mended, view.masks[part][..., 2:].astype(np.float32), view.own_mouth.astype(np.float32)])
+        patch = np.empty((height, width, 8), np.float32)
+        scale = view.balance / 255
+        np.multiply(mended, scale, out=patch[..., :3])
+        np.multiply(view.masks[part][..., 2], np.float32(1 / 255), out=patch[..., 3])
+        np.multiply(view.own_mouth, np.append(scale, np.float32(1 / 255)), out=patch[..., 4:])
+        return patch
 
-    def _run(self, net: Any, pictures: np.ndarray, gains: np.ndarray) -> list[np.ndarray]:
-        """The net's outputs [B, H, W, C] for pictures [B, H, W, C] in [0, 255] times `gains` [B, 1, 1, C]."""
-        torch, fold = self._torch, net.net.fold
-        factors = np.repeat(gains / 255, fold * fold, axis=-1).astype(np.float32)
-        with torch.inference_mode():  # NHWC memory is what torch calls channels_last
-            x = (torch.from_numpy(_folded(pictures, fold)).float() * torch.from_numpy(factors)).to(self._device)
-            out = net.net.unfolded(x.permute(0, 3, 1, 2))
-            planes = net.finish(out) if net is self._face else (out,)
+    def _run(self, net: Any, pictures: np.ndarray) -> list[np.ndarray]:
+        """The net's outputs [B, H, W, C] for float32 pictures [B, H, W, C]; NHWC is torch's channels_last."""
+        torch = self._torch
+        with torch.inference_mode():
+            out = net(torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2))
+            planes = out if isinstance(out, tuple) else (out,)
             return [p.permute(0, 2, 3, 1).contiguous().cpu().numpy() for p in planes]
-
-
-def _folded(pictures: np.ndarray, fold: int) -> np.ndarray:
-    """`torch.nn.functional.pixel_unshuffle` for pictures [B, H, W, C], which moves four times fewer bytes here."""
-    b, h, w, c = pictures.shape
-    cells = pictures.reshape(b, h // fold, fold, w // fold, fold, c).transpose(0, 1, 3, 5, 2, 4)
-    return np.ascontiguousarray(cells).reshape(b, h // fold, w // fold, c * fold * fold)
 
 
 def lay_changes(out: np.ndarray, still: np.ndarray, view: View, face: np.ndarray, mouth: np.ndarray) -> None:

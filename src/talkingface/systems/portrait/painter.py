@@ -39,11 +39,9 @@ class _UNet(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.unfolded(functional.pixel_unshuffle(x, self.fold))
-
-    def unfolded(self, x: Tensor) -> Tensor:
-        """The same for a picture that was folded before: [B, in * fold^2, H / fold, W / fold]."""
-        x = self.enter(x)
+        # a strided convolution is what folding pixels into channels and mixing them comes to, without moving them
+        kernel = self.enter.weight.view(self.enter.out_channels, -1, self.fold, self.fold)
+        x = functional.conv2d(x, kernel, self.enter.bias, stride=self.fold)
         passed = []
         for down in self.down:
             x = down[0](x)
@@ -63,10 +61,7 @@ class FaceNet(nn.Module):
         self.net = _UNet(FACE_INPUTS, 4, 4, config.face_widths)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.finish(self.net(x))
-
-    def finish(self, out: Tensor) -> tuple[Tensor, Tensor]:
-        """Share and colour from the net's four planes."""
+        out = self.net(x)
         return torch.sigmoid(out[:, :1] - 3), out[:, 1:]
 
 

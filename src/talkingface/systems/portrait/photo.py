@@ -1,9 +1,10 @@
-"""Render a photo: pose the mesh, warp, mend, a fixed number of frames at a time, drawing ahead in a second thread."""
+"""Render a photo: pose the mesh, warp, mend, a fixed number of frames at a time, two batches side by side."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,8 @@ from talkingface.systems.portrait.rig import MAX_SHIFT, Rig
 from talkingface.systems.portrait.scene import Scene, face_unit, make_scene
 from talkingface.systems.portrait.window import window_at, window_side
 
+WORKERS = 2
+"""Batches in the making at a time, each in a thread: drawing, the networks and encoding release the GIL."""
 BATCH = 8
 """Frames that the networks see at a time. Always full (padded), so that results do not depend on the split."""
 
@@ -44,7 +47,8 @@ class PhotoRenderer:
         if controls.background != "keep":
             scene, still = _on_other_background(scene, rgb, points, alpha, controls.background)
         self._scene = scene
-        self._drawer = Drawer(scene, hidden_mouth(rgb, points))
+        mouth = hidden_mouth(rgb, points)
+        self._drawers = [Drawer(scene, mouth) for _ in range(WORKERS)]
         self._region = moving_region(scene)
         self._side = window_side(points)
         self._photo = look_at(rgb, points, mender.config, still)
@@ -52,17 +56,19 @@ class PhotoRenderer:
 
     def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
         """Pictures for a stream of motion, frame for frame."""
-        with ThreadPoolExecutor(1) as ahead:
-            waiting = None
-            for rows in batches(motions):
-                drawn = ahead.submit(self._draw, *rows)
-                if waiting is not None:
-                    yield self._mend(waiting.result())
-                waiting = drawn
-            if waiting is not None:
-                yield self._mend(waiting.result())
+        with ThreadPoolExecutor(WORKERS) as pool:
+            making: deque[Future[Frames]] = deque()
+            for number, (start, rows) in enumerate(batches(motions)):
+                if len(making) == WORKERS:  # so that no two batches in the making share a drawer
+                    yield making.popleft().result()
+                making.append(pool.submit(self._make, self._drawers[number % WORKERS], start, rows))
+            while making:
+                yield making.popleft().result()
 
-    def _draw(self, start: int, motion: Motion) -> _Batch:
+    def _make(self, drawer: Drawer, start: int, motion: Motion) -> Frames:
+        return self._mend(self._draw(drawer, start, motion))
+
+    def _draw(self, drawer: Drawer, start: int, motion: Motion) -> _Batch:
         count = len(motion)
         rgb = np.repeat(self._photo.still[None], count, axis=0)
         transparent = self._controls.background == "transparent"
@@ -72,7 +78,7 @@ class PhotoRenderer:
             pose = None if motion.pose is None else motion.pose[k]
             closure = 0.0 if motion.blink is None else float(motion.blink[k, 0])
             target, rigid = self._rig.target(motion.expression[k], pose, closure)
-            alpha = self._drawer.draw(target, rigid, rgb[k], self._region)
+            alpha = drawer.draw(target, rigid, rgb[k], self._region)
             if masks is not None:
                 masks[k] = alpha
             window = window_at(target, self._side, self._mender.config.crop_px)

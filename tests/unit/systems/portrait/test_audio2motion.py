@@ -135,7 +135,7 @@ def test_shaper_rests_closes_and_never_crosses_the_lips() -> None:
     gaps = np.full(t, 0.1, np.float32)
     gaps[14] = -0.1
     mouth = MouthShaper(measures, 1.5).push(rows(gaps, voice, closure))
-    assert mouth[:10, 0].max() <= MouthShaper.FIRST_GAP
+    assert mouth[:10, 0].max() <= MouthShaper.FIRST_GAP + 1e-6
     assert mouth[35, 0] == pytest.approx(0.15, abs=0.005)
     assert mouth[45, 0] == pytest.approx(0.15, abs=0.005)
     assert mouth[14, 0] == pytest.approx(0, abs=1e-7) and mouth[16, 0] == pytest.approx(0, abs=1e-7)

@@ -13,6 +13,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from talkingface.core.errors import DependencyError
 
 
@@ -64,7 +66,9 @@ def _solution(name: str) -> Any:
 
 def _open(make: Any) -> Any:
     with quiet_stderr():
-        return make()
+        model = make()
+        model.process(np.zeros((64, 64, 3), np.uint8))  # native code warns when it first runs, not when it is made
+        return model
 
 
 def face_detector(model: int, min_score: float) -> Any:

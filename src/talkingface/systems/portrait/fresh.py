@@ -20,7 +20,7 @@ def fresh_tensors(config: PortraitConfig) -> dict[str, np.ndarray]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = MouthNet(config.mouth).state_dict()
-    mouth = finished({name: value.numpy() for name, value in network.items()}, load_mesh478())
+    mouth = finished({name: value.numpy() for name, value in network.items()}, load_mesh478(), gain=1.0)
     columns = NUM_POSE + NUM_BROW
     bump = np.hanning(25).astype(np.float32)[:, None, None]
     head = {

@@ -26,12 +26,18 @@ SURE_SYNC = 0.4
 """Correlation from which a lag in the manifest is believed."""
 LISTED_ERROR_S = 0.05
 """Listed lags come in whole frames: smaller ones may be none."""
-GAIN = 1.1
-"""Makes up for the movement that regression to the mean takes away on unseen people."""
 
 
 def train_audio2motion(
-    data: Path, prepared: Path, run: Path, model: LinearFaceModel, *, free_only: bool, steps: int, seed: int = 0
+    data: Path,
+    prepared: Path,
+    run: Path,
+    model: LinearFaceModel,
+    *,
+    free_only: bool,
+    steps: int,
+    gain: float,
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """Train the mouth network in the folder `run` and return its tensors, named `audio2motion.*`.
 
@@ -55,7 +61,7 @@ def train_audio2motion(
     trainer = Trainer(recipe, run / "mouth", steps=steps, seed=seed, device="cpu", ema_decay=0.995)
     trainer.run()
     tensors = {name: value.numpy() for name, value in trainer.averaged()["mouth"].items()}
-    return {f"audio2motion.{name}": value for name, value in finished(tensors, model).items()}
+    return {f"audio2motion.{name}": value for name, value in finished(tensors, model, gain).items()}
 
 
 def listed_offsets(data: Path, clips: Sequence[SpeakingClip]) -> dict[str, float]:
@@ -73,9 +79,9 @@ def listed_offsets(data: Path, clips: Sequence[SpeakingClip]) -> dict[str, float
     return {clip.slug: sure[clip.person] for clip in clips if clip.person in sure}
 
 
-def finished(tensors: dict[str, np.ndarray], model: LinearFaceModel) -> dict[str, np.ndarray]:
+def finished(tensors: dict[str, np.ndarray], model: LinearFaceModel, gain: float) -> dict[str, np.ndarray]:
     """Network tensors with what `speech.MouthShaper` needs beside them."""
-    return tensors | {"measures": measure_matrix(model), "gain": np.array([GAIN], np.float32)}
+    return tensors | {"measures": measure_matrix(model), "gain": np.array([gain], np.float32)}
 
 
 def train_head_motion(prepared: Path, model: LinearFaceModel, *, free_only: bool) -> dict[str, np.ndarray]:

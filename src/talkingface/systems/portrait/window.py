@@ -146,10 +146,15 @@ def colour_balance(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
     gains again, so teeth under yellow varnish are yellow. Brightness stays: dark skin does not darken teeth.
     """
     skin = _skin(photo, points)
-    mean = skin.mean(0) / skin.mean()
-    own_colour = skin - skin.mean(-1, keepdims=True) * mean
-    coloured = float(own_colour.std() / skin.mean()) > _COLOURED
-    return np.clip((_SKIN_TINT if coloured else 1.0) / mean, 0.5, 2.0).astype(np.float32)
+    tint = _SKIN_TINT if is_coloured(photo, points) else 1.0
+    return np.clip(tint * skin.mean() / skin.mean(0), 0.5, 2.0).astype(np.float32)
+
+
+def is_coloured(photo: np.ndarray, points: np.ndarray) -> bool:
+    """Whether the face has colours of its own; marble, black and white and sepia have one tint for everything."""
+    skin = _skin(photo, points)
+    own_colour = skin - skin.mean(-1, keepdims=True) * (skin.mean(0) / skin.mean())
+    return float(own_colour.std() / skin.mean()) > _COLOURED
 
 
 def away_from_mouth(corners: np.ndarray, config: PainterConfig) -> np.ndarray:

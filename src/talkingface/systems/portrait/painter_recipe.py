@@ -21,6 +21,7 @@ from talkingface.nn.gan import (
 from talkingface.systems.portrait.config import PainterConfig
 from talkingface.systems.portrait.data import FaceClip, load_face_clip, source_scene
 from talkingface.systems.portrait.draw import Drawer, hidden_mouth
+from talkingface.systems.portrait.mend import own_mouth
 from talkingface.systems.portrait.painter import FaceNet, MouthNet
 from talkingface.systems.portrait.scene import rigid_between
 from talkingface.systems.portrait.window import (
@@ -93,22 +94,12 @@ def make_sample(
         "warped": shrink(cut(out, window.box()), square),
         "still": shrink(cut(photo, window.box()), square),
         "masks": np.dstack([shrink(cut(alpha, window.box()), square), eyes, mouth]),
-        "own_mouth": own_mouth(photo, source, config),
+        "own_mouth": own_mouth(photo, source, window_at(source, window.side, window.crop), config.mouth_px),
         "corner": np.array(mouth_corner(points, config.crop_px, config.mouth_px), np.int64),
         "stillness": np.array(stillness(source, target, window), np.float32),
         "balance": colour_balance(photo, source),
         "truth": shrink(cut(truth, window.box()), square),
     }
-
-
-def own_mouth(photo: np.ndarray, source: np.ndarray, config: PainterConfig) -> np.ndarray:
-    """The photo's own mouth patch and its opening, uint8 [h, w, 4]."""
-    window = window_at(source, window_side(source), config.crop_px)
-    points = window.to_crop(source)
-    square = (config.crop_px, config.crop_px)
-    x, y = mouth_corner(points, config.crop_px, config.mouth_px)
-    part = np.s_[y : y + config.mouth_px[1], x : x + config.mouth_px[0]]
-    return np.dstack([shrink(cut(photo, window.box()), square)[part], openings(points, square)[0][part]])
 
 
 def to_tensors(samples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ from talkingface.face.topology import (
     skin_triangles,
 )
 from talkingface.face.track import track_frames
-from talkingface.systems.portrait.rig import Rig
+from talkingface.systems.portrait.rig import load_rig
 from talkingface.systems.portrait.scene import face_unit
 from talkingface.training.prepare import list_clips
 from talkingface.video.image import write_image
@@ -150,13 +150,7 @@ def folded_triangles(avatar: Avatar, motions: Iterator[Motion]) -> int:
     In that pose because a turning head rightly turns triangles at its side away, where nearer ones hide them.
     """
     t = avatar.tensors
-    rig = Rig(
-        model=load_mesh478(),
-        resting=t["resting"].astype(np.float64),
-        rotation=t["rotation"].astype(np.float64),
-        scale=float(t["scale"]),
-        translation=t["translation"].astype(np.float64),
-    )
+    rig = load_rig(t)
     photo = t["landmarks"]
     own = _areas(photo)
     solid = np.abs(own) > SLIVER * face_unit(photo) ** 2

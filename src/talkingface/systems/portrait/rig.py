@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from talkingface.face.camera import rotation_matrix
-from talkingface.face.morphable import LinearFaceModel
+from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.topology import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
 from talkingface.systems.portrait.scene import Rigid
 
@@ -53,6 +54,17 @@ class Rig:
         centre = self.translation  # the origin of the face model: the head turns about it
         moved = centre + self.scale * np.array([shift[0], shift[1], 0.0])
         return Rigid(rotation=rotation, scale=scale, translation=moved - scale * rotation @ centre)
+
+
+def load_rig(tensors: Mapping[str, np.ndarray]) -> Rig:
+    """The rig of an avatar, from its tensors."""
+    return Rig(
+        model=load_mesh478(),
+        resting=tensors["resting"].astype(np.float64),
+        rotation=tensors["rotation"].astype(np.float64),
+        scale=float(tensors["scale"]),
+        translation=tensors["translation"].astype(np.float64),
+    )
 
 
 def soft_limit(values: np.ndarray, limit: float) -> np.ndarray:

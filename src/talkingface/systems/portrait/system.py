@@ -21,7 +21,7 @@ from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.fresh import fresh_tensors
 from talkingface.systems.portrait.mend import Mender
-from talkingface.systems.portrait.rig import Rig
+from talkingface.systems.portrait.rig import load_rig
 from talkingface.systems.portrait.window import shrink
 
 DEFAULT_LONGEST_PX = 1280
@@ -147,13 +147,7 @@ class PortraitSystem(System):
         from talkingface.systems.portrait.photo import PhotoRenderer
 
         t = avatar.tensors
-        rig = Rig(
-            model=load_mesh478(),
-            resting=t["resting"].astype(np.float64),
-            rotation=t["rotation"].astype(np.float64),
-            scale=float(t["scale"]),
-            translation=t["translation"].astype(np.float64),
-        )
+        rig = load_rig(t)
         matte = t["matte"].astype(np.float32) / 255
         return PhotoRenderer(t["rgb"], t["landmarks"], matte, rig, self.mender, controls).frames(motion)
 

@@ -28,10 +28,9 @@ from talkingface.face.topology import (
     LIPS,
     RIGHT_EYE_LOWER,
     RIGHT_EYE_UPPER,
-    skin_triangles,
 )
 from talkingface.face.track import track_frames
-from talkingface.systems.portrait.rig import load_rig
+from talkingface.systems.portrait.rig import folded, load_rig
 from talkingface.systems.portrait.scene import face_unit
 from talkingface.training.prepare import list_clips
 from talkingface.video.image import write_image
@@ -40,7 +39,6 @@ from talkingface.video.read import VideoFrame, read_frames
 SPEECH_S = 4.0
 REFUSED = ("animal_dog", "driver_no_face")
 SEEN_SHARE, JITTER_RATIO = 0.99, 1.5
-SLIVER = 2e-4  # triangles of less area, in squared eye distances, count as edges
 SHEET_TIMES, SHEET_PX = 6, 224
 
 
@@ -149,26 +147,14 @@ def folded_triangles(avatar: Avatar, motions: Iterator[Motion]) -> int:
 
     In that pose because a turning head rightly turns triangles at its side away, where nearer ones hide them.
     """
-    t = avatar.tensors
-    rig = load_rig(t)
-    photo = t["landmarks"]
-    own = _areas(photo)
-    solid = np.abs(own) > SLIVER * face_unit(photo) ** 2
+    rig = load_rig(avatar.tensors)
     most = 0
     for motion in motions:
         for k in range(len(motion)):
             closure = 0.0 if motion.blink is None else float(motion.blink[k, 0])
             target, rigid = rig.target(motion.expression[k], None if motion.pose is None else motion.pose[k], closure)
-            now = _areas(rigid.inverse(target))
-            turned = solid & (now * np.sign(own) < -SLIVER * face_unit(photo) ** 2)
-            most = max(most, int(turned.sum()))
+            most = max(most, int(folded(rigid.inverse(target), rig.photo).sum()))
     return most
-
-
-def _areas(points: np.ndarray) -> np.ndarray:
-    """Signed areas of the skin triangles in the picture plane."""
-    a, b, c = (points[skin_triangles()[:, k], :2].astype(np.float64) for k in range(3))
-    return ((b - a)[:, 0] * (c - a)[:, 1] - (c - a)[:, 0] * (b - a)[:, 1]) / 2
 
 
 def jitter(track: Track) -> dict[str, float]:

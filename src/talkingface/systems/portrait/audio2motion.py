@@ -24,6 +24,8 @@ HOP_FRAMES = 5
 SAMPLES_PER_FRAME = COLUMNS_PER_FRAME * HOP
 FUTURE = LOOKAHEAD * SAMPLES_PER_FRAME - HOP
 """Samples that must follow a hop before it can be computed."""
+COMING_FRAMES = 7
+"""How far ahead the network says whether there is speech: real mouths open before the voice."""
 
 
 class _Conv:
@@ -81,13 +83,14 @@ class MouthStream:
 class SpeechRows:
     """What the network says about frames `start` to `start` + T - 1.
 
-    `mouth` [T, M] coefficients before any shaping, `voice` [T] probability of speech, `closure` [T] of /p b m/,
-    `loudness` [T] in dB and `level` [T] its running reference (see `audio.mel.LevelTracker`).
+    `mouth` [T, M] coefficients before any shaping, `voice` [T] probability of speech, `coming` [T] that there is speech
+    within `COMING_FRAMES` from now, `closure` [T] probability of /p b m/, `loudness` [T] in dB and `level` [T] its running reference (see `audio.mel.LevelTracker`).
     """
 
     start: int
     mouth: np.ndarray
     voice: np.ndarray
+    coming: np.ndarray
     closure: np.ndarray
     loudness: np.ndarray
     level: np.ndarray
@@ -100,7 +103,8 @@ def speech_rows(
 
     The frames cover every frame that begins within the speech; the result does not depend on the pieces.
     """
-    mel, levels, network = MelStream(), LevelTracker(), MouthStream(tensors, config)
+    mel, levels = MelStream(), LevelTracker()
+    networks = [MouthStream(with_prefix(tensors, f"{k}."), config) for k in range(config.members)]
     hop = HOP_FRAMES * SAMPLES_PER_FRAME
     first = True
     memory = np.zeros((0, 2), np.float32)
@@ -112,8 +116,9 @@ def speech_rows(
         values = normalise(columns, level)
         lead = LOOKAHEAD if first else 0
         if first:
-            network.push(values[: lead * COLUMNS_PER_FRAME])
-        rows = network.push(values[lead * COLUMNS_PER_FRAME :])
+            for network in networks:
+                network.push(values[: lead * COLUMNS_PER_FRAME])
+        rows = np.mean([network.push(values[lead * COLUMNS_PER_FRAME :]) for network in networks], axis=0)
         heard = np.stack([columns.mean(axis=1), level], axis=1).reshape(-1, COLUMNS_PER_FRAME, 2).mean(axis=1)
         memory = np.concatenate([memory, heard])
         frames = -(-window.valid // SAMPLES_PER_FRAME)
@@ -122,14 +127,20 @@ def speech_rows(
         first = False
 
 
+def with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
 def _to_rows(rows: np.ndarray, heard: np.ndarray, start: int, config: MouthConfig) -> SpeechRows:
-    logits = rows[:, config.num_mouth :]
+    logits = rows[:, config.num_mouth : -1]
     share = np.exp(logits - logits.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
     return SpeechRows(
         start=start,
         mouth=rows[:, : config.num_mouth],
         voice=1 - share[:, PAUSE],
+        coming=1 / (1 + np.exp(-rows[:, -1])),
         closure=share[:, list(LIP_CLOSURES)].sum(axis=1),
         loudness=heard[:, 0],
         level=heard[:, 1],

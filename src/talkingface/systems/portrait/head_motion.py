@@ -23,7 +23,11 @@ BLINKS_PER_MINUTE = 17.0
 SHORTEST_PAUSE_FRAMES = 20
 """Between the starts of two blinks."""
 PHRASE_END_BIAS = 5.0
-"""How much likelier a blink is in the half second after a phrase."""
+"""How much faster a blink comes up in the half second after a phrase."""
+WITHIN_PHRASE_BIAS = 0.5
+"""How much slower within a phrase: on real speech the mean rate stays."""
+REGULARITY = 3.0
+"""Shape of the gamma distribution of the time between blinks; 1 would be pure chance."""
 _NOISE, _BLINK = 0, 1  # independent streams of random numbers
 
 
@@ -78,25 +82,25 @@ class Blinks:
 
     def __init__(self, profile: np.ndarray, seed: int, rate: float) -> None:
         self._profile = profile.astype(np.float64)
-        self._chance = rate * BLINKS_PER_MINUTE / (60 * FPS - BLINKS_PER_MINUTE * rate * SHORTEST_PAUSE_FRAMES / 1.5)
-        self._seed, self._draws = seed, np.zeros(0)
+        wanted = rate * BLINKS_PER_MINUTE
+        self._pace = wanted / (60 * FPS - wanted * SHORTEST_PAUSE_FRAMES)
+        self._random = np.random.Generator(np.random.Philox(key=[seed, _BLINK]))
+        self._ripe, self._limit = 0.0, self._random.gamma(REGULARITY) / REGULARITY
         self._since = SHORTEST_PAUSE_FRAMES
         self._voiced = 0.0
         self._after_phrase = 1000
 
-    def push(self, frame: int, voice: float) -> float:
-        """Closure [0, 1] at `frame`, whose probability of voice is given; frames come in order."""
+    def push(self, voice: float) -> float:
+        """Closure [0, 1] at the next frame, whose probability of voice is given."""
         was = self._voiced
         self._voiced = 0.85 * was + 0.15 * voice
         self._after_phrase = 0 if was >= 0.5 > self._voiced else self._after_phrase + 1
         self._since += 1
-        # 0.65 keeps the mean rate on real speech
-        bias = PHRASE_END_BIAS if self._after_phrase < FPS / 2 else 0.65
-        if frame % BLOCK == 0:
-            generator = np.random.Generator(np.random.Philox(key=[self._seed, _BLINK], counter=[0, 0, 0, frame]))
-            self._draws = generator.random(BLOCK)
-        if self._since >= SHORTEST_PAUSE_FRAMES and self._draws[frame % BLOCK] < self._chance * bias:
-            self._since = 0
+        if self._since >= SHORTEST_PAUSE_FRAMES:
+            bias = WITHIN_PHRASE_BIAS if self._voiced >= 0.5 else 1.0
+            self._ripe += self._pace * (PHRASE_END_BIAS if self._after_phrase < FPS / 2 else bias)
+        if self._ripe >= self._limit:
+            self._since, self._ripe, self._limit = 0, 0.0, self._random.gamma(REGULARITY) / REGULARITY
         return float(self._profile[self._since]) if self._since < len(self._profile) else 0.0
 
 
@@ -114,7 +118,7 @@ class HeadMotion:
         self._blinks = Blinks(tensors["blink"], seed, blink_rate)
         self._heard = np.zeros(len(self._response))
         self._slow_voice, self._mean_loudness = 0.0, 0.0
-        self._position, self._frame = 1.0, 0
+        self._position = 1.0
 
     def push(self, voice: np.ndarray, loudness: np.ndarray) -> HeadRows:
         """`voice` [T] probability of speech, `loudness` [T] in dB relative to the voice's level."""
@@ -129,7 +133,6 @@ class HeadMotion:
             self._heard = np.append(self._heard[1:], stress - self._mean_loudness)
             value = self._process.at(self._position) + self._heard[::-1] @ self._response
             rows[k] = self._limit * np.tanh(value / self._limit)
-            blink[k] = self._blinks.push(self._frame, spoken)
-            self._frame += 1
+            blink[k] = self._blinks.push(spoken)
         rows = rows.astype(np.float32)
         return HeadRows(pose=rows[:, :NUM_POSE], brow=rows[:, NUM_POSE:], blink=blink)

@@ -182,7 +182,7 @@ class Mender:
         share, colour = self._run(self._face, seen)
         rest = np.array([v.stillness for v in views], np.float32)[:, None, None]
         share *= (rest * away_from_mouth(np.array([v.corner for v in views]), self.config))[..., None]
-        face = np.concatenate([share, colour / gains], -1)
+        face = np.concatenate([share, colour * seen[..., 6:7] / gains], -1)
         (mouth,) = self._run(self._mouth, np.stack([self._mouth_input(v, c) for v, c in zip(views, face, strict=True)]))
         return face, mouth / gains
 

@@ -23,8 +23,10 @@ class MouthConfig:
     """One residual block each; together they look back 2 x their sum frames."""
     num_mouth: int = 16
     """Leading expression columns that belong to the mouth."""
+    members: int = 2
+    """Networks trained with different seeds whose answers are averaged: each errs elsewhere on a new voice."""
 
     @property
     def outputs(self) -> int:
-        """Mouth coefficients and phone logits."""
-        return self.num_mouth + len(PHONES)
+        """Mouth coefficients, phone logits, and the logit of speech that is about to begin."""
+        return self.num_mouth + len(PHONES) + 1

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter1d
 from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.metrics.sync import best_lag, correlation_at
-from talkingface.systems.portrait.audio2motion import COLUMNS_PER_FRAME, FPS, LOOKAHEAD
+from talkingface.systems.portrait.audio2motion import COLUMNS_PER_FRAME, COMING_FRAMES, FPS, LOOKAHEAD
 from talkingface.systems.portrait.motion_augment import (
     SPEEDS,
     augment_columns,
@@ -86,7 +87,7 @@ class MouthRecipe(Recipe):
 
     name = "portrait.audio2motion"
     phases = (Phase("fit", ("mouth",)),)
-    loss_weights = {"measures": 2.0, "shape": 0.5, "speed": 0.5, "correlation": 1.0, "phones": 0.5}
+    loss_weights = {"measures": 2.0, "shape": 0.5, "speed": 0.5, "correlation": 1.0, "phones": 0.5, "coming": 0.5}
     optimizers = {"mouth": OptimizerConfig(lr=2e-3, weight_decay=0.02, warmup_steps=50, final_ratio=0.005)}
 
     def __init__(
@@ -131,7 +132,9 @@ class MouthRecipe(Recipe):
         values = to_input(augment_columns(speech_columns(text.samples), rng))
         frames = len(values) // COLUMNS_PER_FRAME
         rows = phone_rows(text.phones, frames, FPS)
-        return Row(values=pad_columns(values, frames), targets=rows, weight=rows.sum(axis=1))
+        weight = rows.sum(axis=1)
+        coming = maximum_filter1d(weight - rows[:, PAUSE], COMING_FRAMES, origin=-(COMING_FRAMES // 2))
+        return Row(values=pad_columns(values, frames), targets=np.column_stack([rows, coming]), weight=weight)
 
     def networks(self) -> dict[str, nn.Module]:
         """The mouth network."""
@@ -168,7 +171,7 @@ class MouthRecipe(Recipe):
         return Row(values=self._noise(frames, rng), targets=targets, weight=np.ones(frames, np.float32))
 
     def _silent_phones(self, frames: int, rng: np.random.Generator) -> Row:
-        targets = np.eye(len(PHONES), dtype=np.float32)[np.full(frames, PAUSE)]
+        targets = np.eye(len(PHONES) + 1, dtype=np.float32)[np.full(frames, PAUSE)]
         return Row(values=self._noise(frames, rng), targets=targets, weight=np.ones(frames, np.float32))
 
     def _gather(self, rows: Sequence[Row], frames: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -205,11 +208,15 @@ class MouthRecipe(Recipe):
             "speed": ((measures.diff(dim=1) - true.diff(dim=1)) ** 2 * both).sum() / count,
             "correlation": correlation_loss(measures, true, weight),
             "phones": torch.zeros(()),
+            "coming": torch.zeros(()),
         }
         if "spoken_values" in batch:
             logits = self.mouth(batch["spoken_values"])[:, LOOKAHEAD:, num:]
-            likelihood = torch.log_softmax(logits, -1) * batch["spoken_targets"] * batch["spoken_weight"][..., None]
-            losses["phones"] = -likelihood.sum() / batch["spoken_weight"].sum().clamp(min=1)
+            known, weight = batch["spoken_targets"], batch["spoken_weight"]
+            likelihood = (torch.log_softmax(logits[..., :-1], -1) * known[..., :-1]).sum(-1)
+            coming = functional.binary_cross_entropy_with_logits(logits[..., -1], known[..., -1], reduction="none")
+            losses["phones"] = -(likelihood * weight).sum() / weight.sum().clamp(min=1)
+            losses["coming"] = (coming * weight).sum() / weight.sum().clamp(min=1)
         return losses
 
     def evaluate(self) -> dict[str, float]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.audio.phones import grid_sentence
+from talkingface.audio.phones import RATE_HZ, grid_sentence
 from talkingface.audio.read import read_audio
 from talkingface.core.cache import write_atomic
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.portrait.head_motion_fit import learn_head_motion
 from talkingface.systems.portrait.motion_config import MouthConfig
-from talkingface.systems.portrait.motion_data import FREE_LICENCES, SpeakingClip, measure_matrix, speaking_clips
+from talkingface.systems.portrait.motion_data import FPS, FREE_LICENCES, SpeakingClip, measure_matrix, speaking_clips
 from talkingface.systems.portrait.motion_recipes import MouthRecipe, lip_offsets
 from talkingface.systems.portrait.motion_speech import SpokenText, recognise, speak
 from talkingface.training.trainer import Trainer
@@ -57,10 +57,13 @@ def train_audio2motion(
         recipe.mouth.load_state_dict(trainer.averaged()["mouth"])
         with write_atomic(path) as file:
             file.write(json.dumps(lip_offsets(recipe, clips, listed)).encode())
-    recipe = MouthRecipe(clips, spoken, model, config, late_s=json.loads(path.read_text()), seed=seed)
-    trainer = Trainer(recipe, run / "mouth", steps=steps, seed=seed, device="cpu", ema_decay=0.995)
-    trainer.run()
-    tensors = {name: value.numpy() for name, value in trainer.averaged()["mouth"].items()}
+    late_s = json.loads(path.read_text())
+    tensors = {}
+    for k in range(config.members):
+        recipe = MouthRecipe(clips, spoken, model, config, late_s=late_s, seed=seed + k)
+        trainer = Trainer(recipe, run / f"mouth{k}", steps=steps, seed=seed + k, device="cpu", ema_decay=0.995)
+        trainer.run()
+        tensors |= {f"{k}.{name}": value.numpy() for name, value in trainer.averaged()["mouth"].items()}
     return {f"audio2motion.{name}": value for name, value in finished(tensors, model, gain).items()}
 
 
@@ -91,13 +94,18 @@ def train_head_motion(prepared: Path, model: LinearFaceModel, *, free_only: bool
 
 
 def known_speech(data: Path, clips: Sequence[SpeakingClip], free_only: bool) -> Iterator[SpokenText]:
-    """Real English speech with its phones: the sentences of GRID clips and the speech files of the data folder."""
+    """Real English speech with its phones: the sentences of GRID clips, what is recognised in other clips and in the
+    speech files of the data folder."""
+    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        wanted = {"split": "train", "language": "en"}
+        rows = [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
+    english = {row["slug"] for row in rows if row["kind"] == "video"}
     for clip in clips:
         if clip.slug.startswith("grid_"):
             yield from recognise(clip.samples, grid_sentence(clip.slug.split("_")[-1][:6]))
-    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        wanted = {"kind": "speech", "split": "train", "language": "en"}
-        rows = [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
-    for row in rows:
+        elif clip.slug in english:
+            last = int(np.flatnonzero(clip.weight)[-1])  # what is held back lies at the end
+            yield from recognise(clip.samples[: last * RATE_HZ // FPS])
+    for row in (row for row in rows if row["kind"] == "speech"):
         if not free_only or row["licence_class"] in FREE_LICENCES:
             yield from recognise(read_audio(data / row["file"]).samples[0])

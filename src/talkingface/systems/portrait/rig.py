@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from talkingface.core.types import NUM_POINTS
 from talkingface.face.camera import rotation_matrix
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
-from talkingface.face.topology import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
-from talkingface.systems.portrait.scene import Rigid
+from talkingface.face.topology import (
+    LEFT_EYE_LOWER,
+    LEFT_EYE_UPPER,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_UPPER,
+    skin_triangles,
+)
+from talkingface.systems.portrait.scene import Rigid, face_unit
 
 MAX_TURN_RAD = 0.42  # the photo holds no more of the head's side than this
 MAX_SHIFT = 0.6
 LID_MEETING = 0.85  # closing lids meet this far down the eye opening
 LID_OVERLAP = 1.05
 CREASE_SHARE = 0.45
+SLIVER = 2e-4  # triangles of less area, in squared eye distances, count as edges
+UNFOLDING_STEPS = 32
 _CREASES = (  # skin above the upper lid, and the lid point that each follows
     (247, 246), (30, 161), (29, 160), (27, 159), (28, 158), (56, 157), (190, 173),
     (467, 466), (260, 388), (259, 387), (257, 386), (258, 385), (286, 384), (414, 398),
@@ -27,10 +37,12 @@ _CREASES = (  # skin above the upper lid, and the lid point that each follows
 class Rig:
     """A face that can be posed.
 
-    `resting` [478, 3] model units; `rotation` [3, 3], `scale` (pixels a unit), `translation` [3] place it in the photo.
+    `resting` [478, 3] model units; `rotation` [3, 3], `scale` (pixels a unit), `translation` [3] place it in the photo,
+    whose own points are `photo` [478, 3].
     """
 
     model: LinearFaceModel
+    photo: np.ndarray
     resting: np.ndarray
     rotation: np.ndarray
     scale: float
@@ -41,7 +53,7 @@ class Rig:
         shape = close_lids(self.resting + self.model.displacement(expression), closure)
         rigid = self.movement(pose)
         rest = self.scale * shape @ self.rotation.T + self.translation
-        return rigid(rest), rigid
+        return rigid(unfold(rest, self.photo)), rigid
 
     def movement(self, pose: np.ndarray | None) -> Rigid:
         """The head movement of a pose row [6], softly limited to what a photo can show."""
@@ -60,11 +72,51 @@ def load_rig(tensors: Mapping[str, np.ndarray]) -> Rig:
     """The rig of an avatar, from its tensors."""
     return Rig(
         model=load_mesh478(),
+        photo=tensors["landmarks"].astype(np.float64),
         resting=tensors["resting"].astype(np.float64),
         rotation=tensors["rotation"].astype(np.float64),
         scale=float(tensors["scale"]),
         translation=tensors["translation"].astype(np.float64),
     )
+
+
+def folded(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Which skin triangles [852] of `points` [478, 3] are turned over in the picture plane against those of `photo`."""
+    own, smallest = _areas(photo), SLIVER * face_unit(photo) ** 2
+    return (np.abs(own) > smallest) & (_areas(points) * np.sign(own) < -smallest)
+
+
+def unfold(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """`points` with corners of folded triangles drawn towards the movement of their neighbours, until none is folded.
+
+    A face unlike the model's (brows raised in the photo, a painted mouth) can ask for more than its skin allows.
+    """
+    moved = points - photo
+    means, loose = _neighbour_means(), np.zeros(NUM_POINTS, bool)
+    for step in range(UNFOLDING_STEPS):
+        bad = folded(photo + moved, photo)
+        if not bad.any():
+            break
+        loose[np.unique(skin_triangles()[bad])] = True
+        if step % 4 == 3:  # fixed neighbours hold the fold: loosen them too
+            loose |= (means[loose] > 0).any(axis=0)
+        moved[loose] = means[loose] @ moved
+    return photo + moved
+
+
+@functools.cache
+def _neighbour_means() -> np.ndarray:
+    """[478, 478]: each row averages the points that share a triangle with its point, itself among them."""
+    near = np.eye(NUM_POINTS)
+    for triangle in skin_triangles():
+        near[np.ix_(triangle, triangle)] = 1
+    return near / near.sum(axis=1, keepdims=True)
+
+
+def _areas(points: np.ndarray) -> np.ndarray:
+    """Signed areas of the skin triangles in the picture plane."""
+    a, b, c = (points[skin_triangles()[:, k], :2] for k in range(3))
+    return ((b - a)[:, 0] * (c - a)[:, 1] - (c - a)[:, 0] * (b - a)[:, 1]) / 2
 
 
 def soft_limit(values: np.ndarray, limit: float) -> np.ndarray:

@@ -15,6 +15,7 @@ from talkingface.systems.portrait.audio2motion import (
     SAMPLES_PER_FRAME,
     SpeechRows,
     speech_rows,
+    with_prefix,
 )
 from talkingface.systems.portrait.head_motion import NUM_POSE, HeadMotion
 from talkingface.systems.portrait.motion_config import MouthConfig
@@ -28,11 +29,11 @@ class MouthShaper:
     """
 
     QUIET, SURE = 0.2, 0.6
-    """Probabilities of voice below which the mouth may rest and above which it moves freely."""
+    """Probabilities of coming speech below which the mouth may rest and above which it moves freely."""
     PATIENCE_FRAMES = 20
     """Pauses up to this long belong to the speech: real mouths do not close in them."""
     FIRST_GAP, FIRST_VOICE = 0.026, 0.2
-    """Until the first voice of this probability the lips part by no more than this: people breathe in before they
+    """Until speech of this probability is coming the lips part by no more than this: people breathe in before they
     speak, but silence alone opens no mouth."""
     FALL, RISE = 0.08, 0.34
     """How much the mouth comes to rest, and sets off again, per frame."""
@@ -47,9 +48,9 @@ class MouthShaper:
 
     def push(self, rows: SpeechRows) -> np.ndarray:
         """Mouth coefficients float32 [T, M]."""
-        freedom, most = np.empty((2, len(rows.voice), 1), np.float32)
-        for k, voice in enumerate(_ramp(rows.voice, self.QUIET, self.SURE).tolist()):
-            self._spoken |= bool(rows.voice[k] > self.FIRST_VOICE)
+        freedom, most = np.empty((2, len(rows.coming), 1), np.float32)
+        for k, voice in enumerate(_ramp(rows.coming, self.QUIET, self.SURE).tolist()):
+            self._spoken |= bool(rows.coming[k] > self.FIRST_VOICE)
             self._pause = 0 if voice > 0.5 else self._pause + 1
             wanted = voice if self._pause > self.PATIENCE_FRAMES else max(voice, self._freedom)
             self._freedom = min(max(wanted, self._freedom - self.FALL), self._freedom + self.RISE)
@@ -106,17 +107,13 @@ class SpeechToMotion:
             )
 
 
-def with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The tensors whose names begin with `prefix`, without it."""
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-
 def fresh_tensors(config: MouthConfig, num_brow: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
     """Random but seeded tensors of the right names and shapes: small, smooth motion that means nothing."""
     rng = np.random.default_rng(seed)
     channels = NUM_POSE + num_brow
     bump = np.exp(-((np.arange(-20, 21) / 8.0) ** 2))[:, None, None]
-    mouth = {name: rng.normal(0, 0.05, shape) for name, shape in network_shapes(config).items()}
+    shapes = network_shapes(config).items()
+    mouth = {f"{k}.{name}": rng.normal(0, 0.05, shape) for k in range(config.members) for name, shape in shapes}
     mouth |= {name: np.ones(value.shape) for name, value in mouth.items() if name.endswith("norm.weight")}
     mouth |= {"measures": rng.normal(0, 0.03, (3, config.num_mouth)), "gain": np.ones(1)}
     head = {
@@ -130,7 +127,7 @@ def fresh_tensors(config: MouthConfig, num_brow: int = 4, seed: int = 0) -> dict
 
 
 def network_shapes(config: MouthConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the mouth network's parameters."""
+    """Names and shapes of the parameters of one member of the mouth network."""
     width, front = config.width, config.front
     shapes: dict[str, tuple[int, ...]] = {
         "front.weight": (front, NUM_BANDS, 3),

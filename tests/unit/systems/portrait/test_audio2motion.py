@@ -26,14 +26,15 @@ TINY = MouthConfig(width=8, front=6, dilations=(1, 2))
 
 
 @pytest.fixture(scope="module")
-def network() -> MouthNet:
+def networks() -> list[MouthNet]:
     torch.manual_seed(0)
-    return MouthNet(TINY).eval()
+    return [MouthNet(TINY).eval() for _ in range(TINY.members)]
 
 
 @pytest.fixture(scope="module")
-def tensors(network: MouthNet) -> dict[str, np.ndarray]:
-    mouth = {f"audio2motion.{name}": value.numpy() for name, value in network.state_dict().items()}
+def tensors(networks: list[MouthNet]) -> dict[str, np.ndarray]:
+    states = [network.state_dict().items() for network in networks]
+    mouth = {f"audio2motion.{k}.{name}": value.numpy() for k, state in enumerate(states) for name, value in state}
     return fresh_tensors(TINY) | mouth
 
 
@@ -48,31 +49,34 @@ def cuts(voice: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
     return np.split(voice, np.cumsum(sizes))
 
 
-def test_stream_equals_the_network_over_the_whole_voice(network: MouthNet, tensors: dict, voice: np.ndarray) -> None:
+def test_stream_equals_the_mean_network_over_the_whole_voice(
+    networks: list[MouthNet], tensors: dict, voice: np.ndarray
+) -> None:
     mouth = {name[13:]: value for name, value in tensors.items() if name.startswith("audio2motion.")}
     rows = np.concatenate([part.mouth for part in speech_rows(mouth, TINY, [voice])])
     quiet = np.concatenate([voice, np.zeros(640 * 8, np.float32)])
     columns = speech_columns(quiet)
     values = normalise(columns, LevelTracker().push(columns))[: COLUMNS_PER_FRAME * (len(rows) + LOOKAHEAD)]
     with torch.no_grad():
-        expected = network(torch.from_numpy(values)[None])[0, LOOKAHEAD:, :16].numpy()
+        answers = [network(torch.from_numpy(values)[None])[0, LOOKAHEAD:, :16] for network in networks]
+        expected = torch.stack(answers).mean(0).numpy()
     assert len(rows) == 62
     np.testing.assert_allclose(rows, expected, atol=2e-4)
 
 
-def test_fresh_tensors_have_the_networks_names_and_shapes(network: MouthNet) -> None:
-    assert network_shapes(TINY) == {name: tuple(value.shape) for name, value in network.state_dict().items()}
+def test_fresh_tensors_have_the_networks_names_and_shapes(networks: list[MouthNet]) -> None:
+    assert network_shapes(TINY) == {name: tuple(value.shape) for name, value in networks[0].state_dict().items()}
     voice = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
     motions = list(SpeechToMotion({}, TINY).stream([voice], Controls()))
     assert motions[0].expression.shape == (5, 20)
 
 
-def test_numpy_network_keeps_its_memory(network: MouthNet) -> None:
+def test_numpy_network_keeps_its_memory(networks: list[MouthNet]) -> None:
     values = np.random.default_rng(3).normal(size=(80, 80)).astype(np.float32)
-    stream = MouthStream({k: v.numpy() for k, v in network.state_dict().items()}, TINY)
+    stream = MouthStream({k: v.numpy() for k, v in networks[0].state_dict().items()}, TINY)
     parts = np.concatenate([stream.push(values[:4]), stream.push(values[4:44]), stream.push(values[44:])])
     with torch.no_grad():
-        np.testing.assert_allclose(parts, network(torch.from_numpy(values)[None])[0].numpy(), atol=1e-5)
+        np.testing.assert_allclose(parts, networks[0](torch.from_numpy(values)[None])[0].numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [[1], [100, 5000, 17], [640] * 40, [39000]])
@@ -123,7 +127,7 @@ def test_tiny_and_empty_voices(tensors: dict) -> None:
 def rows(gaps: np.ndarray, voice: np.ndarray, closure: np.ndarray) -> SpeechRows:
     mouth = np.zeros((len(gaps), 16), np.float32)
     mouth[:, 0], mouth[:, 3] = gaps, 0.5
-    return SpeechRows(start=0, mouth=mouth, voice=voice, closure=closure, loudness=voice, level=voice)
+    return SpeechRows(start=0, mouth=mouth, voice=voice, coming=voice, closure=closure, loudness=voice, level=voice)
 
 
 def test_shaper_rests_closes_and_never_crosses_the_lips() -> None:

@@ -68,6 +68,7 @@ def make_renderer(mender: Mender, **controls) -> PhotoRenderer:
     fit = fit_photo(MODEL, points)
     rig = Rig(
         model=MODEL,
+        photo=points.astype(np.float64),
         resting=fit.resting.astype(np.float64),
         rotation=fit.rotation[0],
         scale=float(fit.scale[0]),

@@ -112,8 +112,10 @@ def test_verdicts():
     shaky = FaceResult(name="c", seen=0.5, folded=3, jitter={"face": 2.0, "lips": 0.1})
     found = verdicts(_rows([good, shaky], real))
     assert found["frames with a face"] is False and found["flipped triangles"] is False
-    assert found["jitter of the face over real video's, worst"] is False
-    assert found["jitter of the lips over real video's, worst"] is True
+    assert found["jitter of the face over that or the unmoved face's, worst"] is False
+    assert found["jitter of the lips over that or the unmoved face's, worst"] is True
+    painted = FaceResult(name="d", seen=1.0, folded=0, jitter=shaky.jitter, unmoved={"face": 1.9, "lips": 0.1})
+    assert verdicts(_rows([good, painted], real))["jitter of the face over that or the unmoved face's, worst"] is True
 
 
 def test_contact_sheets_have_three_rows():

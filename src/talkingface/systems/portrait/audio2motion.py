@@ -14,7 +14,7 @@ import numpy as np
 
 from talkingface.audio.mel import HOP, LevelTracker, MelStream, normalise
 from talkingface.core.stream import windows
-from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PAUSE, MouthConfig
+from talkingface.systems.portrait.motion_config import PAUSE, MouthConfig
 
 FPS = 25.0
 COLUMNS_PER_FRAME = 4
@@ -84,7 +84,8 @@ class SpeechRows:
     """What the network says about frames `start` to `start` + T - 1.
 
     `mouth` [T, M] coefficients before any shaping, `voice` [T] probability of speech, `coming` [T] that there is speech
-    within `COMING_FRAMES` from now, `closure` [T] probability of /p b m/, `loudness` [T] in dB and `level` [T] its running reference (see `audio.mel.LevelTracker`).
+    within `COMING_FRAMES` from now, `closure` [T] that the lips meet, `loudness` [T] in dB and `level` [T] its running
+    reference (see `audio.mel.LevelTracker`).
     """
 
     start: int
@@ -133,15 +134,15 @@ def with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.
 
 
 def _to_rows(rows: np.ndarray, heard: np.ndarray, start: int, config: MouthConfig) -> SpeechRows:
-    logits = rows[:, config.num_mouth : -1]
+    logits = rows[:, config.num_mouth : -2]
     share = np.exp(logits - logits.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
     return SpeechRows(
         start=start,
         mouth=rows[:, : config.num_mouth],
         voice=1 - share[:, PAUSE],
-        coming=1 / (1 + np.exp(-rows[:, -1])),
-        closure=share[:, list(LIP_CLOSURES)].sum(axis=1),
+        coming=1 / (1 + np.exp(-rows[:, -2])),
+        closure=1 / (1 + np.exp(-rows[:, -1])),
         loudness=heard[:, 0],
         level=heard[:, 1],
     )

@@ -28,5 +28,5 @@ class MouthConfig:
 
     @property
     def outputs(self) -> int:
-        """Mouth coefficients, phone logits, and the logit of speech that is about to begin."""
-        return self.num_mouth + len(PHONES) + 1
+        """Mouth coefficients, phone logits, and the logits of speech about to begin and of lips that meet."""
+        return self.num_mouth + len(PHONES) + 2

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.metrics.mouth import CLOSED_GAP
 from talkingface.metrics.sync import best_lag, correlation_at
 from talkingface.systems.portrait.audio2motion import COLUMNS_PER_FRAME, COMING_FRAMES, FPS, LOOKAHEAD
 from talkingface.systems.portrait.motion_augment import (
@@ -23,7 +24,7 @@ from talkingface.systems.portrait.motion_augment import (
     speech_columns,
     to_input,
 )
-from talkingface.systems.portrait.motion_config import PAUSE, PHONES, MouthConfig
+from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PAUSE, PHONES, MouthConfig
 from talkingface.systems.portrait.motion_data import SpeakingClip, measure_matrix
 from talkingface.systems.portrait.motion_network import MouthNet
 from talkingface.systems.portrait.motion_speech import SpokenText, phone_rows
@@ -62,9 +63,10 @@ def pad_columns(values: np.ndarray, num_frames: int) -> np.ndarray:
 
 
 def clip_targets(clip: SpeakingClip, num_mouth: int) -> np.ndarray:
-    """Mouth coefficients, then measures relative to the closed neutral mouth in their unit: [T, M + 3]."""
+    """Mouth coefficients, measures relative to the closed neutral mouth in their unit, lips that meet: [T, M + 4]."""
     measures = (clip.measures - clip.neutral_measures) / MEASURE_SCALE
-    return np.concatenate([clip.expression[:, :num_mouth], measures], axis=1).astype(np.float32)
+    closed = clip.measures[:, :1] < CLOSED_GAP
+    return np.concatenate([clip.expression[:, :num_mouth], measures, closed], axis=1).astype(np.float32)
 
 
 def retime(rows: np.ndarray, speed: float, late_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +89,15 @@ class MouthRecipe(Recipe):
 
     name = "portrait.audio2motion"
     phases = (Phase("fit", ("mouth",)),)
-    loss_weights = {"measures": 2.0, "shape": 0.5, "speed": 0.5, "correlation": 1.0, "phones": 0.5, "coming": 0.5}
+    loss_weights = {
+        "measures": 2.0,
+        "shape": 0.5,
+        "speed": 0.5,
+        "correlation": 1.0,
+        "phones": 0.5,
+        "coming": 0.5,
+        "closed": 0.5,
+    }
     optimizers = {"mouth": OptimizerConfig(lr=2e-3, weight_decay=0.02, warmup_steps=50, final_ratio=0.005)}
 
     def __init__(
@@ -134,7 +144,9 @@ class MouthRecipe(Recipe):
         rows = phone_rows(text.phones, frames, FPS)
         weight = rows.sum(axis=1)
         coming = maximum_filter1d(weight - rows[:, PAUSE], COMING_FRAMES, origin=-(COMING_FRAMES // 2))
-        return Row(values=pad_columns(values, frames), targets=np.column_stack([rows, coming]), weight=weight)
+        closed = rows[:, list(LIP_CLOSURES)].sum(axis=1)
+        targets = np.column_stack([rows, coming, closed])
+        return Row(values=pad_columns(values, frames), targets=targets, weight=weight)
 
     def networks(self) -> dict[str, nn.Module]:
         """The mouth network."""
@@ -167,11 +179,12 @@ class MouthRecipe(Recipe):
         return to_input(np.maximum(columns, -100.0))
 
     def _silent(self, frames: int, rng: np.random.Generator) -> Row:
-        targets = np.zeros((frames, self.config.num_mouth + 3), np.float32)
+        targets = np.zeros((frames, self.config.num_mouth + 4), np.float32)
+        targets[:, -1] = 1
         return Row(values=self._noise(frames, rng), targets=targets, weight=np.ones(frames, np.float32))
 
     def _silent_phones(self, frames: int, rng: np.random.Generator) -> Row:
-        targets = np.eye(len(PHONES) + 1, dtype=np.float32)[np.full(frames, PAUSE)]
+        targets = np.eye(len(PHONES) + 2, dtype=np.float32)[np.full(frames, PAUSE)]
         return Row(values=self._noise(frames, rng), targets=targets, weight=np.ones(frames, np.float32))
 
     def _gather(self, rows: Sequence[Row], frames: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -197,8 +210,9 @@ class MouthRecipe(Recipe):
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """See `loss_weights`."""
         num, weight = self.config.num_mouth, batch["weight"][..., None]
-        shape = self.mouth(batch["values"])[:, LOOKAHEAD:, :num]
-        true_shape, true = batch["targets"][..., :num], batch["targets"][..., num:]
+        heard = self.mouth(batch["values"])[:, LOOKAHEAD:]
+        shape = heard[..., :num]
+        true_shape, true = batch["targets"][..., :num], batch["targets"][..., num : num + 3]
         measures = shape @ self._matrix.T
         count = weight.sum().clamp(min=1)
         both = weight[:, 1:] * weight[:, :-1]
@@ -209,21 +223,23 @@ class MouthRecipe(Recipe):
             "correlation": correlation_loss(measures, true, weight),
             "phones": torch.zeros(()),
             "coming": torch.zeros(()),
+            "closed": _binary_loss(heard[..., -1], batch["targets"][..., -1], batch["weight"]),
         }
         if "spoken_values" in batch:
             logits = self.mouth(batch["spoken_values"])[:, LOOKAHEAD:, num:]
             known, weight = batch["spoken_targets"], batch["spoken_weight"]
-            likelihood = (torch.log_softmax(logits[..., :-1], -1) * known[..., :-1]).sum(-1)
-            coming = functional.binary_cross_entropy_with_logits(logits[..., -1], known[..., -1], reduction="none")
+            likelihood = (torch.log_softmax(logits[..., :-2], -1) * known[..., :-2]).sum(-1)
             losses["phones"] = -(likelihood * weight).sum() / weight.sum().clamp(min=1)
-            losses["coming"] = (coming * weight).sum() / weight.sum().clamp(min=1)
+            losses["coming"] = _binary_loss(logits[..., -2], known[..., -2], weight)
+            voiced = weight * (1 - known[..., PAUSE])  # in a pause no phone says where the lips are
+            losses["closed"] = losses["closed"] + _binary_loss(logits[..., -1], known[..., -1], voiced)
         return losses
 
     def evaluate(self) -> dict[str, float]:
         """Median correlation of gap, width and jaw over the validation clips, best lag within three frames."""
         values = []
         for clip in self._validation:
-            predicted, true = self.predict(clip), clip_targets(clip, self.config.num_mouth)[:, self.config.num_mouth :]
+            predicted, true = self.predict(clip), clip_targets(clip, self.config.num_mouth)[:, -4:-1]
             values.append([best_lag(predicted[:, k], true[:, k], 3)[1] for k in range(3)])
         return dict(zip(("gap", "width", "jaw"), np.median(values, axis=0).tolist(), strict=True)) if values else {}
 
@@ -233,6 +249,12 @@ class MouthRecipe(Recipe):
         with torch.no_grad():
             shape = self.mouth(torch.from_numpy(values)[None])[0, LOOKAHEAD:, : self.config.num_mouth]
         return (shape @ self._matrix.T).numpy()
+
+
+def _binary_loss(logits: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean cross entropy of logits [B, T] against shares [B, T] in [0, 1]."""
+    losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp(min=1)
 
 
 def correlation_loss(predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
@@ -258,7 +280,7 @@ def lip_offsets(recipe: MouthRecipe, clips: Sequence[SpeakingClip], listed_s: Ma
     recipe.mouth.eval()
     curves = {}
     for clip in clips:
-        curves[clip.slug] = _agreement(recipe.predict(clip), clip_targets(clip, recipe.config.num_mouth)[:, -3:])
+        curves[clip.slug] = _agreement(recipe.predict(clip), clip_targets(clip, recipe.config.num_mouth)[:, -4:-1])
     people: dict[str, list[str]] = {}
     for clip in clips:
         people.setdefault(clip.person, []).append(clip.slug)

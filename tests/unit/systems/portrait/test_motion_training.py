@@ -119,7 +119,8 @@ def test_a_tiny_network_learns_to_open_the_mouth(tmp_path) -> None:
 def test_targets_are_coefficients_and_measures_in_their_unit() -> None:
     clip = make_clip(1)
     targets = clip_targets(clip, 16)
-    np.testing.assert_allclose(targets[:, 16:] * MEASURE_SCALE, clip.measures, rtol=1e-5)
+    np.testing.assert_allclose(targets[:, 16:19] * MEASURE_SCALE, clip.measures, rtol=1e-5)
+    assert (targets[:, 19] == (clip.measures[:, 0] < 0.02)).all() and 0 < targets[:, 19].mean() < 1
 
 
 def test_head_motion_learns_and_moves() -> None:

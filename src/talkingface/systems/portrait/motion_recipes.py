@@ -84,7 +84,8 @@ class MouthRecipe(Recipe):
     """Regression of mouth coefficients with losses on what is seen (gap, width, jaw), and phones as a second task.
 
     `clips`: training clips; `late_s`: how late each clip's lips are; `spoken`: kinds of speech with known phones, used
-    equally; `validation`: clips for `evaluate`; `copies`: how many augmented versions of each clip are made beforehand.
+    equally; `validation`: clips for `evaluate`; `copies`: how many augmented versions of each clip are made beforehand,
+    each played at one of `speeds`.
     """
 
     name = "portrait.audio2motion"
@@ -110,6 +111,7 @@ class MouthRecipe(Recipe):
         late_s: Mapping[str, float],
         validation: Sequence[SpeakingClip] = (),
         copies: int = 8,
+        speeds: Sequence[float] = SPEEDS,
         dropout: float = 0.2,
         seed: int = 0,
     ) -> None:
@@ -124,14 +126,16 @@ class MouthRecipe(Recipe):
         seconds = np.array([min(clips[k].weight.sum(), 900.0) for k in self._long]) ** 0.8
         self._share = seconds / seconds.sum()
         rng = make_rng(seed, 1 << 30)
-        self._copies = [[self._clip_row(clip, late_s, rng) for clip in clips] for _ in range(copies)]
+        self._copies = [[self._clip_row(clip, late_s, speeds, rng) for clip in clips] for _ in range(copies)]
         self._spoken = [
             [self._spoken_row(text, rng) for text in texts for _ in range(max(1, SPOKEN_ROWS // len(texts)))]
             for texts in spoken
         ]
 
-    def _clip_row(self, clip: SpeakingClip, late_s: Mapping[str, float], rng: np.random.Generator) -> Row:
-        speed = SPEEDS[int(rng.integers(len(SPEEDS)))]
+    def _clip_row(
+        self, clip: SpeakingClip, late_s: Mapping[str, float], speeds: Sequence[float], rng: np.random.Generator
+    ) -> Row:
+        speed = speeds[int(rng.integers(len(speeds)))]
         values = to_input(augment_columns(speech_columns(clip.samples, speed), rng))
         rows = np.concatenate([clip_targets(clip, self.config.num_mouth), clip.weight[:, None]], axis=1)
         rows, known = retime(rows, speed, late_s.get(clip.slug, 0.0))

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from talkingface.audio.read import read_audio
 from talkingface.core.cache import write_atomic
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.portrait.head_motion_fit import learn_head_motion
+from talkingface.systems.portrait.motion_augment import SPEEDS
 from talkingface.systems.portrait.motion_config import MouthConfig
 from talkingface.systems.portrait.motion_data import FPS, FREE_LICENCES, SpeakingClip, measure_matrix, speaking_clips
 from talkingface.systems.portrait.motion_recipes import MouthRecipe, lip_offsets
@@ -22,6 +24,8 @@ from talkingface.training.trainer import Trainer
 
 OFFSET_STEPS = 300
 SENTENCES_PER_VOICE = 200
+MEMBERS = (((1.0,), 0.2), (SPEEDS, 0.3))
+"""Playing speeds and dropout for each of the networks that are averaged: they should not err alike."""
 SURE_SYNC = 0.4
 """Correlation from which a lag in the manifest is believed."""
 LISTED_ERROR_S = 0.05
@@ -59,8 +63,9 @@ def train_audio2motion(
             file.write(json.dumps(lip_offsets(recipe, clips, listed)).encode())
     late_s = json.loads(path.read_text())
     tensors = {}
-    for k in range(config.members):
-        recipe = MouthRecipe(clips, spoken, model, config, late_s=late_s, seed=seed + k)
+    for k, (speeds, dropout) in enumerate(MEMBERS[: config.members]):
+        options: dict[str, Any] = {"late_s": late_s, "speeds": speeds, "dropout": dropout, "seed": seed + k}
+        recipe = MouthRecipe(clips, spoken, model, config, **options)
         trainer = Trainer(recipe, run / f"mouth{k}", steps=steps, seed=seed + k, device="cpu", ema_decay=0.995)
         trainer.run()
         tensors |= {f"{k}.{name}": value.numpy() for name, value in trainer.averaged()["mouth"].items()}

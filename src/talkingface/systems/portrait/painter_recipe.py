@@ -129,7 +129,7 @@ class PainterRecipe(Recipe):
         "inside": 0.5,
         "squared": 6.0,
         "edges": 1.0,
-        "fool": 0.25,
+        "fool": 0.1,
         "features": 0.5,
         "sparse": 0.02,
         "judge": 1.0,
@@ -137,7 +137,7 @@ class PainterRecipe(Recipe):
     optimizers = {
         "face": OptimizerConfig(lr=1e-3, warmup_steps=100),
         "mouth": OptimizerConfig(lr=2e-3, warmup_steps=100),
-        "judge": OptimizerConfig(lr=8e-4, betas=(0.5, 0.99), warmup_steps=100),
+        "judge": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=100),
     }
 
     def __init__(

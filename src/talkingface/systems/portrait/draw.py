@@ -18,17 +18,36 @@ INNER_LIPS = INNER_LIP_UPPER + INNER_LIP_LOWER[-2:0:-1]
 SHUT_GAP, OPEN_GAP = 0.02, 0.07  # inner-lip gap over eye distance: the photo's mouth hides, or shows, its inside
 MOUTH_TINT = np.array([0.36, 0.2, 0.2])  # colour of the inside of a mouth over that of the skin
 
-_U8_3 = types.Array(types.uint8, 3, "A", readonly=True)
+_READ = types.Array(types.uint8, 3, "C", readonly=True)
+_BOX = types.UniTuple(types.int64, 4)
 
 
-@njit(types.void(_U8_3, _U8_3, types.uint8[:, :, :]), nogil=True, cache=True)
-def _over(person, background, out):
-    """out = person + background * (1 - alpha), with person premultiplied."""
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            rest = 255 - np.uint32(person[y, x, 3])
-            for c in range(3):
-                out[y, x, c] = min(np.uint32(255), person[y, x, c] + (background[y, x, c] * rest + 127) // 255)
+@njit(types.void(_READ, _READ, _BOX, types.uint8[:, :, ::1]), nogil=True, cache=True)
+def _over(person, background, box, out):
+    """out = person + background * (1 - alpha) in `box`, with person premultiplied."""
+    for y in range(box[1], box[3]):
+        for x in range(box[0], box[2]):
+            alpha = person[y, x, 3]
+            if alpha == 255:
+                out[y, x, 0], out[y, x, 1], out[y, x, 2] = person[y, x, 0], person[y, x, 1], person[y, x, 2]
+            elif alpha == 0 and not (person[y, x, 0] or person[y, x, 1] or person[y, x, 2]):
+                out[y, x, 0], out[y, x, 1], out[y, x, 2] = background[y, x, 0], background[y, x, 1], background[y, x, 2]
+            else:
+                rest = 255 - np.uint32(alpha)
+                for c in range(3):
+                    out[y, x, c] = min(np.uint32(255), person[y, x, c] + (background[y, x, c] * rest + 127) // 255)
+
+
+def showing(scene: Scene) -> np.ndarray:
+    """The triangles int32 [F, 3] of `scene` that show something of the person; the others need not be drawn."""
+    width, height = scene.size
+    total = cv2.integral((scene.person[..., 3] > 0).astype(np.uint8))
+    corners = scene.triangles_points[scene.triangles]
+    # beyond the picture its border is repeated, so boxes there look at the border
+    x0, y0 = np.clip(np.floor(corners.min(1)).astype(int) - 1, 0, (width - 1, height - 1)).T
+    x1, y1 = np.clip(np.ceil(corners.max(1)).astype(int) + 1, 1, (width, height)).T
+    inside = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
+    return np.ascontiguousarray(scene.triangles[inside > 0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +90,7 @@ class Drawer:
         self.scene = scene
         self._mouth = mouth
         self._warper = Warper(scene.size)
+        self._triangles = showing(scene)
         self._person = np.zeros((scene.size[1], scene.size[0], 4), np.uint8)
 
     def draw(self, target: np.ndarray, rigid: Rigid, out: np.ndarray, region: Box | None = None) -> np.ndarray:
@@ -82,8 +102,7 @@ class Drawer:
         x0, y0, x1, y1 = region or (0, 0, *self.scene.size)
         self._person[y0:y1, x0:x1] = 0
         vertices, shown = self.scene.pose(target, rigid)
-        self._warper.warp(self.scene.person, shown, vertices, self.scene.triangles, self._person, region=region)
-        part = np.s_[y0:y1, x0:x1]
-        _over(self._person[part], self.scene.background[part], out[part])
+        self._warper.warp(self.scene.person, shown, vertices, self._triangles, self._person, region=region)
+        _over(self._person, self.scene.background, (x0, y0, x1, y1), out)
         self._mouth.fill(out, target)
         return self._person[..., 3]

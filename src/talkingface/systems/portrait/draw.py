@@ -22,20 +22,25 @@ _READ = types.Array(types.uint8, 3, "C", readonly=True)
 _BOX = types.UniTuple(types.int64, 4)
 
 
-@njit(types.void(_READ, _READ, _BOX, types.uint8[:, :, ::1]), nogil=True, cache=True)
+@njit(types.void(types.uint32[:, ::1], _READ, _BOX, types.uint8[:, :, ::1]), nogil=True, cache=True)
 def _over(person, background, box, out):
-    """out = person + background * (1 - alpha) in `box`, with person premultiplied."""
+    """out = person + background * (1 - alpha) in `box`, with person (R, G, B, A from below in a word) premultiplied.
+
+    `out` is the background before."""
     for y in range(box[1], box[3]):
-        for x in range(box[0], box[2]):
-            alpha = person[y, x, 3]
-            if alpha == 255:
-                out[y, x, 0], out[y, x, 1], out[y, x, 2] = person[y, x, 0], person[y, x, 1], person[y, x, 2]
-            elif alpha == 0 and not (person[y, x, 0] or person[y, x, 1] or person[y, x, 2]):
-                out[y, x, 0], out[y, x, 1], out[y, x, 2] = background[y, x, 0], background[y, x, 1], background[y, x, 2]
-            else:
-                rest = 255 - np.uint32(alpha)
-                for c in range(3):
-                    out[y, x, c] = min(np.uint32(255), person[y, x, c] + (background[y, x, c] * rest + 127) // 255)
+        row, behind, words = out[y], background[y], person[y]
+        for column in range(box[0], box[2]):
+            x = np.uint64(column)
+            word = words[x]
+            if word == 0:
+                continue
+            rest = 255 - (word >> 24)
+            if rest == 0:
+                row[x, 0], row[x, 1], row[x, 2] = word & 255, (word >> 8) & 255, (word >> 16) & 255
+                continue
+            for c in range(3):
+                own = (word >> (8 * c)) & 255
+                row[x, c] = min(255, own + (behind[x, c] * rest + 127) // 255)
 
 
 def showing(scene: Scene) -> np.ndarray:
@@ -103,6 +108,7 @@ class Drawer:
         self._person[y0:y1, x0:x1] = 0
         vertices, shown = self.scene.pose(target, rigid)
         self._warper.warp(self.scene.person, shown, vertices, self._triangles, self._person, region=region)
-        _over(self._person, self.scene.background, (x0, y0, x1, y1), out)
+        out[y0:y1, x0:x1] = self.scene.background[y0:y1, x0:x1]
+        _over(self._person.view(np.uint32)[..., 0], self.scene.background, (x0, y0, x1, y1), out)
         self._mouth.fill(out, target)
         return self._person[..., 3]

@@ -21,6 +21,8 @@ def pick_device(name: str = "auto") -> str:
         return "cpu"
     if kind not in ("auto", "cuda", "mps") or (index and not index.isdigit()):
         raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:<number> or mps")
+    if kind == "auto" and not _has_cuda_driver():
+        return "cpu"
     import torch
 
     num_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -31,6 +33,15 @@ def pick_device(name: str = "auto") -> str:
     if kind == "cuda" and int(index or 0) >= num_cuda:
         raise UsageError(f"device {name!r} is not there ({num_cuda} CUDA devices found); use --device cpu")
     return name
+
+
+def _has_cuda_driver() -> bool:
+    """Whether NVIDIA's driver is there; without it torch need not be asked, whose import takes a second."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def num_cores() -> int:

@@ -129,6 +129,7 @@ class Warper:
         self.size = size
         self._depth = np.empty(size[0] * size[1], np.float32)
         self._coverage = np.empty(size[0] * size[1], np.uint8)
+        self._places = np.empty((size[1], size[0], 2), np.int32)
         self._table = np.empty((0, kernels.COLUMNS), np.int64)
 
     def warp(
@@ -160,7 +161,8 @@ class Warper:
         _require(texture.shape[2] == 4, "texture must have three or four channels")
         words = np.ascontiguousarray(texture).view(np.uint32)[..., 0]
         mesh = self._prepare(source_xy, points, triangles, out, region, cull)
-        kernels.warp(words, *mesh, out)
+        kernels.locate(*mesh, self._places)
+        kernels.look_up(words, self._places, mesh[-1], self._box(out, region), out)
         return mesh[-1]
 
     def flow(
@@ -195,14 +197,14 @@ class Warper:
         cull: bool,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
         """Check the mesh, set up its triangles and clear the buffers: the arguments that both kernels share."""
-        source_xy = _floats("source_xy", source_xy, 2)
+        limit = np.float32(kernels.LIMIT_PX)
+        source_xy = np.clip(_floats("source_xy", source_xy, 2), -limit, limit)
         points = _floats("points", points, 3)
         _require(len(source_xy) == len(points), "source_xy and points must have equal lengths")
         _require(out.flags.c_contiguous and out.flags.writeable, "out must be C-contiguous and writeable")
         triangles = _indices(triangles, len(points))
         height, width = out.shape[:2]
-        x0, y0, x1, y1 = region or (0, 0, width, height)
-        x0, y0, x1, y1 = max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+        x0, y0, x1, y1 = self._box(out, region)
         if len(self._table) < len(triangles):
             self._table = np.empty((len(triangles), kernels.COLUMNS), np.int64)
         scale = (width / self.size[0], height / self.size[1])
@@ -212,6 +214,13 @@ class Warper:
         depth[y0:y1, x0:x1] = np.inf
         coverage[y0:y1, x0:x1] = 0
         return source_xy, points, triangles, self._table, count, depth, coverage
+
+    @staticmethod
+    def _box(out: np.ndarray, region: Box | None) -> Box:
+        """The part of `region` inside `out`."""
+        height, width = out.shape[:2]
+        x0, y0, x1, y1 = region or (0, 0, width, height)
+        return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
 
 
 def _require(condition: bool, message: str) -> None:

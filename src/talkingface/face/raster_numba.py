@@ -1,4 +1,4 @@
-"""Compiled kernels of `face/raster.py`: triangle set-up, coverage, interpolation, texture look-up and the fused warp.
+"""Compiled kernels of `face/raster.py`: triangle set-up, coverage, interpolation, texture look-up and the warp.
 
 Nothing here checks its arguments; `face/raster.py` does, and is what other modules import. Each kernel has one explicit
 signature and is compiled at its first call after an installation (or a change of this file or of the processor); numba
@@ -209,12 +209,6 @@ def sample(texture, uv, out):
 
 
 @njit(nogil=True, error_model="numpy")
-def _fixed(value, limit):
-    """A texture coordinate with 16 fraction bits, kept in a range where sums cannot overflow."""
-    return np.int64(min(max(value, -limit), limit) * 65536.0)
-
-
-@njit(nogil=True, error_model="numpy")
 def _texel(pixel):
     """The four bytes of an RGBA pixel spread over four 16-bit lanes, in the order R, B, G, A from below."""
     value = np.uint64(pixel)
@@ -223,12 +217,12 @@ def _texel(pixel):
 
 @njit(nogil=True, error_model="numpy")
 def _bilinear(texture, u, v):
-    """All four channels at once, weights of 8 bits; u and v have 16 fraction bits and lie inside the texture."""
-    x0, y0 = u >> 16, v >> 16
+    """All four channels at once, weights of 8 bits; u and v have 8 fraction bits and lie inside the texture."""
+    x0, y0 = np.int64(u >> 8), np.int64(v >> 8)
     x1, y1 = min(x0 + 1, texture.shape[1] - 1), min(y0 + 1, texture.shape[0] - 1)
     # Unsigned indices spare numba's test for counting from the end.
     x0, x1, y0, y1 = np.uint64(x0), np.uint64(x1), np.uint64(y0), np.uint64(y1)
-    fx, fy = np.uint64((u >> 8) & 255), np.uint64((v >> 8) & 255)
+    fx, fy = np.uint64(u & 255), np.uint64(v & 255)
     # a * 256 + (b - a) * f: differences may borrow across lanes, but the sum is exact again in every lane.
     eight = np.uint64(8)
     a, b = _texel(texture[y0, x0]), _texel(texture[y0, x1])
@@ -247,40 +241,59 @@ def add_alpha(rgb, rgba):
             rgba[y, x, 3] = 255
 
 
-@_kernel(_input(types.uint32, 2), _POINTS, _POINTS, _TRIANGLES, _TABLE, types.int64, _F32_2, _U8_2, _U8_3)
-def warp(texture, source_xy, points, triangles, table, count, depth, coverage, out):
-    """Draw the triangles with the texture (RGBA as one word per pixel) into `out` [H, W, 3 or 4]."""
-    u_limit = (texture.shape[1] - 1) << 16
-    v_limit = (texture.shape[0] - 1) << 16
-    channels = out.shape[2]
+@njit(nogil=True, error_model="numpy")
+def _gradient(row, a0, a1, a2):
+    """Value at (X0, Y0) and steps per column and line of the attribute that is a0, a1, a2 at the corners."""
+    inverse = 1.0 / row[AREA]
+    w0, w1, w2 = inverse * a0, inverse * a1, inverse * a2
+    value = row[EDGE] * w0 + row[EDGE + 1] * w1 + row[EDGE + 2] * w2
+    across = row[STEP_X] * w0 + row[STEP_X + 1] * w1 + row[STEP_X + 2] * w2
+    return value, across, row[STEP_Y] * w0 + row[STEP_Y + 1] * w1 + row[STEP_Y + 2] * w2
+
+
+@_kernel(_POINTS, _POINTS, _TRIANGLES, _TABLE, types.int64, _F32_2, _U8_2, types.int32[:, :, ::1])
+def locate(source_xy, points, triangles, table, count, depth, coverage, places):
+    """Write which place of the texture each pixel shows into `places` [H, W, 2]: x and y from the first texel's centre,
+    with 8 fraction bits."""
     for i in range(count):
         row = table[i]
         a, b, c = triangles[row[FACE], 0], triangles[row[FACE], 1], triangles[row[FACE], 2]
+        z, z_x, z_y = _gradient(row, points[a, 2], points[b, 2], points[c, 2])
+        u, u_x, u_y = _gradient(row, source_xy[a, 0], source_xy[b, 0], source_xy[c, 0])
+        v, v_x, v_y = _gradient(row, source_xy[a, 1], source_xy[b, 1], source_xy[c, 1])
         for y in range(row[Y0], row[Y1] + 1):
             first, last = _span(row, y)
-            if first > last:
+            down = y - row[Y0]
+            depth_row, cover_row, place_row = depth[y], coverage[y], places[y]
+            for k in range(first, last + 1):
+                x = np.uint64(row[X0] + k)
+                near = np.float32(z + down * z_y + k * z_x)
+                if near < depth_row[x]:
+                    depth_row[x] = near
+                    cover_row[x] = 255
+                    # half a texel back to the texel's centre; cutting to 8 bits then rounds to the nearest
+                    place_row[x, 0] = np.int32(np.floor((u + down * u_y + k * u_x - 0.5) * 256 + 0.5))
+                    place_row[x, 1] = np.int32(np.floor((v + down * v_y + k * v_x - 0.5) * 256 + 0.5))
+
+
+@_kernel(_input(types.uint32, 2), _input(types.int32, 3), _input(types.uint8, 2), _BOX, _U8_3)
+def look_up(texture, places, coverage, box, out):
+    """Fill the covered pixels of `box` in `out` [H, W, 3 or 4] from the texture (RGBA as one word per pixel)."""
+    u_limit, v_limit = np.int32((texture.shape[1] - 1) << 8), np.int32((texture.shape[0] - 1) << 8)
+    zero, channels = np.int32(0), out.shape[2]
+    for y in range(box[1], box[3]):
+        place_row, cover_row, out_row = places[y], coverage[y], out[y]
+        for column in range(box[0], box[2]):
+            x = np.uint64(column)
+            if cover_row[x] == 0:
                 continue
-            z, z_step = _plane(row, y, first, points[a, 2], points[b, 2], points[c, 2])
-            s, s_step = _plane(row, y, first, source_xy[a, 0], source_xy[b, 0], source_xy[c, 0])
-            t, t_step = _plane(row, y, first, source_xy[a, 1], source_xy[b, 1], source_xy[c, 1])
-            # Half a texel back to the texel corner; 1/512 forward, so that cutting to 8 bits rounds to nearest.
-            u, v = _fixed(s - 0.5 + 1 / 512, 1e6), _fixed(t - 0.5 + 1 / 512, 1e6)
-            u_step, v_step = _fixed(s_step, 1e6), _fixed(t_step, 1e6)
-            left = row[X0] + first
-            for k in range(last - first + 1):
-                x = np.uint64(left + k)
-                near = np.float32(z + k * z_step)
-                if near < depth[y, x]:
-                    depth[y, x] = near
-                    coverage[y, x] = 255
-                    value = _bilinear(texture, min(max(u, 0), u_limit), min(max(v, 0), v_limit))
-                    out[y, x, 0] = value & np.uint64(255)
-                    out[y, x, 1] = (value >> np.uint64(32)) & np.uint64(255)
-                    out[y, x, 2] = (value >> np.uint64(16)) & np.uint64(255)
-                    if channels == 4:
-                        out[y, x, 3] = value >> np.uint64(48)
-                u += u_step
-                v += v_step
+            u, v = min(max(place_row[x, 0], zero), u_limit), min(max(place_row[x, 1], zero), v_limit)
+            value = _bilinear(texture, u, v)
+            out_row[x, 0] = value & np.uint64(255)
+            out_row[x, 1] = (value >> np.uint64(32)) & np.uint64(255)
+            out_row[x, 2] = (value >> np.uint64(16)) & np.uint64(255)
+            if channels == 4:
+                out_row[x, 3] = value >> np.uint64(48)
 
 
 @_kernel(_POINTS, _POINTS, _TRIANGLES, _TABLE, types.int64, _F32_2, _U8_2, _F32_3)

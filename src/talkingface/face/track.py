@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from talkingface.core.errors import FaceError
 from talkingface.core.types import NUM_POINTS, Track
@@ -175,6 +174,8 @@ def track_frames(frames: Iterable[tuple[np.ndarray, float]], face_index: int | N
 
 def smooth_track(track: Track) -> Track:
     """The track without the mesh's jitter: a Gaussian of one frame over time, for motion that drives another face."""
+    from scipy.ndimage import gaussian_filter1d  # imported here: it takes a quarter of a second, and photos need it not
+
     landmarks = gaussian_filter1d(track.landmarks, SMOOTHING_FRAMES, axis=0, mode="nearest")
     return replace(track, landmarks=landmarks)
 

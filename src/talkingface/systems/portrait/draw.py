@@ -18,17 +18,41 @@ INNER_LIPS = INNER_LIP_UPPER + INNER_LIP_LOWER[-2:0:-1]
 SHUT_GAP, OPEN_GAP = 0.02, 0.07  # inner-lip gap over eye distance: the photo's mouth hides, or shows, its inside
 MOUTH_TINT = np.array([0.36, 0.2, 0.2])  # colour of the inside of a mouth over that of the skin
 
-_U8_3 = types.Array(types.uint8, 3, "A", readonly=True)
+_READ = types.Array(types.uint8, 3, "C", readonly=True)
+_BOX = types.UniTuple(types.int64, 4)
 
 
-@njit(types.void(_U8_3, _U8_3, types.uint8[:, :, :]), nogil=True, cache=True)
-def _over(person, background, out):
-    """out = person + background * (1 - alpha), with person premultiplied."""
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            rest = 255 - np.uint32(person[y, x, 3])
+@njit(types.void(types.uint32[:, ::1], _READ, _BOX, types.uint8[:, :, ::1]), nogil=True, cache=True)
+def _over(person, background, box, out):
+    """out = person + background * (1 - alpha) in `box`, with person (R, G, B, A from below in a word) premultiplied.
+
+    `out` is the background before."""
+    for y in range(box[1], box[3]):
+        row, behind, words = out[y], background[y], person[y]
+        for column in range(box[0], box[2]):
+            x = np.uint64(column)
+            word = words[x]
+            if word == 0:
+                continue
+            rest = 255 - (word >> 24)
+            if rest == 0:
+                row[x, 0], row[x, 1], row[x, 2] = word & 255, (word >> 8) & 255, (word >> 16) & 255
+                continue
             for c in range(3):
-                out[y, x, c] = min(np.uint32(255), person[y, x, c] + (background[y, x, c] * rest + 127) // 255)
+                own = (word >> (8 * c)) & 255
+                row[x, c] = min(255, own + (behind[x, c] * rest + 127) // 255)
+
+
+def showing(scene: Scene) -> np.ndarray:
+    """The triangles int32 [F, 3] of `scene` that show something of the person; the others need not be drawn."""
+    width, height = scene.size
+    total = cv2.integral((scene.person[..., 3] > 0).astype(np.uint8))
+    corners = scene.triangles_points[scene.triangles]
+    # beyond the picture its border is repeated, so boxes there look at the border
+    x0, y0 = np.clip(np.floor(corners.min(1)).astype(int) - 1, 0, (width - 1, height - 1)).T
+    x1, y1 = np.clip(np.ceil(corners.max(1)).astype(int) + 1, 1, (width, height)).T
+    inside = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
+    return np.ascontiguousarray(scene.triangles[inside > 0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +95,7 @@ class Drawer:
         self.scene = scene
         self._mouth = mouth
         self._warper = Warper(scene.size)
+        self._triangles = showing(scene)
         self._person = np.zeros((scene.size[1], scene.size[0], 4), np.uint8)
 
     def draw(self, target: np.ndarray, rigid: Rigid, out: np.ndarray, region: Box | None = None) -> np.ndarray:
@@ -82,8 +107,8 @@ class Drawer:
         x0, y0, x1, y1 = region or (0, 0, *self.scene.size)
         self._person[y0:y1, x0:x1] = 0
         vertices, shown = self.scene.pose(target, rigid)
-        self._warper.warp(self.scene.person, shown, vertices, self.scene.triangles, self._person, region=region)
-        part = np.s_[y0:y1, x0:x1]
-        _over(self._person[part], self.scene.background[part], out[part])
+        self._warper.warp(self.scene.person, shown, vertices, self._triangles, self._person, region=region)
+        out[y0:y1, x0:x1] = self.scene.background[y0:y1, x0:x1]
+        _over(self._person.view(np.uint32)[..., 0], self.scene.background, (x0, y0, x1, y1), out)
         self._mouth.fill(out, target)
         return self._person[..., 3]

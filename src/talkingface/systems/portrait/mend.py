@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, types
 
 from talkingface.systems.portrait.config import PainterConfig
+from talkingface.systems.portrait.painter_cpu import CpuNet
 from talkingface.systems.portrait.window import (
     Window,
     away_from_mouth,
@@ -26,23 +27,9 @@ from talkingface.systems.portrait.window import (
 
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
 
-_PICTURE = types.uint8[:, :, :]
-_STILL = types.Array(types.uint8, 3, "A", readonly=True)
+_PICTURE = types.uint8[:, :, ::1]
+_STILL = types.Array(types.uint8, 3, "C", readonly=True)
 _CHANGE = types.Array(types.float32, 3, "C", readonly=True)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _bilinear(change, u, v, values):
-    h, w = change.shape[0], change.shape[1]
-    u = min(max(u - 0.5, 0.0), w - 1.0)
-    v = min(max(v - 0.5, 0.0), h - 1.0)
-    x, y = int(u), int(v)
-    x1, y1 = min(x + 1, w - 1), min(y + 1, h - 1)
-    fx, fy = u - x, v - y
-    for c in range(4):
-        top = change[y, x, c] * (1 - fx) + change[y, x1, c] * fx
-        low = change[y1, x, c] * (1 - fx) + change[y1, x1, c] * fx
-        values[c] = top * (1 - fy) + low * fy
 
 
 @njit(types.void(_PICTURE, _STILL, _CHANGE, types.UniTuple(types.float64, 4)), nogil=True, cache=True)
@@ -50,21 +37,34 @@ def _lay(out, still, change, place):
     """out += fade * (change[0] * (still - out) + 255 * change[1:]); `change` covers (x, y, width, height) of `out`."""
     left, top, width, height = place
     h, w = change.shape[0], change.shape[1]
+    x_first, x_end = max(0, int(np.floor(left))), min(out.shape[1], int(np.ceil(left + width)))
+    line = np.empty((w, 4), np.float32)  # the row of changes that lies under a row of `out`
     values = np.empty(4, np.float32)
     for y in range(max(0, int(np.floor(top))), min(out.shape[0], int(np.ceil(top + height)))):
         v = (y + 0.5 - top) / height * h
         if v <= 0 or v >= h:
             continue
-        for x in range(max(0, int(np.floor(left))), min(out.shape[1], int(np.ceil(left + width)))):
+        y_fade = min(v, h - v) / EDGE_PX
+        inner = min(max(v - 0.5, 0.0), h - 1.0)
+        y0 = int(inner)
+        y1, fy = min(y0 + 1, h - 1), np.float32(inner - y0)
+        for x in range(w):
+            for c in range(4):
+                line[x, c] = change[y0, x, c] + fy * (change[y1, x, c] - change[y0, x, c])
+        for x in range(x_first, x_end):
             u = (x + 0.5 - left) / width * w
             if u <= 0 or u >= w:
                 continue
-            _bilinear(change, u, v, values)
-            fade = min(1.0, min(min(u, w - u), min(v, h - v)) / EDGE_PX)
+            fade = np.float32(min(1.0, min(min(u, w - u) / EDGE_PX, y_fade)))
+            inner = min(max(u - 0.5, 0.0), w - 1.0)
+            x0 = int(inner)
+            x1, fx = min(x0 + 1, w - 1), np.float32(inner - x0)
+            for c in range(4):
+                values[c] = line[x0, c] + fx * (line[x1, c] - line[x0, c])
             for c in range(3):
-                before = float(out[y, x, c])
-                after = before + fade * (values[0] * (still[y, x, c] - before) + 255 * values[c + 1])
-                out[y, x, c] = np.uint8(min(max(after + 0.5, 0.0), 255.0))
+                before = np.float32(out[y, x, c])
+                after = before + fade * (values[0] * (still[y, x, c] - before) + np.float32(255) * values[c + 1])
+                out[y, x, c] = np.uint8(min(max(after + np.float32(0.5), np.float32(0)), np.float32(255)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
         window=window,
         warped=shrink(cut(drawn.picture, window.box()), square),
         still=shrink(cut(photo.still, window.box()), square),
-        masks=np.dstack([shrink(cut(drawn.alpha, window.box()), square), eyes, mouth]),
+        masks=cv2.merge([shrink(cut(drawn.alpha, window.box()), square), eyes, mouth]),
         own_mouth=photo.own_mouth,
         corner=mouth_corner(points, window.crop, size),
         stillness=stillness(drawn.source, drawn.target, window),
@@ -143,28 +143,24 @@ def own_mouth(photo: np.ndarray, source: np.ndarray, window: Window, size: tuple
 
 
 class Mender:
-    """The trained painter, ready to run on the CPU or a GPU."""
+    """The trained painter, ready to run on the CPU (by OpenCV) or a GPU (by torch)."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray], config: PainterConfig, device: str = "cpu") -> None:
-        import torch
-
-        from talkingface.systems.portrait.painter import FaceNet, MouthNet
-
+        """`tensors`: arrays whose names begin with `painter.`; others are ignored. None of them: random ones."""
         self.config = config
-        self._torch = torch
+        named = {name: np.asarray(value, np.float32) for name, value in tensors.items() if name.startswith("painter.")}
+        named = named or _fresh(config)
+        face, mouth = (
+            {name[len(start) :]: value for name, value in named.items() if name.startswith(start)}
+            for start in ("painter.face.net.", "painter.mouth.net.")
+        )
         if device == "cpu":
-            torch.set_num_threads(1)  # drawing, mending and encoding already fill two cores; OpenMP would only wait
-        self._device = torch.device(device)
-        self._face, self._mouth = FaceNet(config), MouthNet(config)
-        for prefix, net in (("painter.face.", self._face), ("painter.mouth.", self._mouth)):
-            state = {
-                k[len(prefix) :]: torch.from_numpy(np.array(v, np.float32))
-                for k, v in tensors.items()
-                if k.startswith(prefix)
-            }
-            if state:
-                net.load_state_dict(state)
-            net.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)
+            self._face, self._mouth = CpuNet(face), CpuNet(mouth)
+        else:
+            from talkingface.systems.portrait.painter import FaceNet, MouthNet
+
+            self._face = _TorchNet(FaceNet(config).net, face, device)
+            self._mouth = _TorchNet(MouthNet(config).net, mouth, device)
 
     def changes(self, views: list[View]) -> tuple[np.ndarray, np.ndarray]:
         """Changes of the face (share, colour) [B, S/2, S/2, 4] and of the mouth (colour) [B, h, w, 3], float32.
@@ -172,47 +168,100 @@ class Mender:
         The same as `painter_recipe.paint_changes`, with all pixel work on small uint8 pictures.
         """
         half = self.config.crop_px // 2
-        gains = np.stack([v.balance for v in views])[:, None, None]
-        seen = np.empty((len(views), half, half, 9), np.float32)
-        for row, view in zip(seen, views, strict=True):
-            scales = (view.balance / 255, view.balance / 255, np.full(3, 1 / 255, np.float32))
-            for k, (picture, scale) in enumerate(zip(view.pictures, scales, strict=True)):
-                small = cv2.resize(picture, (half, half), interpolation=cv2.INTER_AREA)
-                np.multiply(small, scale, out=row[..., 3 * k : 3 * k + 3])
-        share, colour = self._run(self._face, seen)
-        rest = np.array([v.stillness for v in views], np.float32)[:, None, None]
-        share *= (rest * away_from_mouth(np.array([v.corner for v in views]), self.config))[..., None]
-        face = np.concatenate([share, colour * seen[..., 6:7] / gains], -1)
-        (mouth,) = self._run(self._mouth, np.stack([self._mouth_input(v, c) for v, c in zip(views, face, strict=True)]))
-        return face, mouth / gains
-
-    def _mouth_input(self, view: View, change: np.ndarray) -> np.ndarray:
-        """The mended mouth patch, its opening and the photo's own mouth, float32 [h, w, 8] in the painter's tint."""
-        x, y = view.corner
+        seen = np.empty((len(views), 9, half, half), np.float32)
+        for planes, view in zip(seen, views, strict=True):
+            _see_face(planes, view)
+        planes = self._face(seen)
+        share, colour = planes[:, 0], planes[:, 1:]
+        share[:] = 1 / (1 + np.exp(3 - share))
+        share *= np.array([v.stillness for v in views], np.float32)[:, None, None]
+        share *= away_from_mouth(np.array([v.corner for v in views]), self.config)
+        gains = np.stack([v.balance for v in views])[:, :, None, None]
+        colour *= seen[:, 6:7] / gains  # no colour beside the person
+        face = _merged(planes)
         width, height = self.config.mouth_px
-        part = np.s_[y : y + height, x : x + width]
-        change = cv2.resize(change, (self.config.crop_px,) * 2, interpolation=cv2.INTER_LINEAR)[part]
-        warped, still = view.warped[part].astype(np.float32), view.still[part]
-        mended = warped + change[..., :1] * (still - warped) + 255 * change[..., 1:]
-        patch = np.empty((height, width, 8), np.float32)
-        scale = view.balance / 255
-        np.multiply(mended, scale, out=patch[..., :3])
-        np.multiply(view.masks[part][..., 2], np.float32(1 / 255), out=patch[..., 3])
-        np.multiply(view.own_mouth, np.append(scale, np.float32(1 / 255)), out=patch[..., 4:])
-        return patch
+        seen = np.empty((len(views), 8, height, width), np.float32)
+        for planes, view, change in zip(seen, views, face, strict=True):
+            _see_mouth(planes, view, change)
+        mouth = self._mouth(seen)
+        mouth /= gains
+        return face, _merged(mouth)
 
-    def _run(self, net: Any, pictures: np.ndarray) -> list[np.ndarray]:
-        """The net's outputs [B, H, W, C] for float32 pictures [B, H, W, C]; NHWC is torch's channels_last."""
-        torch = self._torch
-        with torch.inference_mode():
-            out = net(torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2))
-            planes = out if isinstance(out, tuple) else (out,)
-            return [p.permute(0, 2, 3, 1).contiguous().cpu().numpy() for p in planes]
+
+def _see_face(planes: np.ndarray, view: View) -> None:
+    """Write the warped and the resting picture in the painter's tint, and the masks, to float32 [9, S/2, S/2]."""
+    size = (planes.shape[2], planes.shape[1])
+    scales = (view.balance / 255, view.balance / 255, np.full(3, 1 / 255, np.float32))
+    for k, (picture, scale) in enumerate(zip(view.pictures, scales, strict=True)):
+        _scale(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), scale, planes[3 * k : 3 * k + 3])
+
+
+def _see_mouth(planes: np.ndarray, view: View, change: np.ndarray) -> None:
+    """Write the mouth patch mended by the face's `change`, its opening and the photo's own mouth, in the painter's
+    tint, to float32 [8, h, w]."""
+    x, y = view.corner
+    height, width = planes.shape[1:]
+    part = np.s_[y : y + height, x : x + width]
+    share, *colour = cv2.split(_twice(change, view.corner, (width, height)))
+    scale = view.balance / 255
+    pictures = zip(cv2.split(view.warped[part]), cv2.split(view.still[part]), strict=True)
+    for k, (warped, still) in enumerate(pictures):
+        before = warped.astype(np.float32)
+        np.multiply(before + share * (still - before) + 255 * colour[k], scale[k], out=planes[k])
+    np.multiply(view.masks[part][..., 2], np.float32(1 / 255), out=planes[3])
+    _scale(view.own_mouth, np.append(scale, np.float32(1 / 255)), planes[4:])
+
+
+def _merged(planes: np.ndarray) -> np.ndarray:
+    """[B, C, H, W] -> [B, H, W, C]."""
+    batch, channels, height, width = planes.shape
+    merged = np.empty((batch, height, width, channels), planes.dtype)
+    for one, parts in zip(merged, planes, strict=True):
+        cv2.merge(list(parts), one)
+    return merged
+
+
+def _scale(picture: np.ndarray, factors: np.ndarray, planes: np.ndarray) -> None:
+    """Write uint8 `picture` [H, W, C] times `factors` [C] into float32 `planes` [C, H, W]."""
+    for values, factor, plane in zip(cv2.split(picture), factors, planes, strict=True):
+        np.multiply(values, factor, out=plane)
+
+
+def _twice(change: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """The patch of `size` (width, height) at `corner`, in even pixels, of `change` [H, W, C] enlarged two times."""
+    (x, y), (width, height) = corner, size
+    left, top = max(x // 2 - 1, 0), max(y // 2 - 1, 0)
+    near = change[top : (y + height) // 2 + 1, left : (x + width) // 2 + 1]
+    larger = cv2.resize(near, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    return larger[y - 2 * top : y - 2 * top + height, x - 2 * left : x - 2 * left + width]
+
+
+def _fresh(config: PainterConfig) -> dict[str, np.ndarray]:
+    """Tensors of an untrained painter."""
+    from talkingface.systems.portrait.painter import FaceNet, MouthNet
+
+    nets = {"painter.face.": FaceNet(config), "painter.mouth.": MouthNet(config)}
+    return {start + name: value.numpy() for start, net in nets.items() for name, value in net.state_dict().items()}
+
+
+class _TorchNet:
+    """What `CpuNet` is, on the torch device `device`, for a network and its state."""
+
+    def __init__(self, net: Any, weights: Mapping[str, np.ndarray], device: str) -> None:
+        import torch
+
+        self._torch, self._device = torch, torch.device(device)
+        net.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+        self._net = net.eval().requires_grad_(False).to(self._device)
+
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        with self._torch.inference_mode():
+            return self._net(self._torch.from_numpy(pictures).to(self._device)).contiguous().cpu().numpy()
 
 
 def lay_changes(out: np.ndarray, still: np.ndarray, view: View, face: np.ndarray, mouth: np.ndarray) -> None:
     """Lay one frame's changes onto `out` uint8 [H, W, 3], in place."""
-    window = view.window
+    window, still = view.window, np.ascontiguousarray(still)
     _lay(out, still, face, (float(window.x), float(window.y), float(window.side), float(window.side)))
     x, y = view.corner
     height, width = mouth.shape[:2]

@@ -27,10 +27,12 @@ LID_OVERLAP = 1.05
 CREASE_SHARE = 0.45
 SLIVER = 2e-4  # triangles of less area, in squared eye distances, count as edges
 UNFOLDING_STEPS = 32
-_CREASES = (  # skin above the upper lid, and the lid point that each follows
+_CREASES = np.array([  # skin above the upper lid, and the lid point that each follows
     (247, 246), (30, 161), (29, 160), (27, 159), (28, 158), (56, 157), (190, 173),
     (467, 466), (260, 388), (259, 387), (257, 386), (258, 385), (286, 384), (414, 398),
-)  # fmt: skip
+])  # fmt: skip
+_UPPER = np.array(RIGHT_EYE_UPPER[1:-1] + LEFT_EYE_UPPER[1:-1])
+_LOWER = np.array(RIGHT_EYE_LOWER[1:-1] + LEFT_EYE_LOWER[1:-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +131,9 @@ def close_lids(shape: np.ndarray, closure: float) -> np.ndarray:
     """`shape` [478, 3] with both eyes closed by `closure` in [0, 1]; the skin above follows the lid."""
     if closure <= 0:
         return shape
-    shape = shape.copy()
     moved = np.zeros_like(shape)
-    for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER)):
-        up, low = list(upper[1:-1]), list(lower[1:-1])
-        opening = shape[low] - shape[up]
-        moved[up] = closure * LID_OVERLAP * LID_MEETING * opening
-        moved[low] = -closure * (1 - LID_MEETING) * opening
-    for skin, lid in _CREASES:
-        moved[skin] = CREASE_SHARE * moved[lid]
+    opening = shape[_LOWER] - shape[_UPPER]
+    moved[_UPPER] = closure * LID_OVERLAP * LID_MEETING * opening
+    moved[_LOWER] = -closure * (1 - LID_MEETING) * opening
+    moved[_CREASES[:, 0]] = CREASE_SHARE * moved[_CREASES[:, 1]]
     return shape + moved

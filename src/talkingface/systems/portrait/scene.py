@@ -29,6 +29,7 @@ from talkingface.face.topology import (
 )
 
 LIDS = tuple(dict.fromkeys(RIGHT_EYE_UPPER + RIGHT_EYE_LOWER + LEFT_EYE_UPPER + LEFT_EYE_LOWER))
+_LID_NUMBERS, _OVAL_NUMBERS = np.array(LIDS), np.array(FACE_OVAL)
 # All distances below are in units of the distance between the outer eye corners.
 GRID_STEP = 0.28
 RINGS = (0.1, 0.24)
@@ -90,15 +91,17 @@ class Scene:
 
     def pose(self, target: np.ndarray, rigid: Rigid) -> tuple[np.ndarray, np.ndarray]:
         """Vertices [V, 3] and the photo coordinates [V, 2] they show, for target landmarks and head movement."""
-        lids = list(LIDS)
-        oval = list(FACE_OVAL)
-        still = rigid.inverse(target)  # the target's expression, in the photo's own pose
+        lids, oval = target[_LID_NUMBERS], target[_OVAL_NUMBERS]
         moved = rigid(self.outer)
-        jaw = self.jaw_share @ (target[oval] - rigid(self.points[oval]))
-        outer = self.outer + self.head_share[:, None] * (moved - self.outer) + jaw
-        vertices = np.concatenate([target, target[lids] + (0, 0, 1e-2), outer])
-        shown = np.concatenate([self.points[:, :2], still[lids][:, :2], self.outer[:, :2]])
-        return vertices.astype(np.float32), shown.astype(np.float32)
+        jaw = self.jaw_share @ (oval - rigid(self.points[_OVAL_NUMBERS])).astype(np.float32)
+        first, count = len(target), len(target) + len(lids)
+        vertices = np.empty((count + len(moved), 3), np.float32)
+        vertices[:first], vertices[first:count] = target, lids + (0, 0, 1e-2)
+        vertices[count:] = self.outer + self.head_share[:, None] * (moved - self.outer) + jaw
+        shown = np.empty((len(vertices), 2), np.float32)
+        shown[:first], shown[count:] = self.points[:, :2], self.outer[:, :2]
+        shown[first:count] = rigid.inverse(lids)[:, :2]  # the target's expression, in the photo's own pose
+        return vertices, shown
 
 
 def make_scene(rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray | None = None) -> Scene:

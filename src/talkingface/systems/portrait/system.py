@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,27 +36,17 @@ class PortraitSystem(System):
     def __init__(self, weights: Weights | None, config: PortraitConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
         self._tensors: dict[str, np.ndarray] = fresh_tensors(config) if weights is None else weights.tensors
-        self._mender: Future[Mender] | None = None
         self._speech: Any = None
 
-    def _start_mender(self) -> Future[Mender]:
-        """The painter in the making, in its own thread: importing torch takes as long as finding the face."""
-        if self._mender is None:
-            making = ThreadPoolExecutor(1)
-            self._mender = making.submit(Mender, self._tensors, self.config.painter, self.device)
-            making.shutdown(wait=False)
-        return self._mender
-
-    @property
+    @functools.cached_property
     def mender(self) -> Mender:
         """The painter, made on first use: driving data alone does not need it."""
-        return self._start_mender().result()
+        return Mender(self._tensors, self.config.painter, self.device)
 
     def fit(
         self, source: str | Path | np.ndarray, *, face_index: int | None = None, size: int | str | None = None
     ) -> Avatar:
         """See `System.fit`. A photo takes about a second; a clip is tracked once and its track is cached."""
-        self._start_mender()
         if isinstance(source, np.ndarray):
             return self._fit_photo(source, None, face_index, size)
         from talkingface.video.image import is_image, read_image

@@ -14,7 +14,7 @@ import numpy as np
 
 from talkingface.audio.mel import HOP, LevelTracker, MelStream, normalise
 from talkingface.core.stream import windows
-from talkingface.systems.portrait.motion_config import PAUSE, MouthConfig
+from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PAUSE, MouthConfig
 
 FPS = 25.0
 COLUMNS_PER_FRAME = 4
@@ -142,7 +142,7 @@ def _to_rows(rows: np.ndarray, heard: np.ndarray, start: int, config: MouthConfi
         mouth=rows[:, : config.num_mouth],
         voice=1 - share[:, PAUSE],
         coming=1 / (1 + np.exp(-rows[:, -2])),
-        closure=1 / (1 + np.exp(-rows[:, -1])),
+        closure=np.maximum(1 / (1 + np.exp(-rows[:, -1])), share[:, list(LIP_CLOSURES)].sum(axis=1)),
         loudness=heard[:, 0],
         level=heard[:, 1],
     )

@@ -32,13 +32,13 @@ class MouthShaper:
     """Probabilities of coming speech below which the mouth may rest and above which it moves freely."""
     PATIENCE_FRAMES = 20
     """Pauses up to this long belong to the speech: real mouths do not close in them."""
-    FIRST_GAP, FIRST_VOICE = 0.026, 0.2
+    FIRST_GAP, FIRST_VOICE = 0.026, 0.7
     """Until speech of this probability is coming the lips part by no more than this: people breathe in before they
     speak, but silence alone opens no mouth."""
     FALL, RISE = 0.08, 0.34
     """How much the mouth comes to rest, and sets off again, per frame."""
-    CLOSURE = (0.25, 0.35)
-    """Probabilities of /p b m/ at which closing begins and is complete."""
+    CLOSURE = (0.3, 0.42)
+    """Probabilities of lips that meet at which closing begins and is complete."""
 
     def __init__(self, measures: np.ndarray, gain: float) -> None:
         self._gap = measures[0].astype(np.float32)

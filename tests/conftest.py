@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from talkingface.core.weights import save_weights
 from voices import make_voice, write_wav
+
+# no test is a race: on a busy machine an example may take any time
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

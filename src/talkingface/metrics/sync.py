@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from talkingface.audio.mel import MEL_FPS, log_mel
@@ -61,3 +63,30 @@ def mouth_offset(gap: np.ndarray, samples: np.ndarray, fps: float, max_offset_s:
         return 0.0, 0.0
     lag, value = best_lag(sound[:length], fine[:length], int(max_offset_s * MEL_FPS))
     return lag / MEL_FPS, value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinuteOffset:
+    """One minute of a clip (the last may be shorter): when it starts, how late the mouth is, and the correlation."""
+
+    start_s: float
+    offset_s: float
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Offsets minute by minute, and their slope in ms per minute (nan when the clip is too short to tell)."""
+
+    minutes: tuple[MinuteOffset, ...]
+    slope_ms_per_min: float
+
+
+def offset_per_minute(gap: np.ndarray, samples: np.ndarray, fps: float) -> Drift:
+    """`mouth_offset` for each minute, and the drift over the clip; gap [T] at `fps`, samples float32 [N] at 16 kHz."""
+    raise NotImplementedError
+
+
+def drift_slope(times_s: np.ndarray, offsets_s: np.ndarray) -> float:
+    """Slope in ms per minute of offsets [N] in s at times [N] in s, by the median of slopes; nan for fewer than three."""
+    raise NotImplementedError

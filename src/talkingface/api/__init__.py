@@ -1,6 +1,7 @@
 """All that the apps may call, and what `import talkingface` offers."""
 
 from talkingface.api.animation import Animation
+from talkingface.api.evaluation import evaluate
 from talkingface.api.tracking import TrackedFace, track
 from talkingface.api.training import make_weights, pipeline_names, train
 from talkingface.api.verbs import animate, fit, load, motion, render
@@ -9,6 +10,7 @@ __all__ = [
     "Animation",
     "TrackedFace",
     "animate",
+    "evaluate",
     "fit",
     "load",
     "make_weights",

@@ -133,6 +133,16 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
 
 
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("generated", nargs="?", help="video, folder of videos, or manifest (.csv)")
+    _output(parser, "report to make (.json); finished clips wait in a folder beside it")
+    parser.add_argument("--reference", metavar="PATH", help="the real video of the same moments, or a folder of them")
+    parser.add_argument("--speech", metavar="PATH", help="the sound that drove the face; default: the video's own")
+    parser.add_argument("--source", metavar="PATH", help="the photo that the video was made from")
+    parser.add_argument("--html", metavar="FILE.html", help="also make a page: plots over time, worst frames, table")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: as many as there are cores")
+
+
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--what",
@@ -173,6 +183,7 @@ VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "track": (_track, "a video's face as data: landmarks, head pose, blink"),
     "fit": (_fit, "make an avatar once, animate it often"),
     "train": (_train, "run one of a system's trainings"),
+    "evaluate": (_evaluate, "score generated videos: picture, mouth, head, synchrony with the sound"),
     "bench": (_bench, "measure the whole command, or a target that the docs promise"),
     "systems": (_systems, "list the methods"),
     "weights": (_weights, "list, show or verify weights"),

@@ -14,6 +14,7 @@ from talkingface import api
 from talkingface.api import Animation
 from talkingface.api.animation import check_container
 from talkingface.apps.bench import TargetJob, measure, measure_targets, target_table
+from talkingface.apps.evaluate import evaluate_videos
 from talkingface.apps.progress import Progress
 from talkingface.core import registry
 from talkingface.core import weights as store
@@ -135,6 +136,11 @@ def train(
     outcome = api.train(recipe, data, output, steps=steps, config=config, time_limit_s=limit_s, **options)
     state = "finished" if outcome.finished else "time is up; the same command goes on"
     print(f"{output}: step {outcome.step} of {steps}, {state}")
+
+
+def evaluate(**options: Any) -> int:
+    """`talkingface evaluate`."""
+    return evaluate_videos(**options)
 
 
 def bench(

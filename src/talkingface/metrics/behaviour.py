@@ -40,6 +40,8 @@ PAUSE_DB, QUIET_DB = 25.0, -70.0
 SPEECH_MARGIN_S = 0.2
 OPEN_GAP = 0.03
 """A gap that is seen as open; `mouth.CLOSED_GAP` is one that is seen as closed."""
+REAL_MOUTH_MOTION = (0.19, 0.39, 0.66)
+"""5th percentile, median and 95th of `mouth_motion` over 51 real clips of 2.4 to 71 s, at most three a person."""
 LEAK_LAG_S = 0.2
 LEAK_SHIFT_S = 1.0
 SHORTEST_LEAK_S = 4.0
@@ -164,8 +166,8 @@ def warp_error(first: np.ndarray, second: np.ndarray, flow: Flow | None = None) 
     if not flow.seen.any():
         return float("nan")
     warped = cv2.remap(second, _targets(flow.forward), None, cv2.INTER_LINEAR)  # pyright: ignore[reportArgumentType,reportCallIssue]
-    difference = (warped[flow.seen].astype(np.float32) - first[flow.seen]) / 255
-    return float((difference**2).mean())
+    squares = cv2.norm(warped, first, cv2.NORM_L2SQR, flow.seen.astype(np.uint8))
+    return squares / (255**2 * first.shape[2] * np.count_nonzero(flow.seen))
 
 
 def _targets(forward: np.ndarray) -> np.ndarray:

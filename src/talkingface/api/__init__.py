@@ -2,6 +2,7 @@
 
 from talkingface.api.animation import Animation
 from talkingface.api.evaluation import evaluate
+from talkingface.api.evaluation_systems import evaluate_systems
 from talkingface.api.tracking import TrackedFace, track
 from talkingface.api.training import make_weights, pipeline_names, train
 from talkingface.api.verbs import animate, fit, load, motion, render
@@ -11,6 +12,7 @@ __all__ = [
     "TrackedFace",
     "animate",
     "evaluate",
+    "evaluate_systems",
     "fit",
     "load",
     "make_weights",

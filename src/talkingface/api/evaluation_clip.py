@@ -174,10 +174,7 @@ def _score_sync(
         view = mouth_view(mouths, subject.points, times, subject.seen.astype(np.float32))
         found = expert.score(view, samples)
         for key, value in zip(SYNC_KEYS, (found.offset_frames, found.confidence, found.distance), strict=True):
-            if np.isnan(value):
-                figures.miss("the clip is too short or too quiet to tell", key + suffix)
-            else:
-                figures.put(key + suffix, value)
+            figures.put(key + suffix, value, reason="the clip is too short or too quiet to tell")
 
 
 def _record(

@@ -31,8 +31,13 @@ class Figures:
     per_frame: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def put(self, key: str, value: float, per_frame: np.ndarray | None = None) -> None:
-        """Note a figure, and its values by frame."""
+    def put(
+        self, key: str, value: float, per_frame: np.ndarray | None = None, reason: str = "the clip is too short"
+    ) -> None:
+        """Note a figure, and its values by frame; `reason`: why it is missing if the value is nan."""
+        if np.isnan(value):
+            self.miss(reason, key)
+            return
         self.metrics[key] = float(value)
         if per_frame is not None:
             self.per_frame[key] = per_frame
@@ -77,10 +82,8 @@ def score_motion(figures: Figures, subject: Subject, moves: Moves) -> None:
         figures.per_frame[f"pose.{name}"] = moves.angles_deg[:, k]
     blinks = behaviour.find_blinks(moves.closure, CLOCK_FPS)
     figures.put("blink.per_minute", blinks.per_minute)
-    if len(blinks.lengths_s):
-        figures.put("blink.length", blinks.lengths_s.mean())
-    else:
-        figures.miss("there is no blink", "blink.length")
+    length = blinks.lengths_s.mean() if len(blinks.lengths_s) else np.nan
+    figures.put("blink.length", length, reason="there is no blink")
     figures.put("motion.jitter", *behaviour.jitter(subject.points))
     figures.put("landmarks.identity_drift", *landmarks.identity_drift(subject.points, CLOCK_FPS))
     figures.put("track.seen_share", subject.seen.mean())
@@ -129,24 +132,21 @@ def score_speech(figures: Figures, moves: Moves, samples: np.ndarray, real_motio
         figures.put("sync.mouth_offset_ms", 1000 * offset_s)
     else:
         figures.miss(f"mouth and loudness hardly go together (correlation {agreement:.2f})", "sync.mouth_offset_ms")
-    _put_or_miss(
-        figures, "sync.drift", offset_per_minute(gap, samples, CLOCK_FPS).slope_ms_per_min, "the clip is too short"
-    )
+    drift = offset_per_minute(gap, samples, CLOCK_FPS)
+    figures.put("sync.drift", drift.slope_ms_per_min)
     spoken = behaviour.speech_frames(samples, CLOCK_FPS, len(gap))
-    _put_or_miss(figures, "speech.silent_open_share", behaviour.silent_open_share(gap, spoken), "there is no silence")
+    silent = behaviour.silent_open_share(gap, spoken)
+    figures.put("speech.silent_open_share", silent, reason="there is no silence")
     motion = behaviour.mouth_motion(gap, spoken, CLOCK_FPS)
-    _put_or_miss(figures, "speech.mouth_motion", motion, "there is no speech")
+    figures.put("speech.mouth_motion", motion, reason="there is no speech")
     if real_motion is None:
         figures.miss("no reference given", "speech.mouth_motion_ratio")
     else:
         ratio = motion / real_motion if real_motion > 0 else np.nan
-        _put_or_miss(figures, "speech.mouth_motion_ratio", ratio, "the real mouth does not move in speech")
+        figures.put("speech.mouth_motion_ratio", ratio, reason="the real mouth does not move in speech")
     beats = behaviour.beat_alignment(moves.rotations, samples, CLOCK_FPS)
-    if beats.num_beats:
-        figures.put("motion.beat_alignment", beats.score)
-        figures.put("motion.beat_chance", beats.chance)
-    else:
-        figures.miss("the head shows no beats", "motion.beat_alignment", "motion.beat_chance")
+    figures.put("motion.beat_alignment", beats.score, reason="head or sound has no beats")
+    figures.put("motion.beat_chance", beats.chance, reason="head or sound has no beats")
     _score_closures(figures, gap, samples)
 
 
@@ -162,15 +162,9 @@ def _score_closures(figures: Figures, gap: np.ndarray, samples: np.ndarray) -> N
         figures.miss(str(error), *CLOSURE_KEYS)
         return
     found = behaviour.closure_contrast(gap, CLOCK_FPS, spans)
-    _put_or_miss(figures, CLOSURE_KEYS[0], found.closed_share, "no /p b m/ was recognised (English only)")
-    _put_or_miss(figures, CLOSURE_KEYS[1], found.contrast, "no /p b m/ or no open vowel was recognised (English only)")
-
-
-def _put_or_miss(figures: Figures, key: str, value: float, reason: str) -> None:
-    if np.isnan(value):
-        figures.miss(reason, key)
-    else:
-        figures.put(key, value)
+    reason = "no /p b m/, or no open vowel, was recognised (English only)"
+    figures.put(CLOSURE_KEYS[0], found.closed_share, reason=reason)
+    figures.put(CLOSURE_KEYS[1], found.contrast, reason=reason)
 
 
 def _spread(rows: np.ndarray, where: np.ndarray) -> np.ndarray:

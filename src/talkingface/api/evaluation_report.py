@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from talkingface.api.report import versions
+from talkingface.api.report import machine
 from talkingface.core.cache import write_atomic
 from talkingface.metrics.definitions import DEFINITIONS
 
@@ -49,7 +49,7 @@ def make_report(clips: Sequence[dict[str, Any]], settings: dict[str, Any] | None
         "format": "talkingface-evaluation",
         "format_version": FORMAT_VERSION,
         "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
-        "versions": versions(),
+        **machine(),
         **(settings or {}),
         "definitions": {key: _definition(key) for key in keys if key in DEFINITIONS},
         "summary": summarise(clip for clip in clips if clip["status"] == "scored"),

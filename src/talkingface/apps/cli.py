@@ -140,6 +140,11 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speech", metavar="PATH", help="the sound that drove the face; default: the video's own")
     parser.add_argument("--source", metavar="PATH", help="the photo that the video was made from")
     parser.add_argument("--html", metavar="FILE.html", help="also make a page: plots over time, worst frames, table")
+    systems = parser.add_argument_group("to score systems on real clips instead of finished videos")
+    systems.add_argument("--systems", metavar="NAMES", help="systems or weights with commas: portrait,portrait.clean")
+    systems.add_argument("--data", metavar="FOLDER", help="real clips: a data folder, or videos of one person each")
+    systems.add_argument("--limit", type=int, metavar="N", help="at most so many clips, as many people as possible")
+    systems.add_argument("--page", metavar="FILE.md", help="also write the comparison as a page of documentation")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default: as many as there are cores")
 
 

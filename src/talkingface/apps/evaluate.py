@@ -7,6 +7,7 @@ from typing import Any
 
 from talkingface import api
 from talkingface.apps.evaluate_html import write_html
+from talkingface.apps.evaluate_page import write_page
 from talkingface.apps.evaluate_table import figure_tables
 from talkingface.apps.progress import Progress
 from talkingface.core.cache import check_writable
@@ -14,18 +15,53 @@ from talkingface.core.device import tune_allocator
 from talkingface.core.errors import InputError, UsageError
 
 
-def evaluate_videos(generated: str | None, output: str, html: str | None, **options: Any) -> int:
+def evaluate_videos(
+    generated: str | None,
+    output: str,
+    html: str | None,
+    systems: str | None,
+    data: str | None,
+    limit: int | None,
+    page: str | None,
+    workers: int | None,
+    **given: str | None,
+) -> int:
     """`talkingface evaluate`; returns the exit code: not 0 when a pair could not be scored."""
-    if generated is None:
-        raise UsageError("name a video or a folder to evaluate")
-    if html is not None:
-        check_writable(html)
+    _check(generated, systems, data, page, limit, given)
+    for path in (html, page):
+        if path is not None:
+            check_writable(path)
     tune_allocator()
     with Progress():
-        report = api.evaluate(generated, output, **options)
+        if systems is not None:
+            names = [name.strip() for name in systems.split(",") if name.strip()]
+            report = api.evaluate_systems(names, str(data), output, limit=limit, workers=workers)
+        else:
+            report = api.evaluate(str(generated), output, workers=workers, **given)
+    if page is not None:
+        rest = "" if limit is None else f" --limit {limit}"
+        write_page(
+            page, report, f"talkingface evaluate --systems {systems} --data DATA{rest} -o {output} --page {page}"
+        )
     if html is not None:
         write_html(html, report)
     return say_report(report, output, html)
+
+
+def _check(
+    generated: str | None, systems: str | None, data: str | None, page: str | None, limit: int | None,
+    given: dict[str, str | None],
+) -> None:  # fmt: skip
+    if systems is None:
+        if generated is None:
+            raise UsageError("name a video or a folder to evaluate, or systems with --systems")
+        if (data, page, limit) != (None, None, None):
+            raise UsageError("--data, --page and --limit go with --systems")
+        return
+    if data is None:
+        raise UsageError("--systems needs --data, a folder of real clips")
+    if generated is not None or any(given.values()):
+        raise UsageError("--systems makes its own videos; leave out the video, --reference, --speech and --source")
 
 
 def say_report(report: dict[str, Any], output: str, html: str | None) -> int:

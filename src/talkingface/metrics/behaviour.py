@@ -19,8 +19,8 @@ from scipy.stats import wasserstein_distance
 from talkingface.audio.mel import MEL_FPS, WINDOW, log_mel
 from talkingface.audio.phones import PhoneSpan
 from talkingface.face.camera import euler_degrees
-from talkingface.face.pose import STABLE_POINTS
-from talkingface.metrics.landmarks import upright_points
+from talkingface.face.pose import STABLE_POINTS, undo_similarity
+from talkingface.metrics.landmarks import rigid_motion
 from talkingface.metrics.mouth import BILABIALS, CLOSED_GAP, OPEN_VOWELS, open_share, reached_gaps
 from talkingface.metrics.pose import angle_speeds
 from talkingface.metrics.sync import VOICE_BANDS, best_lag, speech_envelope
@@ -113,7 +113,8 @@ def jitter(points: np.ndarray) -> tuple[float, np.ndarray]:
     """
     if len(points) < 3:
         return float("nan"), np.full(len(points), np.nan)
-    steady = upright_points(points)[:, STABLE_POINTS, :2]
+    pose, eyes = rigid_motion(points)
+    steady = undo_similarity(points[:, STABLE_POINTS].astype(np.float64), *pose)[..., :2] / eyes
     second = (steady[2:] - 2 * steady[1:-1] + steady[:-2]) / np.sqrt(6)
     squares = (second**2).mean((1, 2))
     return float(np.sqrt(squares.mean())), np.pad(np.sqrt(squares), 1, mode="edge")

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Better = Literal["higher", "lower", "zero", "one", "real", "none"]
+Better = Literal["higher", "lower", "real", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """A figure: `meaning` in one line, `unit` ("" for a pure number), and which way is better.
 
-    `better`: "higher", "lower", nearest to "zero" or "one", nearest to what "real" video has, or "none": it informs.
+    `better`: "higher", "lower", "real": the nearer to what real video has, or "none": it only informs.
     """
 
     meaning: str
@@ -57,7 +57,7 @@ def _families() -> Iterator[tuple[str, Definition]]:
             Definition(
                 meaning=f"lag of best correlation of {what}; positive: the true one is late",
                 unit="frames",
-                better="zero",
+                better="real",
             ),
         )
 
@@ -76,8 +76,8 @@ DEFINITIONS: dict[str, Definition] = {
         {
             "cpbd": ("cumulative probability of blur detection in the face box; 1: sharp", "", "higher"),
             "sharpness": ("variance of luma's Laplacian in the face box", "squared grey levels", "real"),
-            "cpbd_ratio": ("the same over the source photo's, faces of one size", "", "one"),
-            "sharpness_ratio": ("the same over the source photo's, faces of one size", "", "one"),
+            "cpbd_ratio": ("the same over the source photo's, faces of one size", "", "real"),
+            "sharpness_ratio": ("the same over the source photo's, faces of one size", "", "real"),
             "lpips": ("learned perceptual distance; needs the authors' weights", "", "lower"),
             "fid": ("Frechet distance of Inception features; needs its weights", "", "lower"),
         },
@@ -97,9 +97,9 @@ DEFINITIONS: dict[str, Definition] = {
     **_rows(
         "mouth",
         {
-            "gap_ratio": ("standard deviation of the lip gap over the true one's", "", "one"),
+            "gap_ratio": ("standard deviation of the lip gap over the true one's", "", "real"),
             "mean_gap": ("mean inner-lip gap", IOD, "real"),
-            "mean_gap_error": ("mean inner-lip gap minus the true one's", IOD, "zero"),
+            "mean_gap_error": ("mean inner-lip gap minus the true one's", IOD, "real"),
         },
     ),
     **_rows(
@@ -133,12 +133,12 @@ DEFINITIONS: dict[str, Definition] = {
     **_rows(
         "sync",
         {
-            "offset_frames": ("how late the mouth is by the sync expert, frames of 25 fps", "frames", "zero"),
+            "offset_frames": ("how late the mouth is by the sync expert, frames of 25 fps", "frames", "real"),
             "confidence": ("median minus least distance of mouth and sound over lags", "", "higher"),
             "distance": ("least distance of mouth and sound over lags", "", "lower"),
             "mouth_offset_ms": ("how late the lip gap is against loudness", "ms", "real"),
             "mouth_correlation": ("correlation of lip gap and loudness at that offset", "", "real"),
-            "drift": ("slope of that offset over the clip", "ms/min", "zero"),
+            "drift": ("slope of that offset over the clip", "ms/min", "real"),
         },
     ),
     **_rows(
@@ -146,7 +146,7 @@ DEFINITIONS: dict[str, Definition] = {
         {
             "silent_open_share": ("share of frames without speech with lips open (gap over 0.03)", "", "real"),
             "mouth_motion": ("mean speed of the lip gap in speech", f"{IOD}/s", "real"),
-            "mouth_motion_ratio": ("mouth motion over the true mouth's, or else over real speakers'", "", "one"),
+            "mouth_motion_ratio": ("mouth motion over the true mouth's, or else over real speakers'", "", "real"),
             "closed_share": ("share of /p b m/ that close the lips (gap under 0.02)", "", "higher"),
             "closure_contrast": ("lip gap at open vowels minus that at /p b m/", IOD, "real"),
         },

@@ -24,6 +24,7 @@ FACE_68 = (
 )  # fmt: skip
 """Mesh points nearest to the 68 of the iBUG scheme, in its order; the last 20 are the mouth."""
 MOUTH_20 = FACE_68[48:]
+OUTER_EYE_CORNERS = (33, 263)
 MESH_SKIN = 468
 """The points after these are irises, which look about."""
 CROP_SCALE = 1.3
@@ -91,10 +92,13 @@ def identity_drift(points: np.ndarray, fps: float) -> tuple[float, np.ndarray]:
     later windows, nan if there is none. Tracking noise and turns of the head leave about as much as a real video has.
     """
     _check(points, points)
-    upright = upright_points(points)
+    pose, eyes = rigid_motion(points)
     count = max(len(points) // max(round(DRIFT_WINDOW_S * fps), 1), 1)
-    windows = np.array_split(upright, count)
-    shapes = [quiet_shape(window)[:MESH_SKIN] for window in windows]
+    windows = np.array_split(np.arange(len(points)), count)
+    shapes = []
+    for window in windows:
+        upright = undo_similarity(points[window].astype(np.float64), *(part[window] for part in pose))
+        shapes.append(quiet_shape(upright)[:MESH_SKIN] / eyes)
     drift = [float(np.sqrt((_distances(shape, shapes[0]) ** 2).mean())) for shape in shapes]
     value = float(np.mean(drift[1:])) if count > 1 else float("nan")
     return value, np.repeat(drift, [len(window) for window in windows])
@@ -130,16 +134,21 @@ def _lip_distances(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
     pose = fit_similarity(reference[:, STABLE_POINTS], generated[:, STABLE_POINTS])
     lips = list(LIPS)
     aligned = undo_similarity(generated[:, lips].astype(np.float64), *pose)
-    eyes = _distances(reference[:, 33], reference[:, 263])
+    right, left = OUTER_EYE_CORNERS
+    eyes = _distances(reference[:, right], reference[:, left])
     return _distances(aligned, reference[:, lips]) / np.maximum(eyes, 1e-9)[:, None]
 
 
-def upright_points(points: np.ndarray) -> np.ndarray:
-    """Points [T, 478, 3] with rigid motion and scale removed, in the clip's own mean inter-ocular distances."""
-    points = points.astype(np.float64)
-    shape = points[0]
+def rigid_motion(points: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], float]:
+    """Rigid motion and scale of points [T, 478, 3]: (rotation, scale, translation of each frame; inter-ocular distance).
+
+    They bring the clip's mean shape of the points that speech hardly moves onto each frame; `undo_similarity` takes
+    them away. The distance is the mean shape's.
+    """
+    steady = points[:, STABLE_POINTS].astype(np.float64)
+    shape = steady[0]
     for _ in range(2):
-        pose = fit_similarity(shape[STABLE_POINTS], points[:, STABLE_POINTS])
-        upright = undo_similarity(points, *pose)
-        shape = upright.mean(0)
-    return upright / max(float(_distances(shape[33], shape[263])), 1e-9)
+        pose = fit_similarity(shape, steady)
+        shape = undo_similarity(steady, *pose).mean(0)
+    right, left = (int(np.flatnonzero(STABLE_POINTS == corner)[0]) for corner in OUTER_EYE_CORNERS)
+    return pose, max(float(_distances(shape[right], shape[left])), 1e-9)

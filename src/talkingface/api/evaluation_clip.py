@@ -123,8 +123,6 @@ def _put_pictures(figures: Figures, pictures: PictureFigures, source: Path | Non
         measured = rows[~np.isnan(rows)]
         if key == "motion.frame_change":
             figures.put("motion.still_share", still_share(measured))
-            figures.per_frame[key] = rows
-            continue
         finite = measured[np.isfinite(measured)]
         if len(measured) and not len(finite):
             figures.put(key, float("inf"), rows)

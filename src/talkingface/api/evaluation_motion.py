@@ -82,6 +82,7 @@ def score_motion(figures: Figures, subject: Subject, moves: Moves) -> None:
         figures.per_frame[f"pose.{name}"] = moves.angles_deg[:, k]
     blinks = behaviour.find_blinks(moves.closure, CLOCK_FPS)
     figures.put("blink.per_minute", blinks.per_minute)
+    figures.put("blink.closed_share", blinks.closed_share)
     length = blinks.lengths_s.mean() if len(blinks.lengths_s) else np.nan
     figures.put("blink.length", length, reason="there is no blink")
     figures.put("motion.jitter", *behaviour.jitter(subject.points))

@@ -44,7 +44,8 @@ def strict_record(record: dict[str, Any]) -> dict[str, Any]:
 
 def make_report(clips: Sequence[dict[str, Any]], settings: dict[str, Any] | None = None) -> dict[str, Any]:
     """The whole report: definitions of the figures in it, every clip's record, and the summary over scored clips."""
-    keys = sorted({key for clip in clips for key in (*clip.get("metrics", ()), *clip.get("gaps", ()))})
+    named = {key for clip in clips for key in (*clip["metrics"], *clip["gaps"])}
+    keys = sorted({key.removesuffix(".reference") for key in named})
     return {
         "format": "talkingface-evaluation",
         "format_version": FORMAT_VERSION,

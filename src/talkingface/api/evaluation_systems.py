@@ -25,8 +25,9 @@ from talkingface.api.evaluation_generate import (
     still_photo,
 )
 from talkingface.api.evaluation_pairs import Pair
+from talkingface.api.evaluation import work_folder
 from talkingface.api.evaluation_report import make_report, strict, summarise, write_json
-from talkingface.api.evaluation_run import run_pairs, work_folder
+from talkingface.api.evaluation_run import run_pairs
 from talkingface.api.evaluation_subject import CLOCK_FPS, read_subject
 from talkingface.api.inputs import existing
 from talkingface.core.cache import check_writable

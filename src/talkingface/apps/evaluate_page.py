@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from talkingface.apps.evaluate_table import ARROWS, Table, shown
+from talkingface.apps.evaluate_table import BETTER, Table, shown
 from talkingface.core.cache import write_atomic
 
 _ABOUT = {
@@ -62,9 +62,9 @@ def _parts(report: dict[str, Any], command: str) -> Iterator[str]:
 def _table(report: dict[str, Any], rows: dict[str, Any]) -> Table:
     cells = []
     for key in sorted({key for summary in rows.values() for key in summary}):
-        better = ARROWS[report["definitions"].get(key, {"better": "none"})["better"]]
+        better = BETTER[report["definitions"].get(key, {"better": "none"})["better"]]
         cells.append((f"`{key}`", *(_value(summary.get(key)) for summary in rows.values()), better))
-    return Table(title="", head=("figure", *rows, ""), rows=cells)
+    return Table(title="", head=("figure", *rows, "better"), rows=cells)
 
 
 def _value(found: dict[str, Any] | None) -> str:

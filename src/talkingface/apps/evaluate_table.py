@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ARROWS = {"higher": "higher is better", "lower": "lower is better", "real": "as real", "none": ""}
+BETTER = {"higher": "up", "lower": "down", "zero": "to 0", "one": "to 1", "real": "as real", "none": ""}
+"""Which way is better, in a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def _of_one(report: dict[str, Any], clip: dict[str, Any]) -> Table:
     for key, value in sorted(clip["metrics"].items()):
         figure = math.inf if key in clip["infinite"] else value
         rows.append((key, shown(figure), *_unit(report, key)))
-    return Table(title=clip["name"], head=("figure", "value", "unit", ""), rows=rows)
+    return Table(title=clip["name"], head=("figure", "value", "unit", "better"), rows=rows)
 
 
 def _of_many(report: dict[str, Any]) -> Table:
@@ -71,13 +72,13 @@ def _of_many(report: dict[str, Any]) -> Table:
         count = f"{found['count']}" + (f" + {found['infinite']} infinite" if found["infinite"] else "")
         values = [shown(found[name]) for name in ("mean", "median", "min", "max")]
         rows.append((key, *values, count, *_unit(report, key)))
-    head = ("figure", "mean", "median", "min", "max", "clips", "unit", "")
+    head = ("figure", "mean", "median", "min", "max", "clips", "unit", "better")
     return Table(title="All clips", head=head, rows=rows)
 
 
 def _unit(report: dict[str, Any], key: str) -> tuple[str, str]:
-    found = report["definitions"].get(key)
-    return ("", "") if found is None else (found["unit"], ARROWS[found["better"]])
+    found = report["definitions"].get(key.removesuffix(".reference"))
+    return ("", "") if found is None else (found["unit"], BETTER[found["better"]])
 
 
 def system_tables(report: dict[str, Any]) -> Iterator[Table]:
@@ -85,7 +86,7 @@ def system_tables(report: dict[str, Any]) -> Iterator[Table]:
     for protocol, rows in report["systems"].items():
         keys = sorted({key for summary in rows.values() for key in summary})
         cells = [(key, *(_mean(summary.get(key)) for summary in rows.values()), *_unit(report, key)) for key in keys]
-        yield Table(title=protocol, head=("figure, mean", *rows, "unit", ""), rows=cells)
+        yield Table(title=protocol, head=("figure, mean", *rows, "unit", "better"), rows=cells)
 
 
 def _mean(found: dict[str, Any] | None) -> str:

@@ -140,15 +140,14 @@ def _lip_distances(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def rigid_motion(points: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], float]:
-    """Rigid motion and scale of points [T, 478, 3]: (rotation, scale, translation of each frame; inter-ocular distance).
+    """Rigid motion and scale of points [T, 478, 3]: ((rotation, scale, translation) by frame, inter-ocular distance).
 
     They bring the clip's mean shape of the points that speech hardly moves onto each frame; `undo_similarity` takes
     them away. The distance is the mean shape's.
     """
     steady = points[:, STABLE_POINTS].astype(np.float64)
-    shape = steady[0]
-    for _ in range(2):
-        pose = fit_similarity(shape, steady)
-        shape = undo_similarity(steady, *pose).mean(0)
+    pose = fit_similarity(steady[0], steady)
+    pose = fit_similarity(undo_similarity(steady, *pose).mean(0), steady)
+    shape = undo_similarity(steady, *pose).mean(0)
     right, left = (int(np.flatnonzero(STABLE_POINTS == corner)[0]) for corner in OUTER_EYE_CORNERS)
     return pose, max(float(_distances(shape[right], shape[left])), 1e-9)

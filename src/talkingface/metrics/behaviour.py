@@ -146,12 +146,12 @@ def flow_between(first: np.ndarray, second: np.ndarray) -> Flow:
     """
     a, b = cv2.cvtColor(first, cv2.COLOR_RGB2GRAY), cv2.cvtColor(second, cv2.COLOR_RGB2GRAY)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    forward = search.calc(a, b, None)  # pyright: ignore[reportArgumentType,reportCallIssue]
-    backward = search.calc(b, a, None)  # pyright: ignore[reportArgumentType,reportCallIssue]
+    forward = search.calc(a, b, np.zeros((*a.shape, 2), np.float32))
+    backward = search.calc(b, a, np.zeros((*a.shape, 2), np.float32))
     target = _targets(forward)
     height, width = a.shape
     inside = ((target >= 0) & (target <= (width - 1, height - 1))).all(-1)
-    back = cv2.remap(backward, target, None, cv2.INTER_LINEAR)  # pyright: ignore[reportArgumentType,reportCallIssue]
+    back = _taken(backward, target)
     missed = ((forward + back) ** 2).sum(-1)
     length = (forward**2).sum(-1) + (back**2).sum(-1)
     return Flow(forward=forward, seen=inside & (missed <= OCCLUSION_SHARE * length + OCCLUSION_PX2))
@@ -166,9 +166,14 @@ def warp_error(first: np.ndarray, second: np.ndarray, flow: Flow | None = None) 
     flow = flow_between(first, second) if flow is None else flow
     if not flow.seen.any():
         return float("nan")
-    warped = cv2.remap(second, _targets(flow.forward), None, cv2.INTER_LINEAR)  # pyright: ignore[reportArgumentType,reportCallIssue]
+    warped = _taken(second, _targets(flow.forward))
     squares = cv2.norm(warped, first, cv2.NORM_L2SQR, flow.seen.astype(np.uint8))
     return squares / (255**2 * first.shape[2] * np.count_nonzero(flow.seen))
+
+
+def _taken(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Values [H, W, C] at places [H, W, 2] (x, y), bilinear."""
+    return cv2.remap(values, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
 
 
 def _targets(forward: np.ndarray) -> np.ndarray:

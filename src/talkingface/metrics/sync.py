@@ -115,7 +115,7 @@ def drift_slope(times_s: np.ndarray, offsets_s: np.ndarray) -> float:
     """
     if len(times_s) < 3:
         return float("nan")
-    return float(theilslopes(offsets_s, times_s).slope * 60_000)  # pyright: ignore[reportAttributeAccessIssue]
+    return float(theilslopes(offsets_s, times_s)[0] * 60_000)
 
 
 def _between(

@@ -11,7 +11,7 @@ from talkingface.face.pose import STABLE_POINTS, fit_similarity, undo_similarity
 from talkingface.face.topology import LIPS
 
 VIEW_FPS = 25
-VIEW_HW = (40, 64)
+VIEW_HW = (24, 40)
 SHAPE_POINTS = (*LIPS, 152, 148, 377, 176, 400, 199, 200, 18, 83, 313, 50, 280, 205, 425, 2, 164)
 """Lips, chin and jaw line, cheeks, nose base: what speech moves."""
 _EYES = (33, 263)
@@ -24,7 +24,7 @@ _DOWN = 0.06  # of the picture's centre below the mouth corners: the jaw needs m
 class MouthView:
     """A mouth on the 25 fps clock from time 0.
 
-    `crops` uint8 [T, 40, 64]; `shape` float32 [T, 56, 3]: `SHAPE_POINTS` without head pose, in distances between the
+    `crops` uint8 [T, 24, 40]; `shape` float32 [T, 56, 3]: `SHAPE_POINTS` without head pose, in distances between the
     outer eye corners; `seen` bool [T]: false where the face was not seen.
     """
 
@@ -37,7 +37,7 @@ class MouthView:
 
 
 def mouth_crop(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The upright grey mouth uint8 [40, 64] of a frame [H, W, 3] with points [478, 3] in its pixels.
+    """The upright grey mouth uint8 [24, 40] of a frame [H, W, 3] with points [478, 3] in its pixels.
 
     Its scale is the distance of the eye corners in three dimensions, so a turned head keeps its size.
     """
@@ -66,7 +66,7 @@ def mouth_crop(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
 def mouth_view(
     crops: np.ndarray, landmarks: np.ndarray, times_s: np.ndarray, confidence: np.ndarray | None = None
 ) -> MouthView:
-    """Crops [N, 40, 64] (`mouth_crop`) and landmarks [N, 478, 3] of N frames at `times_s` [N], put on the clock.
+    """Crops [N, 24, 40] (`mouth_crop`) and landmarks [N, 478, 3] of N frames at `times_s` [N], put on the clock.
 
     Between two frames pictures and points are mixed. `confidence` [N] 0 marks frames in which the face was not seen.
     Raises ValueError when the numbers of frames differ.
@@ -83,6 +83,12 @@ def mouth_view(
         shape=(shape[before] * (1 - near) + shape[after] * near).astype(np.float32),
         seen=seen[before] & seen[after],
     )
+
+
+def without_contrast(crops: np.ndarray) -> np.ndarray:
+    """Pictures uint8 [T, h, w] -> float32 of mean 0 and, where there is contrast, deviation 1 over the clip."""
+    values = crops.astype(np.float32)
+    return (values - values.mean()) / (values.std() + 8)
 
 
 def mouth_shape(landmarks: np.ndarray) -> np.ndarray:

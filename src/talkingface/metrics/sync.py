@@ -50,8 +50,8 @@ def speech_envelope(samples: np.ndarray, fps: float) -> np.ndarray:
     columns = log_mel(np.pad(samples.astype(np.float32), 200))
     loud = np.maximum(columns[:, VOICE_BANDS].mean(axis=1), -80.0)
     times = np.arange(int(len(samples) / 16000 * fps)) / fps
-    smooth = np.convolve(loud, np.ones(5) / 5, "same")
-    return np.interp(times * MEL_FPS, np.arange(len(smooth)), smooth) if len(smooth) else np.zeros(0)
+    smooth = np.convolve(np.pad(loud, 2, mode="edge"), np.ones(5) / 5, "valid")
+    return np.interp(times * MEL_FPS, np.arange(len(smooth)), smooth)
 
 
 def mouth_offset(gap: np.ndarray, samples: np.ndarray, fps: float, max_offset_s: float = 0.4) -> tuple[float, float]:
@@ -115,7 +115,7 @@ def drift_slope(times_s: np.ndarray, offsets_s: np.ndarray) -> float:
     """
     if len(times_s) < 3:
         return float("nan")
-    return float(theilslopes(offsets_s, times_s)[0] * 60_000)
+    return 60_000 * float(np.asarray(theilslopes(offsets_s, times_s))[0])
 
 
 def _between(

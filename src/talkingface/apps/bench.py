@@ -28,6 +28,7 @@ TARGETS = {
     "silence": "talkingface.apps.bench_motion:silence",
     "closures": "talkingface.apps.bench_motion:closures",
     "picture": "talkingface.apps.bench_portrait:picture",
+    "sync": "talkingface.apps.bench_sync:sync",
     "robustness": "talkingface.apps.bench_faces:measure_faces",
     "speed": "talkingface.apps.bench_media:speed",
     "memory": "talkingface.apps.bench_media:memory",

@@ -36,7 +36,7 @@ from talkingface.training.sync_data import (
 from talkingface.training.trainer import Trainer
 
 NAME = "sync_expert.v1"
-OFFSET_STEPS, STEPS, SEED = 200, 700, 1
+OFFSET_STEPS, STEPS, SEED = 150, 500, 1
 MAX_LAG = 15
 MARGIN = MAX_LAG + 9
 """Frames of sound on either side of the mouth's: a lag's worth, and what the network looks around by."""

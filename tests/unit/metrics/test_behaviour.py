@@ -71,7 +71,7 @@ def swing(degrees: float, hz: float = 0.5, seconds: float = 8.0) -> np.ndarray:
 
 
 def test_pose_error_is_the_angle_between() -> None:
-    reference = Rotation.random(20, random_state=1)
+    reference = Rotation.from_rotvec(np.random.default_rng(1).normal(size=(20, 3)))
     off = Rotation.from_rotvec(np.radians(7) * np.tile([0.6, 0.0, 0.8], (20, 1)))
     value, per_frame = pose_error((off * reference).as_matrix(), reference.as_matrix())
     assert value == pytest.approx(7)

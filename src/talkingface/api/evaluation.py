@@ -26,7 +26,7 @@ def evaluate(
     own); `source`: the photo it was made from. Given a folder of videos they may be folders too: files of one name
     belong together. Returns the report (see docs/how-to/evaluate.md); pairs that cannot be scored are in it with the
     reason. Finished clips are kept in a folder beside `output`, so a stopped run goes on. Several clips are scored in
-    `workers` processes (None: one a core), so a script must call this under `if __name__ == "__main__":`.
+    `workers` processes (None: one a core).
 
     Raises InputError, UsageError, OutputError for what makes the whole run pointless.
     """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import multiprocessing
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 from talkingface.api.evaluation_pairs import Pair
@@ -76,52 +79,84 @@ def _read(place: Path) -> dict[str, Any] | None:
 
 
 def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    if not todo:
-        return
-    if len(todo) == 1 or workers == 1:
+    if len(todo) <= 1 or workers == 1:
         for number, (pair, place) in todo.items():
-            yield number, _score(pair, place, workers)
+            yield number, score_and_keep(pair, place, workers)
         return
-    left = dict(todo)
-    try:
-        yield from _in_processes(left, workers, total)
-    except BrokenProcessPool:
-        # one of the pairs in work killed its process (mostly for want of memory): alone each shows which it was
-        for number, (pair, place) in list(left.items()):
-            try:
-                yield from _in_processes({number: (pair, place)}, 1, total)
-            except BrokenProcessPool:
-                yield number, failed(pair, "the process that scored it was killed; the memory may not be enough")
-
-
-def _in_processes(left: dict[int, tuple[Pair, Path]], workers: int, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Pairs as they finish; those done are removed from `left`."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(left)), mp_context=context, initializer=_start_worker) as pool:
-        futures = {pool.submit(_score, pair, place, 1): number for number, (pair, place) in left.items()}
-        tell("scoring clips", total - len(left), total)
+    tell("scoring clips", total - len(todo), total)
+    with _Crew(min(workers, len(todo))) as crew, ThreadPoolExecutor(crew.size) as pool:
+        futures = {pool.submit(crew.score, pair, place): number for number, (pair, place) in todo.items()}
         try:
-            for future in as_completed(futures):
-                number = futures[future]
-                record = future.result()
-                del left[number]
-                tell("scoring clips", total - len(left), total)
-                yield number, record
+            for done, future in enumerate(as_completed(futures), total - len(todo) + 1):
+                tell("scoring clips", done, total)
+                yield futures[future], future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            crew.stop()
             raise
 
 
-def _start_worker() -> None:
-    import cv2
+class _Crew:
+    """Worker processes; each scores one pair at a time, and one that is killed takes only its pair with it.
 
-    from talkingface.core.device import tune_allocator
+    They are plain programs, not `multiprocessing`, which would run the caller's script again in each.
+    """
 
-    cv2.setNumThreads(1)  # the processes fill the cores
-    tune_allocator()
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._free: Queue[subprocess.Popen[str]] = Queue()
+        self._running: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> _Crew:
+        for _ in range(self.size):
+            self._free.put(self._start())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def score(self, pair: Pair, place: Path) -> dict[str, Any]:
+        """The record of a pair, made by whichever worker is free."""
+        worker = self._free.get()
+        assert worker.stdin is not None and worker.stdout is not None
+        job = {"name": pair.name, **pair.files(), "place": str(place)}
+        try:
+            worker.stdin.write(json.dumps(job) + "\n")
+            worker.stdin.flush()
+            answer = worker.stdout.readline()
+        except (OSError, ValueError):
+            answer = ""
+        if answer:
+            self._free.put(worker)
+            return json.loads(answer)
+        worker.kill()
+        self._free.put(self._start())
+        return failed(pair, "the process that scored it was killed; the memory may not be enough")
+
+    def stop(self) -> None:
+        """End all workers."""
+        for worker in self._running:
+            worker.kill()
+            worker.wait()
+            for stream in (worker.stdin, worker.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):  # a job that was not read any more
+                        stream.close()
+
+    def _start(self) -> subprocess.Popen[str]:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "talkingface.api.evaluation_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # faults come as reasons; the rest is the libraries' chatter
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            text=True,
+        )
+        self._running.append(worker)
+        return worker
 
 
-def _score(pair: Pair, place: Path, threads: int) -> dict[str, Any]:
+def score_and_keep(pair: Pair, place: Path, threads: int) -> dict[str, Any]:
     """Score a pair and keep its record at `place`; whatever goes wrong becomes a record too."""
     from talkingface.api.evaluation_clip import score_pair
 

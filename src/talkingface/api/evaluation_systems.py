@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from talkingface.api.evaluation import work_folder
 from talkingface.api.evaluation_generate import (
     Maker,
     RealClip,
@@ -25,7 +26,6 @@ from talkingface.api.evaluation_generate import (
     still_photo,
 )
 from talkingface.api.evaluation_pairs import Pair
-from talkingface.api.evaluation import work_folder
 from talkingface.api.evaluation_report import make_report, strict, summarise, write_json
 from talkingface.api.evaluation_run import run_pairs
 from talkingface.api.evaluation_subject import CLOCK_FPS, read_subject

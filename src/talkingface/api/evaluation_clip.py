@@ -20,11 +20,13 @@ from talkingface.api.evaluation_subject import (
     read_subject,
 )
 from talkingface.core.errors import SpeechError, UsageError, WeightsError
+from talkingface.metrics.definitions import DEFINITIONS
 
 RATE_HZ = 16000
 SYNC_KEYS = ("sync.offset_frames", "sync.confidence", "sync.distance")
 RATIO_KEYS = ("picture.sharpness_ratio", "picture.cpbd_ratio")
-AGAINST_REFERENCE = "no reference given"
+OF_SOUND = ("sync.", "speech.", "motion.beat_")
+OF_SYSTEMS = "leak."
 USER_WEIGHTS = {
     "picture.lpips": "LPIPS needs its authors' weights, which are not shipped",
     "picture.fid": "FID needs Inception weights, which are not shipped",
@@ -54,16 +56,13 @@ def score_pair(pair: Pair, threads: int = 1) -> dict[str, Any]:
     pictures = score_pictures(generated, reference, threads)
     count = min(len(pictures), len(generated))
     generated, reference = generated.first(count), None if reference is None else reference.first(count)
-    _put_pictures(figures, pictures, pair.source, reference is not None)
+    _put_pictures(figures, pictures, pair.source)
     moves, true = _score_moves(figures, generated, reference)
-    if samples is None:
-        figures.miss("there is no sound", *SYNC_KEYS, "sync.mouth_correlation", "sync.mouth_offset_ms")
-    else:
+    if samples is not None:
         samples = samples[: round(count / CLOCK_FPS * RATE_HZ)]
         score_speech(figures, moves, samples, _real_motion(true, samples))
         _score_sync(figures, generated, reference, pictures, samples)
-    for key, reason in USER_WEIGHTS.items():
-        figures.miss(reason, key)
+    _explain_gaps(figures, reference is not None, samples is not None)
     return _record(figures, generated, reference, lengths, count)
 
 
@@ -116,7 +115,7 @@ def _real_motion(true: Moves | None, samples: np.ndarray) -> float | None:
     return mouth_motion(gap, speech_frames(samples, CLOCK_FPS, len(gap)), CLOCK_FPS)
 
 
-def _put_pictures(figures: Figures, pictures: PictureFigures, source: Path | None, compared: bool) -> None:
+def _put_pictures(figures: Figures, pictures: PictureFigures, source: Path | None) -> None:
     from talkingface.metrics.behaviour import still_share
 
     for key, rows in pictures.per_frame.items():
@@ -130,8 +129,6 @@ def _put_pictures(figures: Figures, pictures: PictureFigures, source: Path | Non
             figures.put(key, finite.mean(), rows)
             if len(finite) < len(measured):
                 figures.notes.append(f"{key}: {len(measured) - len(finite)} identical frames are left out of the mean")
-    if not compared:
-        figures.miss(AGAINST_REFERENCE, "picture.*", "landmarks.*", "mouth.correlation.*", "pose.error")
     if source is None:
         figures.miss("no source photo given", *RATIO_KEYS)
     else:
@@ -173,6 +170,19 @@ def _score_sync(
         found = expert.score(view, samples)
         for key, value in zip(SYNC_KEYS, (found.offset_frames, found.confidence, found.distance), strict=True):
             figures.put(key + suffix, value, reason="the clip is too short or too quiet to tell")
+
+
+def _explain_gaps(figures: Figures, compared: bool, heard: bool) -> None:
+    """A reason for every figure that was not measured: nothing is missing without a word."""
+    for key in DEFINITIONS:
+        if key in figures.metrics or key in figures.gaps or key.startswith(OF_SYSTEMS):
+            continue
+        if key in USER_WEIGHTS:
+            figures.miss(USER_WEIGHTS[key], key)
+        elif key.startswith(OF_SOUND) and not heard:
+            figures.miss("there is no sound", key)
+        else:
+            figures.miss("it could not be measured" if compared else "no reference given", key)
 
 
 def _record(

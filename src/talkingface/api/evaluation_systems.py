@@ -33,8 +33,6 @@ from talkingface.api.inputs import existing
 from talkingface.core.cache import check_writable
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.progress import tell
-from talkingface.metrics.behaviour import leakage
-from talkingface.metrics.mouth import compare_mouths, mouth_measures
 
 REAL, STILL, WARP = "real video", "still photo", "bare warp"
 SELF, CROSS = "self-driven", "cross-driven"
@@ -148,6 +146,8 @@ def _scored(record: dict[str, Any]) -> bool:
 
 def _hold_mouths(jobs: Sequence[_Job], records: Sequence[dict[str, Any]]) -> None:
     """Cross-driven mouths against the mouth of whoever said it in reality."""
+    from talkingface.metrics.mouth import compare_mouths
+
     real = {
         job.speaker.name: record
         for job, record in zip(jobs, records, strict=True)
@@ -168,6 +168,9 @@ def _measure_leaks(
     jobs: Sequence[_Job], records: Sequence[dict[str, Any]], makers: dict[str, Maker], work: Path
 ) -> None:
     """Silence and another person's speech instead of the clip's: what the mouth still knows of the true one leaks."""
+    from talkingface.metrics.behaviour import leakage
+    from talkingface.metrics.mouth import mouth_measures
+
     sounds: dict[str, Callable[[_Job], Path]] = {
         "leak.silence": lambda job: silence_like(job.clip.sound, work),
         "leak.other_speech": lambda job: others[job.clip.name],

@@ -161,6 +161,13 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--face", metavar="FILE", help="photo, video or avatar; default: the shipped portrait")
     command.add_argument("--speech", metavar="FILE", help="repeated as needed; default: the shipped speech")
     command.add_argument("--size", type=int, default=512, help="longest side of the picture (default: 512)")
+    several = parser.add_argument_group("several systems or sizes, or two programs by turns")
+    several.add_argument("--systems", metavar="NAMES", help="measure each of these, with commas")
+    several.add_argument("--sizes", metavar="LIST", help="measure at each of these, with commas: 256,512")
+    several.add_argument(
+        "--compare", metavar="COMMAND", help="run it and this program by turns; it names {face}, {speech}, {output}"
+    )
+    several.add_argument("--pairs", type=int, default=5, metavar="N", help="runs of each to compare (default: 5)")
     target = parser.add_argument_group("for targets")
     target.add_argument("--data", metavar="FOLDER", help="development data: a folder with manifest.csv")
     target.add_argument("--limit", type=int, metavar="N", help="at most so many items")

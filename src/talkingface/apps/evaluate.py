@@ -34,8 +34,7 @@ def evaluate_videos(
     tune_allocator()
     with Progress():
         if systems is not None:
-            names = [name.strip() for name in systems.split(",") if name.strip()]
-            report = api.evaluate_systems(names, str(data), output, limit=limit, workers=workers)
+            report = api.evaluate_systems(split_names(systems), str(data), output, limit=limit, workers=workers)
         else:
             report = api.evaluate(str(generated), output, workers=workers, **given)
     if page is not None:
@@ -74,3 +73,8 @@ def say_report(report: dict[str, Any], output: str, html: str | None) -> int:
     scored = len(report["clips"]) - report["failed"]
     print(f"{output}: {scored} of {len(report['clips'])} clips scored{f'; page: {html}' if html else ''}")
     return InputError.exit_code if report["failed"] else 0
+
+
+def split_names(text: str) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]

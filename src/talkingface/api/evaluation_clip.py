@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,9 @@ from talkingface.api.evaluation_subject import (
 )
 from talkingface.core.errors import SpeechError, UsageError, WeightsError
 from talkingface.metrics.definitions import DEFINITIONS
+
+if TYPE_CHECKING:
+    from talkingface.metrics.sync_expert import SyncExpert
 
 RATE_HZ = 16000
 SYNC_KEYS = ("sync.offset_frames", "sync.confidence", "sync.distance")
@@ -150,15 +154,21 @@ def _put_sharpness_ratio(figures: Figures, source: Path, face_px: float) -> None
     figures.put(RATIO_KEYS[1], figures.metrics["picture.cpbd"] / max(cpbd(face), 1e-9))
 
 
+@cache
+def _sync_expert() -> SyncExpert:
+    from talkingface.metrics.sync_expert import SyncExpert
+
+    return SyncExpert.load()
+
+
 def _score_sync(
     figures: Figures, generated: Subject, reference: Subject | None, pictures: PictureFigures, samples: np.ndarray
 ) -> None:
     from talkingface.face.mouth_view import mouth_view
-    from talkingface.metrics.sync_expert import SyncExpert
 
     times = np.arange(len(generated)) / CLOCK_FPS
     try:
-        expert = SyncExpert.load()
+        expert = _sync_expert()
     except WeightsError as error:
         figures.miss(str(error), *SYNC_KEYS)
         return

@@ -18,8 +18,9 @@ from talkingface.api.evaluation_pairs import Pair
 from talkingface.api.evaluation_report import strict_record, write_json
 from talkingface.core.cache import content_hash
 from talkingface.core.device import num_cores
-from talkingface.core.errors import TalkingFaceError
+from talkingface.core.errors import TalkingFaceError, WeightsError
 from talkingface.core.progress import tell
+from talkingface.core.weights import find_weights, read_card
 
 RECORD_VERSION = 1
 """Raise when what is measured changes in a way that no definition's version tells."""
@@ -58,8 +59,18 @@ def record_key(pair: Pair) -> str:
     from talkingface.metrics.definitions import VERSIONS
 
     contents = {role: content_hash(path) for role, path in pair.files().items() if path is not None}
-    facts = json.dumps([RECORD_VERSION, VERSION, VERSIONS, contents], sort_keys=True)
+    facts = json.dumps([RECORD_VERSION, VERSION, VERSIONS, _expert_hash(), contents], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+
+def _expert_hash() -> str | None:
+    """Of the sync expert's weights; None where there are none, so that its gaps are filled once there are."""
+    from talkingface.metrics.sync_expert import WEIGHTS
+
+    try:
+        return read_card(find_weights(WEIGHTS).folder)["sha256"]
+    except WeightsError:
+        return None
 
 
 def failed(pair: Pair, reason: str) -> dict[str, Any]:

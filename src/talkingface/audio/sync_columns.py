@@ -10,7 +10,8 @@ COLUMNS_PER_FRAME = MEL_FPS // 25
 SILENCE = -1.5
 """Value of a band without sound, and beyond the ends of the sound."""
 _LOUDEST = 2.0
-_QUIETEST_DB = -85.0  # level below which there is nothing to hear
+_RMS = 0.05  # loudness at which columns are taken, so that their floor lies as deep below every voice
+_QUIETEST_RMS = 1e-4  # below it there is nothing to hear
 
 
 def centred_columns(samples: np.ndarray) -> np.ndarray:
@@ -32,11 +33,13 @@ def without_level(columns: np.ndarray) -> np.ndarray:
 def sync_columns(samples: np.ndarray, num_frames: int) -> np.ndarray | None:
     """Network input for frames 0 to `num_frames` - 1 of 25 fps: float32 [4 num_frames, 80]; None if it is silent.
 
-    The same sound at another loudness gives the same, until it nears digital silence.
+    The same sound at another loudness gives the same.
     """
-    columns = centred_columns(samples[: num_frames * COLUMNS_PER_FRAME * HOP])
-    if not len(columns) or voice_level(columns) < _QUIETEST_DB:
+    samples = samples[: num_frames * COLUMNS_PER_FRAME * HOP]
+    rms = float(np.sqrt(np.square(samples, dtype=np.float64).mean())) if len(samples) else 0.0
+    if rms < _QUIETEST_RMS:
         return None
+    columns = centred_columns(samples * np.float32(_RMS / rms))
     values = np.full((num_frames * COLUMNS_PER_FRAME, NUM_BANDS), SILENCE, np.float32)
     heard = without_level(columns)[: len(values)]
     values[: len(heard)] = heard

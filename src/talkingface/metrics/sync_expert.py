@@ -15,7 +15,7 @@ import torch
 from talkingface.audio.mel import HOP
 from talkingface.audio.sync_columns import COLUMNS_PER_FRAME, sync_columns
 from talkingface.core.config import from_dict
-from talkingface.core.errors import InputError, WeightsError
+from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.mouth_view import VIEW_FPS, MouthView, without_contrast
 from talkingface.nn.sync_net import SyncConfig, SyncNet
@@ -62,7 +62,7 @@ class SyncExpert:
         try:
             network = SyncNet(from_dict(SyncConfig, loaded.card["config"]))
             network.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in loaded.tensors.items()})
-        except (KeyError, TypeError, RuntimeError, InputError) as error:
+        except (KeyError, TypeError, RuntimeError, UsageError) as error:
             raise WeightsError(f"{ref.folder}: tensors and config do not fit each other; install it again") from error
         return cls(network)
 

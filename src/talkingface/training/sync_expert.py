@@ -36,12 +36,12 @@ from talkingface.training.sync_data import (
 from talkingface.training.trainer import Trainer
 
 NAME = "sync_expert.v1"
-OFFSET_STEPS, STEPS, SEED = 150, 500, 1
+OFFSET_STEPS, STEPS, SEED = 120, 400, 1
 MAX_LAG = 15
 MARGIN = MAX_LAG + 9
 """Frames of sound on either side of the mouth's: a lag's worth, and what the network looks around by."""
 LONG_FRAMES = 45
-LONG_BATCH, SHORT_BATCH = (32, 50), (48, 20)
+LONG_BATCH, SHORT_BATCH = (24, 44), (36, 20)
 """Rows and frames of a batch of long and of short clips; the short ones are cut, so that their ends tell nothing."""
 SHORT_SHARE = 0.3
 LOCAL = 12
@@ -70,7 +70,7 @@ class SyncRecipe(Recipe):
         config: SyncConfig,
         *,
         late_s: Mapping[str, float],
-        copies: int = 6,
+        copies: int = 4,
         dropout: float = 0.1,
         seed: int = 0,
     ) -> None:

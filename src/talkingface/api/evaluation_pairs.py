@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def find_pairs(
         folder = next((other for other in found.values() if other is not None and other.is_dir()), None)
         if folder is not None:
             raise UsageError(f"{path} is one video but {folder} is a folder; name one file, or a folder for both")
-        return [Pair(name=path.stem, generated=path, **found)]
+        return [_pair(path.stem, path, found)]
     return _match_folder(path, found)
 
 
@@ -67,6 +67,11 @@ def list_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in wanted and path.name[0] != "." and path.is_file()
     )
+
+
+def _pair(name: str, generated: Path | None, others: Mapping[str, Path | None], problem: str | None = None) -> Pair:
+    reference, speech, source = (others.get(role) for role in COLUMNS[2:])
+    return Pair(name=name, generated=generated, reference=reference, speech=speech, source=source, problem=problem)
 
 
 def _match_folder(folder: Path, others: dict[str, Path | None]) -> list[Pair]:
@@ -85,7 +90,7 @@ def _match_folder(folder: Path, others: dict[str, Path | None]) -> list[Pair]:
         found = {**single, **{role: files[video.stem] for role, files in by_stem.items() if video.stem in files}}
         missing = [role for role, files in by_stem.items() if video.stem not in files]
         problem = f"no {missing[0]} named {video.stem} in {others[missing[0]]}" if missing else None
-        pairs.append(Pair(name=video.stem, generated=video, problem=problem, **found))
+        pairs.append(_pair(video.stem, video, found, problem))
     stems = {video.stem for video in videos}
     for stem, path in by_stem.get("reference", {}).items():
         if stem not in stems:
@@ -120,4 +125,4 @@ def _manifest_pair(manifest: Path, line: int, row: dict[str, str | None]) -> Pai
         if problem is None and path is not None and not path.is_file():
             problem = f"there is no file {path} (line {line} of {manifest})"
     generated = paths["generated"]
-    return Pair(name=named["name"] or (generated.stem if generated else f"line {line}"), problem=problem, **paths)
+    return _pair(named["name"] or (generated.stem if generated else f"line {line}"), generated, paths, problem)

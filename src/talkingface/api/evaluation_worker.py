@@ -23,8 +23,9 @@ def main() -> None:
     tune_allocator()
     for line in sys.stdin:
         job = json.loads(line)
-        paths = {role: None if job[role] is None else Path(job[role]) for role in COLUMNS[1:]}
-        record = score_and_keep(Pair(name=job["name"], **paths), Path(job["place"]), 1)
+        generated, reference, speech, source = (None if job[r] is None else Path(job[r]) for r in COLUMNS[1:])
+        pair = Pair(name=job["name"], generated=generated, reference=reference, speech=speech, source=source)
+        record = score_and_keep(pair, Path(job["place"]), 1)
         answers.write(json.dumps(record, allow_nan=False) + "\n")
         answers.flush()
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingface.apps.bench_sync import HeardClip, _rows, by_person, share_and_interval, shifted, window_trials
+from talkingface.apps.bench_sync import (
+    HeardClip,
+    _rows,
+    by_person,
+    num_apart,
+    share_and_interval,
+    shifted,
+    window_trials,
+)
 from talkingface.face.mouth_view import VIEW_HW, MouthView
 from talkingface.metrics.sync_expert import SyncScore
 
@@ -59,11 +67,11 @@ def test_five_seconds_have_a_target_and_short_clips_no_window():
     assert window_trials(Expert(), make_clip(100), 5, 0.0) == []  # type: ignore[arg-type]
 
 
-def test_the_interval_holds_the_share_and_counts_windows_not_shifts():
+def test_the_interval_is_wilsons_and_counts_windows_that_share_no_frame():
     hit, miss = {"person": "p", "error": 0.2}, {"person": "p", "error": 7.0}
-    trials = [{"clip": "c", "first": k, **(hit if k < 8 else miss)} for k in range(10) for _ in range(17)]
-    share, low, high = share_and_interval(trials)
-    assert share == pytest.approx(0.8)
-    assert 0.4 < low < 0.75 and 0.85 < high <= 1.0
-    untold = [{"clip": "c", "first": 0, "person": "p", "error": np.nan}]
+    trials = [{"clip": "c", "first": 25 * k, "frames": 25, **(hit if k < 8 else miss)} for k in range(10) for _ in "ab"]
+    assert num_apart(trials) == 10
+    assert share_and_interval(trials) == pytest.approx((0.8, 0.490, 0.943), abs=0.001)  # its formula, by hand
+    assert num_apart([trial | {"frames": 125} for trial in trials]) == 2
+    untold = [{"clip": "c", "first": 0, "frames": 25, "person": "p", "error": np.nan}]
     assert share_and_interval(untold)[0] == 0

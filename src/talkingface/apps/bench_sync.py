@@ -1,9 +1,10 @@
 """How well the sync expert finds a known shift of the sound, on people it never saw: `bench --what sync`.
 
 Each val clip is shifted as a whole file would be (the sound is delayed or cut, silence where there is none), then cut
-into windows; a window is judged by its own frames and its own sound only. A clip's own offset is not known from
-outside, so it is taken off in two ways: as the expert finds it in the whole clip (unshifted), and, more strictly,
-as it finds it in the rest of the clip, which shares no frame with the window.
+into windows; a window is judged by its own frames and its own sound only (head pose is measured from the clip's middle
+frame). A clip's own offset is not known from outside, so it is taken off in two ways: as the expert finds it in the
+whole clip (unshifted), and, more strictly, as it finds it in the rest of the clip, which shares no frame with the
+window.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ HOP = VIEW_FPS
 KNOWN = ("grid_s1",)
 """People in val of whom other clips are in train."""
 LONGEST_PX = 1280
-_DRAWS = 2000
+_Z = 1.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class HeardClip:
 
 
 def sync(job: TargetJob) -> Finding:
-    """Share of windows whose shift is found within one frame, by window length, with 95 % intervals over clips."""
+    """Share of windows whose shift is found within one frame, by window length, with 95 % intervals."""
     expert = SyncExpert.load(job.weights or WEIGHTS)
     entries = [e for e in list_clips(job.folder) if e.split == "val" and not e.slug.startswith(SILENT)]
     trials: list[dict[str, Any]] = []
@@ -56,6 +57,8 @@ def sync(job: TargetJob) -> Finding:
         if (clip := _hear(entry)) is None:
             continue
         own = expert.score(clip.view, clip.samples)
+        if not np.isfinite(own.offset_frames):
+            continue
         summary = {"clip": clip.slug, "person": clip.person, "frames": len(clip.view)}
         clips.append(summary | {"own_offset": own.offset_frames, "confidence": own.confidence})
         for seconds in SECONDS:
@@ -108,6 +111,7 @@ def window_trials(
                     "person": clip.person,
                     "seconds": "whole" if whole else seconds,
                     "first": first,
+                    "frames": length,
                     "shift": shift,
                     "error": offset - own,
                     "strict": None if rest is None else offset - rest,
@@ -135,7 +139,7 @@ def _rows(trials: Sequence[dict[str, Any]], seconds: float) -> Iterator[Row]:
         share, low, high = share_and_interval(part, key)
         people, windows = len({t["person"] for t in part}), len({(t["clip"], t["first"]) for t in part})
         required = seconds == TARGET_S and key == "error"
-        counted = f"{windows} of {people} unseen people, 95 % {low:.2f} to {high:.2f}"
+        counted = f"{windows}, {num_apart(part)} of them apart, {people} unseen people; 95 % {low:.2f} to {high:.2f}"
         yield Row(
             name=f"{seconds} s windows within 1 frame ({counted}); {name}",
             value=share,
@@ -150,18 +154,30 @@ def within(trial: dict[str, Any], key: str = "error") -> bool:
 
 
 def share_and_interval(trials: Sequence[dict[str, Any]], key: str = "error") -> tuple[float, float, float]:
-    """Share of trials within tolerance and its 95 % interval by drawing windows (all shifts of one stay together).
+    """Share of trials within tolerance, mean of windows, and its 95 % interval (Wilson 1927).
 
-    Windows of a person overlap and are alike, so the interval is too narrow for what other people would give;
-    `by_person` shows how much people differ.
+    It counts windows that share no frame, not shifts and overlaps. Stretches of one person are alike, so other people
+    may still fall outside of it; `by_person` shows how much people differ.
     """
     windows: dict[tuple[str, int], list[bool]] = {}
     for trial in trials:
         windows.setdefault((trial["clip"], trial["first"]), []).append(within(trial, key))
-    hits = np.array([np.mean(values) for values in windows.values()])
-    drawn = hits[np.random.default_rng(0).integers(0, len(hits), (_DRAWS, len(hits)))].mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(hits.mean()), float(low), float(high)
+    share, count = float(np.mean([np.mean(hits) for hits in windows.values()])), num_apart(trials)
+    middle = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    reach = _Z / (1 + _Z**2 / count) * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
+    return share, float(max(0.0, middle - reach)), float(min(1.0, middle + reach))
+
+
+def num_apart(trials: Sequence[dict[str, Any]]) -> int:
+    """How many of the windows that were tried can be picked so that none shares a frame with another."""
+    count = 0
+    for clip in {trial["clip"] for trial in trials}:
+        end = 0
+        chosen = {(t["first"], t["frames"]) for t in trials if t["clip"] == clip}
+        for first, frames in sorted(chosen):
+            if first >= end:
+                count, end = count + 1, first + frames
+    return count
 
 
 def by_person(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -247,7 +247,7 @@ def make_card(num_clips: int, num_people: int, trained_s: int) -> dict[str, Any]
         "version": 1,
         "licence": "research only",
         "allows": "research and evaluation; parts of the training clips have terms that exclude other use",
-        "data": f"{num_clips} train clips of {num_people} people with speech; val clips unseen",
+        "data": f"{num_clips} train clips with speech of {num_people} identities; val clips unseen",
         "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
         "origin": "trained by the talkingface project",
         "command": f"talkingface train {NAME} DATA -o FOLDER",

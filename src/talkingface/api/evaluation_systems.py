@@ -102,18 +102,17 @@ def _jobs(clips: Sequence[RealClip], makers: dict[str, Maker], videos: Path) -> 
     for number, clip in enumerate(clips):
         other = _other(clips, number)
         tell("making videos", number, len(clips))
-        own, cross = (
-            Task(face=clip, sound=clip.sound, own_pose=True),
-            Task(face=clip, sound=other.sound, own_pose=False),
-        )
-        real = Pair(name=f"{REAL}, {clip.name}", generated=clip.video, reference=clip.original, speech=clip.sound)
-        jobs.append(_Job(protocol=SELF, row=REAL, clip=clip, speaker=clip, pair=replace(real, source=clip.photo)))
-        jobs.append(
-            _Job(
-                protocol=CROSS, row=REAL, clip=other, speaker=other,
-                pair=Pair(name=f"{REAL}, {other.name}", generated=other.video, speech=other.sound, source=other.photo),
+        own = Task(face=clip, sound=clip.sound, own_pose=True)
+        cross = Task(face=clip, sound=other.sound, own_pose=False)
+        for protocol, reference in ((SELF, clip.original), (CROSS, None)):
+            real = Pair(
+                name=f"{REAL}, {protocol}, {clip.name}",
+                generated=clip.video,
+                reference=reference,
+                speech=clip.sound,
+                source=clip.photo,
             )
-        )  # fmt: skip
+            jobs.append(_Job(protocol=protocol, row=REAL, clip=clip, speaker=clip, pair=real))
         for row, maker in makers.items():
             for protocol, task, speaker in ((SELF, own, clip), (CROSS, cross, other)):
                 pair = _made_pair(f"{row}, {protocol}, {clip.name}", row, maker, task, videos)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from talkingface import api
@@ -16,6 +17,7 @@ from talkingface.core.errors import InputError, UsageError
 
 
 def evaluate_videos(
+    *,
     generated: str | None,
     output: str,
     html: str | None,
@@ -39,9 +41,8 @@ def evaluate_videos(
             report = api.evaluate(str(generated), output, workers=workers, **given)
     if page is not None:
         rest = "" if limit is None else f" --limit {limit}"
-        write_page(
-            page, report, f"talkingface evaluate --systems {systems} --data DATA{rest} -o {output} --page {page}"
-        )
+        command = f"talkingface evaluate --systems {systems} --data DATA{rest} -o {Path(output).name} --page {page}"
+        write_page(page, report, command)
     if html is not None:
         write_html(html, report)
     return say_report(report, output, html)

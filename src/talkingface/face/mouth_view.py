@@ -111,7 +111,7 @@ def _own_axes(rest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     forward = np.cross(right, rest[152] - rest[10])
     forward /= max(float(np.linalg.norm(forward)), 1e-9)
     rotation = np.column_stack([right, np.cross(forward, right), forward])
-    return rotation, np.float64(apart), rest[list(STABLE_POINTS)].mean(axis=0)
+    return rotation, np.array(apart), rest[list(STABLE_POINTS)].mean(axis=0)
 
 
 def _on_clock(times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -124,7 +124,7 @@ class SyncRecipe(Recipe):
             "crops": seen_differently(crops, rng),
             "columns": _cut_columns(columns, begin, COLUMNS_PER_FRAME * (frames + 2 * MARGIN), rng),
             "seen": seen,
-            "truth": np.float32(-jitter / COLUMNS_PER_FRAME),
+            "truth": np.array(-jitter / COLUMNS_PER_FRAME, np.float32),
         }
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:

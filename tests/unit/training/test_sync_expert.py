@@ -12,8 +12,6 @@ from talkingface.training import sync_expert
 from talkingface.training.sync_data import SyncClip, at_speed, heard_differently, mirrored_order, seen_differently
 from talkingface.training.sync_expert import MARGIN, MAX_LAG, SyncRecipe, _late_s
 
-LIP = SHAPE_POINTS.index(14)
-
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
@@ -21,12 +19,12 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def make_clip(slug: str, frames: int, late: int = 0) -> SyncClip:
-    """A lip that drops `late` frames after each of its bursts of noise."""
+    """A mouth that drops `late` frames after each of its bursts of noise."""
     rng = np.random.default_rng(sum(slug.encode()))
     talking = np.repeat(rng.integers(0, 2, frames // 4 + 12), 4).astype(np.float32)
     samples = np.repeat(talking, 640) * rng.normal(0, 0.2, 640 * len(talking))
     shape = np.tile(rng.normal(0, 0.3, (len(SHAPE_POINTS), 3)).astype(np.float32), (frames, 1, 1))
-    shape[:, LIP, 1] += 0.3 * talking[20 - late :][:frames]
+    shape[:, :, 1] += 0.3 * talking[20 - late :][:frames, None]
     crops = rng.integers(0, 255, (frames, *VIEW_HW), dtype=np.uint8)
     view = MouthView(crops=crops, shape=shape, seen=np.ones(frames, bool))
     return SyncClip(
@@ -73,7 +71,7 @@ def test_the_truth_is_where_mouth_and_sound_agree(recipe):
             errors.append(np.argmax(values) / 4 - 6 - float(batch["truth"][k]))
     assert len(errors) > 8
     assert abs(np.median(errors)) < 0.6
-    assert np.mean(np.abs(errors) < 1.1) > 0.7
+    assert np.mean(np.abs(errors) < 1.1) > 0.9
 
 
 def test_losses_are_those_of_guessing_before_training(recipe):

@@ -84,6 +84,12 @@ def test_a_plot_of_a_flat_line_has_a_scale() -> None:
     assert "nan" not in plot("flat", [Line(label="x", values=[1.0] * 30, style="made")], 25)
 
 
+def test_the_scale_has_round_numbers() -> None:
+    drawing = plot("x", [Line(label="x", values=[0.013, 0.17], style="made")], 25)
+    numbers = re.findall(r'text-anchor="end">([^<]+)<', drawing)
+    assert numbers == ["0.05", "0.1", "0.15"]
+
+
 def test_worst_frames_lie_apart_and_are_the_worst() -> None:
     errors: list[float | None] = [0.1] * 100
     errors[40], errors[41], errors[80], errors[5], errors[7] = 0.9, 0.8, 0.7, None, 0.3

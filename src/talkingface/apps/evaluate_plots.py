@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -65,8 +66,7 @@ def _y(value: float, low: float, high: float) -> float:
 
 
 def _axes(low: float, high: float, seconds: float) -> Iterator[str]:
-    for k in range(TICKS + 1):
-        value = low + (high - low) * k / TICKS
+    for value in _round_ticks(low, high):
         y = _y(value, low, high)
         yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
         yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="tick" text-anchor="end">{value:.3g}</text>'
@@ -76,6 +76,14 @@ def _axes(low: float, high: float, seconds: float) -> Iterator[str]:
         x = LEFT + (WIDTH - LEFT - RIGHT) * at / max(seconds, 1e-9)
         yield f'<text x="{x:.1f}" y="{HEIGHT - 6}" class="tick" text-anchor="middle">{at:g} s</text>'
         at += step
+
+
+def _round_ticks(low: float, high: float) -> list[float]:
+    """At most so many round numbers between `low` and `high`, evenly spaced."""
+    least = (high - low) / TICKS
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
+    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _mark(frame: int, frames: int) -> str:

@@ -167,7 +167,6 @@ def _measure_leaks(
     jobs: Sequence[_Job], records: Sequence[dict[str, Any]], makers: dict[str, Maker], work: Path
 ) -> None:
     """Silence and another person's speech instead of the clip's: what the mouth still knows of the true one leaks."""
-    from talkingface.metrics.behaviour import leakage
     from talkingface.metrics.mouth import mouth_measures
 
     sounds: dict[str, Callable[[_Job], Path]] = {
@@ -193,7 +192,22 @@ def _measure_leaks(
                 record["gaps"][key] = str(error)
                 continue
             count = min(len(gap), len(true))
-            record["metrics"][key] = strict(leakage(gap[:count], true[:count], CLOCK_FPS).excess)
+            leaked = _leaked(gap[:count], true[:count])
+            if np.isnan(leaked):
+                record["gaps"][key] = "the clip is too short"
+            else:
+                record["metrics"][key] = strict(leaked)
+
+
+def _leaked(gap: np.ndarray, true: np.ndarray) -> float:
+    """Correlation above chance of two lip gaps [T], times how far the first moves beside the second, at most 1.
+
+    Correlation alone does not see size: lips at rest on a nodding head move by a fortieth of speech, and with it.
+    """
+    from talkingface.metrics.behaviour import leakage
+
+    moved = min(1.0, float(gap.std() / max(true.std(), 1e-9)))
+    return leakage(gap, true, CLOCK_FPS).excess * moved
 
 
 def _rows(jobs: Sequence[_Job], records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

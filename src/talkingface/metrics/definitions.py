@@ -154,8 +154,16 @@ DEFINITIONS: dict[str, Definition] = {
     **_rows(
         "leak",
         {
-            "silence": ("correlation with the speech that was replaced by silence, above chance", "", "lower"),
-            "other_speech": ("correlation with the speech that was replaced by another's, above chance", "", "lower"),
+            "silence": (
+                "what the mouth shares with the true one although told silence: correlation above chance x size",
+                "",
+                "lower",
+            ),
+            "other_speech": (
+                "what the mouth shares with the true one although told other speech: correlation above chance x size",
+                "",
+                "lower",
+            ),
         },
     ),
     **_rows("track", {"seen_share": ("share of frames in which a face was seen", "", "higher")}),

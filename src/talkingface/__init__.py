@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from talkingface.api import Animation, animate, fit, load, motion, render, track, train
+    from talkingface.api import Animation, animate, evaluate, fit, load, motion, render, track, train
     from talkingface.core.errors import TalkingFaceError
     from talkingface.core.types import Audio, Avatar, Controls, Frames, Motion, Track
 
 _PLACES = {
-    **dict.fromkeys(("Animation", "animate", "fit", "load", "motion", "render", "track", "train"), "talkingface.api"),
+    **dict.fromkeys(
+        ("Animation", "animate", "evaluate", "fit", "load", "motion", "render", "track", "train"), "talkingface.api"
+    ),
     "TalkingFaceError": "talkingface.core.errors",
     **dict.fromkeys(("Audio", "Avatar", "Controls", "Frames", "Motion", "Track"), "talkingface.core.types"),
 }
@@ -34,6 +36,7 @@ __all__ = [
     "TalkingFaceError",
     "Track",
     "animate",
+    "evaluate",
     "fit",
     "load",
     "motion",

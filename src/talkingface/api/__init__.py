@@ -1,6 +1,8 @@
 """All that the apps may call, and what `import talkingface` offers."""
 
 from talkingface.api.animation import Animation
+from talkingface.api.evaluation import evaluate
+from talkingface.api.evaluation_systems import evaluate_systems
 from talkingface.api.tracking import TrackedFace, track
 from talkingface.api.training import make_weights, pipeline_names, train
 from talkingface.api.verbs import animate, fit, load, motion, render
@@ -9,6 +11,8 @@ __all__ = [
     "Animation",
     "TrackedFace",
     "animate",
+    "evaluate",
+    "evaluate_systems",
     "fit",
     "load",
     "make_weights",

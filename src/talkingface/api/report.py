@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from talkingface import __version__
+from talkingface.core.device import num_cores
 from talkingface.core.errors import TalkingFaceError
 
 MEASURED_S = 60.0
@@ -54,3 +56,24 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, versions and the commit of the checkout (None for an installed package)."""
+    return {"processor": _processor(), "cores": num_cores(), "versions": versions(), "commit": _commit()}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:  # git is not installed
+        return None
+    return done.stdout.strip() or None

@@ -15,14 +15,22 @@ if TYPE_CHECKING:
     from talkingface.training.trainer import Outcome
 
 
+SHARED_PIPELINES = {"sync_expert.v1": "talkingface.training.sync_expert:make_weights"}
+"""Trainings of weights that belong to no system."""
+
+
 def recipe_names(system: str) -> list[str]:
     """The trainings that `system` offers: names in `RECIPES` of its module `recipes`."""
     return sorted(_recipes(system))
 
 
 def pipeline_names(system: str) -> list[str]:
-    """Full names ("portrait.clean") of the trainings that lead from a data folder to finished weights."""
-    return sorted(f"{system}.{name}" for name in _recipes(system, "PIPELINES"))
+    """Full names ("portrait.clean") of the trainings that lead from a data folder to finished weights.
+
+    `system` may also be the first part of weights that belong to no system ("sync_expert").
+    """
+    shared = [name for name in SHARED_PIPELINES if name.partition(".")[0] == system]
+    return shared or sorted(f"{system}.{name}" for name in _recipes(system, "PIPELINES"))
 
 
 def make_weights(pipeline: str, data: str | Path, folder: str | Path) -> Path:
@@ -30,6 +38,8 @@ def make_weights(pipeline: str, data: str | Path, folder: str | Path) -> Path:
 
     Stages that are finished in `folder` are skipped, interrupted ones go on. Raises UsageError, InputError.
     """
+    if pipeline in SHARED_PIPELINES:
+        return registry.import_attribute(SHARED_PIPELINES[pipeline])(existing(data), Path(folder))
     system, _, name = pipeline.partition(".")
     pipelines = _recipes(system, "PIPELINES")
     if name not in pipelines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from talkingface.api.report import machine
 from talkingface.core.device import num_cores
 from talkingface.core.errors import InputError, TalkingFaceError, UsageError
 from talkingface.core.timing import num_samples
@@ -28,6 +28,7 @@ TARGETS = {
     "silence": "talkingface.apps.bench_motion:silence",
     "closures": "talkingface.apps.bench_motion:closures",
     "picture": "talkingface.apps.bench_portrait:picture",
+    "sync": "talkingface.apps.bench_sync:sync",
     "robustness": "talkingface.apps.bench_faces:measure_faces",
     "speed": "talkingface.apps.bench_media:speed",
     "memory": "talkingface.apps.bench_media:memory",
@@ -150,29 +151,6 @@ def measure_targets(what: str, job: TargetJob) -> dict[str, Any]:
         "minutes": round((time.time() - started) / 60, 2),
         **machine(),
     }
-
-
-def machine() -> dict[str, Any]:
-    """Processor, cores, versions and the commit of the checkout (None for an installed package)."""
-    from talkingface.api.report import versions
-
-    return {"processor": _processor(), "cores": num_cores(), "versions": versions(), "commit": _commit()}
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    except OSError:  # git is not installed
-        return None
-    return done.stdout.strip() or None
 
 
 def target_table(figures: dict[str, Any]) -> str:

@@ -133,6 +133,21 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
 
 
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("generated", nargs="?", help="video, folder of videos, or manifest (.csv)")
+    _output(parser, "report to make (.json); finished clips wait in a folder beside it")
+    parser.add_argument("--reference", metavar="PATH", help="the real video of the same moments, or a folder of them")
+    parser.add_argument("--speech", metavar="PATH", help="the sound that drove the face; default: the video's own")
+    parser.add_argument("--source", metavar="PATH", help="the photo that the video was made from")
+    parser.add_argument("--html", metavar="FILE.html", help="also make a page: plots over time, worst frames, table")
+    systems = parser.add_argument_group("to score systems on real clips instead of finished videos")
+    systems.add_argument("--systems", metavar="NAMES", help="systems or weights with commas: portrait,portrait.clean")
+    systems.add_argument("--data", metavar="FOLDER", help="real clips: a data folder, or videos of one person each")
+    systems.add_argument("--limit", type=int, metavar="N", help="at most so many clips, as many people as possible")
+    systems.add_argument("--page", metavar="FILE.md", help="also write the comparison as a page of documentation")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: as many as there are cores")
+
+
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--what",
@@ -146,6 +161,13 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--face", metavar="FILE", help="photo, video or avatar; default: the shipped portrait")
     command.add_argument("--speech", metavar="FILE", help="repeated as needed; default: the shipped speech")
     command.add_argument("--size", type=int, default=512, help="longest side of the picture (default: 512)")
+    several = parser.add_argument_group("several systems or sizes, or two programs by turns")
+    several.add_argument("--systems", metavar="NAMES", help="measure each of these, with commas")
+    several.add_argument("--sizes", metavar="LIST", help="measure at each of these, with commas: 256,512")
+    several.add_argument(
+        "--compare", metavar="COMMAND", help="run it and this program by turns; it names {face}, {speech}, {output}"
+    )
+    several.add_argument("--pairs", type=int, default=5, metavar="N", help="runs of each to compare (default: 5)")
     target = parser.add_argument_group("for targets")
     target.add_argument("--data", metavar="FOLDER", help="development data: a folder with manifest.csv")
     target.add_argument("--limit", type=int, metavar="N", help="at most so many items")
@@ -173,6 +195,7 @@ VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "track": (_track, "a video's face as data: landmarks, head pose, blink"),
     "fit": (_fit, "make an avatar once, animate it often"),
     "train": (_train, "run one of a system's trainings"),
+    "evaluate": (_evaluate, "score generated videos: picture, mouth, head, synchrony with the sound"),
     "bench": (_bench, "measure the whole command, or a target that the docs promise"),
     "systems": (_systems, "list the methods"),
     "weights": (_weights, "list, show or verify weights"),

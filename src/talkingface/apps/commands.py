@@ -13,7 +13,9 @@ from typing import Any
 from talkingface import api
 from talkingface.api import Animation
 from talkingface.api.animation import check_container
+from talkingface.api.report import machine
 from talkingface.apps.bench import TargetJob, measure, measure_targets, target_table
+from talkingface.apps.evaluate import evaluate_videos, split_names
 from talkingface.apps.progress import Progress
 from talkingface.core import registry
 from talkingface.core import weights as store
@@ -137,6 +139,11 @@ def train(
     print(f"{output}: step {outcome.step} of {steps}, {state}")
 
 
+def evaluate(**options: Any) -> int:
+    """`talkingface evaluate`."""
+    return evaluate_videos(**options)
+
+
 def bench(
     what: str, report: str | None, data: str | None, limit: int | None, long: bool, sheets: str | None, **options: Any
 ) -> None:
@@ -144,17 +151,42 @@ def bench(
     if report is not None:
         check_writable(report)
     if what == "command":
-        figures = measure(**options)
-        print(json.dumps(figures, indent=2))
+        figures, text = _bench_command(**options)
     else:
         folders = [None if folder is None else Path(folder) for folder in (data, sheets)]
         job = TargetJob(data=folders[0], weights=options.get("weights"), limit=limit, long=long, sheets=folders[1])
         with Progress():
             figures = measure_targets(what, job)
-        print(target_table(figures))
+        text = target_table(figures)
+    print(text)
     if report is not None:
         with write_atomic(report, "w") as file:
             json.dump(figures, file, indent=2)
+
+
+def _bench_command(
+    systems: str | None, sizes: str | None, compare: str | None, pairs: int, **options: Any
+) -> tuple[dict[str, Any], str]:
+    """Figures and their text."""
+    if (systems, sizes, compare) == (None, None, None):
+        figures = measure(**options) | machine()
+        return figures, json.dumps(figures, indent=2)
+    from talkingface.apps import bench_systems  # loads statistics, which other verbs need not wait for
+
+    system, size = options.pop("system", None), options.pop("size")
+    load = bench_systems.Load(**options)
+    if compare is not None:
+        if systems is not None or sizes is not None:
+            raise UsageError("--compare takes one --system and one --size, not lists")
+        figures = bench_systems.compare(compare, size, pairs, load, system)
+        return figures | machine(), bench_systems.compare_table(figures)
+    names = [system or "portrait"] if systems is None else split_names(systems)
+    try:
+        chosen = [size] if sizes is None else [int(word) for word in split_names(sizes)]
+    except ValueError as error:
+        raise UsageError(f"--sizes are whole numbers with commas, not {sizes!r}") from error
+    figures = bench_systems.measure_systems(names, chosen, load)
+    return figures | machine(), bench_systems.systems_table(figures)
 
 
 def systems(name: str | None) -> None:

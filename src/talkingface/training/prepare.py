@@ -13,6 +13,14 @@ import numpy as np
 from talkingface.core.errors import InputError, TalkingFaceError
 
 RATE_HZ = 16000
+HELD_BACK = {"person31": (300, 606), "anchor_en": (-500, None)}
+"""Frames that later systems are judged on; nothing general trains on them."""
+SILENT = ("driver_", "vox_profile_man")
+"""Clips without usable speech or with a face in profile: their mouths teach nothing."""
+SURE_SYNC = 0.4
+"""Correlation from which a lag in the manifest is believed."""
+LISTED_ERROR_S = 0.05
+"""Listed lags come in whole frames: smaller ones may be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,30 @@ def prepare(data: Path, folder: Path, workers: int = 2) -> list[str]:
     ]
     (folder / "index.json").write_text(json.dumps(index, indent=1))
     return failed
+
+
+def read_index(folder: Path) -> list[dict[str, str]]:
+    """Rows of a prepared folder's index.json. Raises InputError if it is none."""
+    try:
+        return json.loads((folder / "index.json").read_text())
+    except (OSError, ValueError) as error:
+        problem = f"{folder} is no prepared data folder (no readable index.json); prepare the data first"
+        raise InputError(problem) from error
+
+
+def listed_lags(data: Path) -> dict[str, float]:
+    """How late people's lips are by the data folder's manifest (column `lag_pred`), in seconds: medians by person.
+
+    Only lags that are sure and more than rounding. They say where zero is: offsets that all clips share could not be
+    found by training on them.
+    """
+    lags: dict[str, list[float]] = {}
+    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row.get("lag_pred") and row.get("r_pred") and float(row["r_pred"]) >= SURE_SYNC:
+                lags.setdefault(row["identity"], []).append(float(row["lag_pred"]))
+    found = {person: float(np.median(values)) for person, values in lags.items()}
+    return {person: late for person, late in found.items() if abs(late) > LISTED_ERROR_S}
 
 
 def _prepare_one(job: tuple[ClipEntry, Path]) -> tuple[str, str]:

@@ -11,12 +11,11 @@ import numpy as np
 
 from talkingface.systems.portrait.scene import Scene, make_scene
 from talkingface.systems.portrait.window import FACE_IN_CROP, face_square
+from talkingface.training.prepare import HELD_BACK
 
 CROP_PX = 256
 MAX_REGION_PX = 416
 JPEG_QUALITY = 95
-HELD_BACK = {"person31": (300, 606), "anchor_en": (-500, None)}
-"""Frames that later systems are judged on; nothing general trains on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,14 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from talkingface.core.errors import InputError
 from talkingface.core.types import Track
 from talkingface.face.blink import eye_closure
 from talkingface.face.morphable import LinearFaceModel, fit_track
 from talkingface.metrics.mouth import mouth_measures
-from talkingface.systems.portrait.data import HELD_BACK
+from talkingface.training.prepare import HELD_BACK, SILENT, read_index
 
 FPS = 25
 FREE_LICENCES = ("public-domain", "cc-by")
-SILENT = ("driver_", "vox_profile_man")
-"""Clips without usable speech or with a face in profile: their mouths teach nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +40,6 @@ class SpeakingClip:
 
     def __len__(self) -> int:
         return len(self.weight)
-
-
-def read_index(folder: Path) -> list[dict[str, str]]:
-    """Rows of a prepared folder's index.json. Raises InputError if it is none."""
-    try:
-        return json.loads((folder / "index.json").read_text())
-    except (OSError, ValueError) as error:
-        problem = f"{folder} is no prepared data folder (no readable index.json); prepare the data first"
-        raise InputError(problem) from error
 
 
 def speaking_clips(

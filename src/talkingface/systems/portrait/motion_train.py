@@ -20,16 +20,13 @@ from talkingface.systems.portrait.motion_config import MouthConfig
 from talkingface.systems.portrait.motion_data import FPS, FREE_LICENCES, SpeakingClip, measure_matrix, speaking_clips
 from talkingface.systems.portrait.motion_recipes import MouthRecipe, lip_offsets
 from talkingface.systems.portrait.motion_speech import SpokenText, recognise, speak
+from talkingface.training.prepare import listed_lags
 from talkingface.training.trainer import Trainer
 
 OFFSET_STEPS = 300
 SENTENCES_PER_VOICE = 200
 MEMBERS = (((1.0,), 0.2), (SPEEDS, 0.3))
 """Playing speeds and dropout for each of the networks that are averaged: they should not err alike."""
-SURE_SYNC = 0.4
-"""Correlation from which a lag in the manifest is believed."""
-LISTED_ERROR_S = 0.05
-"""Listed lags come in whole frames: smaller ones may be none."""
 
 
 def train_audio2motion(
@@ -77,13 +74,7 @@ def listed_offsets(data: Path, clips: Sequence[SpeakingClip]) -> dict[str, float
 
     It says where zero is: offsets that all clips share could not be found by training on them.
     """
-    lags: dict[str, list[float]] = {}
-    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["lag_pred"] and row["r_pred"] and float(row["r_pred"]) >= SURE_SYNC:
-                lags.setdefault(row["identity"], []).append(float(row["lag_pred"]))
-    found = {person: float(np.median(values)) for person, values in lags.items()}
-    sure = {person: late for person, late in found.items() if abs(late) > LISTED_ERROR_S}
+    sure = listed_lags(data)
     return {clip.slug: sure[clip.person] for clip in clips if clip.person in sure}
 
 

@@ -1,0 +1,47 @@
+"""`evaluate`: generated videos scored the same way every time, against real ones, against their sound, or alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from talkingface.api.evaluation_pairs import find_pairs
+from talkingface.api.evaluation_report import make_report, write_json
+from talkingface.api.evaluation_run import run_pairs
+from talkingface.core.cache import check_writable, output_error
+
+
+def evaluate(
+    generated: str | Path,
+    output: str | Path,
+    *,
+    reference: str | Path | None = None,
+    speech: str | Path | None = None,
+    source: str | Path | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Score `generated`, a video, a folder of videos or a manifest (.csv), and write the report to `output` (.json).
+
+    `reference`: the real video of the same moments; `speech`: the sound that drove the face (default: the video's
+    own); `source`: the photo it was made from. Given a folder of videos they may be folders too: files of one name
+    belong together. Returns the report (see docs/how-to/evaluate.md); pairs that cannot be scored are in it with the
+    reason. Finished clips are kept in a folder beside `output`, so a stopped run goes on. Several clips are scored in
+    `workers` processes (None: one a core).
+
+    Raises InputError, UsageError, OutputError for what makes the whole run pointless.
+    """
+    check_writable(output)
+    pairs = find_pairs(generated, reference, speech, source)
+    report = make_report(run_pairs(pairs, work_folder(output), workers))
+    write_json(output, report)
+    return report
+
+
+def work_folder(output: str | Path) -> Path:
+    """Where a run keeps what it has finished: a folder beside its report, made if need be. Raises OutputError."""
+    folder = Path(output).with_name(f"{Path(output).stem}-work")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    return folder

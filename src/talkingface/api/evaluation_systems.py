@@ -1,0 +1,223 @@
+"""`evaluate --systems`: systems beside real video (ceiling), still photo and bare warp (floors), on real clips.
+
+Self-driven: a clip's first frame says the clip's own sound with the clip's own head motion, and is held against the
+clip. Cross-driven: it says another person's sound with the system's own head motion; there is no true picture, but the
+mouth is held against the other person's, and the figures that need no reference remain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkingface.api.evaluation import work_folder
+from talkingface.api.evaluation_generate import (
+    Maker,
+    RealClip,
+    Speaker,
+    Task,
+    make_once,
+    real_clips,
+    silence_like,
+    still_photo,
+)
+from talkingface.api.evaluation_pairs import Pair
+from talkingface.api.evaluation_report import make_report, strict, summarise, write_json
+from talkingface.api.evaluation_run import run_pairs
+from talkingface.api.evaluation_subject import CLOCK_FPS, read_subject
+from talkingface.api.inputs import existing
+from talkingface.core.cache import check_writable
+from talkingface.core.errors import TalkingFaceError, UsageError
+from talkingface.core.progress import tell
+
+REAL, STILL, WARP = "real video", "still photo", "bare warp"
+SELF, CROSS = "self-driven", "cross-driven"
+MEASURES = ("gap", "width", "jaw")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A video to score: which row of which protocol, on which clip, with whose sound."""
+
+    protocol: str
+    row: str
+    clip: RealClip
+    speaker: RealClip
+    pair: Pair
+
+
+def evaluate_systems(
+    systems: Sequence[str],
+    data: str | Path,
+    output: str | Path,
+    *,
+    limit: int | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Generate with `systems` (names, or weights like "portrait.clean") on the clips of `data`, score, write `output`.
+
+    `data`: a data folder (its val split is used) or a folder of videos, one person each. `limit`: at most so many
+    clips. In the returned report `systems` holds, for each protocol, each row's summary; `clips` every record. Videos
+    and finished records are kept in a folder beside `output`. Raises like `evaluate`.
+    """
+    check_writable(output)
+    if not systems:
+        raise UsageError("name at least one system; see: talkingface systems")
+    makers: dict[str, Maker] = {STILL: still_photo, WARP: Speaker("portrait", None, painted=False)}
+    makers |= {name: Speaker.named(name) for name in systems}
+    work = work_folder(output)
+    clips, skipped = real_clips(existing(data), _made(work / "clips"), limit)
+    jobs = _jobs(clips, makers, _made(work / "videos"))
+    records = run_pairs([job.pair for job in jobs], work, workers)
+    for job, record in zip(jobs, records, strict=True):
+        record |= {"protocol": job.protocol, "system": job.row, "speaker": job.speaker.name}
+    _hold_mouths(jobs, records)
+    _measure_leaks(jobs, records, makers, work)
+    settings = {
+        "systems": _rows(jobs, records),
+        "data": {"folder": str(data), "clips": [clip.name for clip in clips], "skipped": skipped},
+    }
+    report = make_report(records, settings)
+    write_json(output, report)
+    return report
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _other(clips: Sequence[RealClip], number: int) -> RealClip:
+    """The next clip of another person."""
+    order = [*clips[number + 1 :], *clips[:number]]
+    return next(clip for clip in order if clip.person != clips[number].person)
+
+
+def _jobs(clips: Sequence[RealClip], makers: dict[str, Maker], videos: Path) -> list[_Job]:
+    jobs = []
+    for number, clip in enumerate(clips):
+        other = _other(clips, number)
+        tell("making videos", number, len(clips))
+        own = Task(face=clip, sound=clip.sound, own_pose=True)
+        cross = Task(face=clip, sound=other.sound, own_pose=False)
+        for protocol, reference in ((SELF, clip.original), (CROSS, None)):
+            real = Pair(
+                name=f"{REAL}, {protocol}, {clip.name}",
+                generated=clip.video,
+                reference=reference,
+                speech=clip.sound,
+                source=clip.photo,
+            )
+            jobs.append(_Job(protocol=protocol, row=REAL, clip=clip, speaker=clip, pair=real))
+        for row, maker in makers.items():
+            for protocol, task, speaker in ((SELF, own, clip), (CROSS, cross, other)):
+                pair = _made_pair(f"{row}, {protocol}, {clip.name}", row, maker, task, videos)
+                if protocol == SELF and pair.problem is None:
+                    pair = replace(pair, reference=clip.original)
+                jobs.append(_Job(protocol=protocol, row=row, clip=clip, speaker=speaker, pair=pair))
+    return jobs
+
+
+def _made_pair(name: str, row: str, maker: Maker, task: Task, videos: Path) -> Pair:
+    try:
+        path = make_once(maker, _label(row, maker), task, videos)
+    except TalkingFaceError as error:
+        return Pair(name=name, generated=None, problem=f"{row} made no video: {error}")
+    return Pair(name=name, generated=path, speech=task.sound, source=task.face.photo)
+
+
+def _label(row: str, maker: Maker) -> str:
+    return maker.identity() if isinstance(maker, Speaker) else row.replace(" ", "-")
+
+
+def _mouth(record: dict[str, Any]) -> np.ndarray:
+    rows = record["per_frame"]
+    return np.array([rows["mouth.mean_gap"], rows["mouth.width"], rows["mouth.jaw"]]).T
+
+
+def _scored(record: dict[str, Any]) -> bool:
+    return record["status"] == "scored"
+
+
+def _hold_mouths(jobs: Sequence[_Job], records: Sequence[dict[str, Any]]) -> None:
+    """Cross-driven mouths against the mouth of whoever said it in reality."""
+    from talkingface.metrics.mouth import compare_mouths
+
+    real = {
+        job.speaker.name: record
+        for job, record in zip(jobs, records, strict=True)
+        if job.protocol == CROSS and job.row == REAL and _scored(record)
+    }
+    for job, record in zip(jobs, records, strict=True):
+        truth = real.get(job.speaker.name)
+        if job.protocol == CROSS and job.row != REAL and _scored(record) and truth is not None:
+            made, true = _mouth(record), _mouth(truth)
+            count = min(len(made), len(true))
+            found = compare_mouths(made[:count], true[:count])
+            for k, name in enumerate(MEASURES):
+                record["metrics"][f"mouth.correlation.{name}"] = strict(found.correlation[k])
+            record["metrics"]["mouth.gap_ratio"] = strict(found.gap_ratio)
+
+
+def _measure_leaks(
+    jobs: Sequence[_Job], records: Sequence[dict[str, Any]], makers: dict[str, Maker], work: Path
+) -> None:
+    """Silence and another person's speech instead of the clip's: what the mouth still knows of the true one leaks."""
+    from talkingface.metrics.mouth import mouth_measures
+
+    sounds: dict[str, Callable[[_Job], Path]] = {
+        "leak.silence": lambda job: silence_like(job.clip.sound, work),
+        "leak.other_speech": lambda job: others[job.clip.name],
+    }
+    others = {job.clip.name: job.speaker.sound for job in jobs if job.protocol == CROSS and job.row != REAL}
+    own = [
+        (job, record)
+        for job, record in zip(jobs, records, strict=True)
+        if job.protocol == SELF and _scored(record) and isinstance(makers.get(job.row), Speaker) and job.row != WARP
+    ]
+    for number, (job, record) in enumerate(own):
+        tell("looking for leaks", number, len(own))
+        true = np.array(record["per_frame"]["mouth.gap.reference"])
+        for key, sound in sounds.items():
+            maker = makers[job.row]
+            task = Task(face=job.clip, sound=sound(job), own_pose=True)
+            try:
+                video = make_once(maker, _label(job.row, maker), task, work / "videos")
+                gap = mouth_measures(read_subject(video, "generated video").points)[:, 0]
+            except TalkingFaceError as error:
+                record["gaps"][key] = str(error)
+                continue
+            count = min(len(gap), len(true))
+            leaked = _leaked(gap[:count], true[:count])
+            if np.isnan(leaked):
+                record["gaps"][key] = "the clip is too short"
+            else:
+                record["metrics"][key] = strict(leaked)
+
+
+def _leaked(gap: np.ndarray, true: np.ndarray) -> float:
+    """Correlation above chance of two lip gaps [T], times how far the first moves beside the second, at most 1.
+
+    Correlation alone does not see size: lips at rest on a nodding head move by a fortieth of speech, and with it.
+    """
+    from talkingface.metrics.behaviour import leakage
+
+    moved = min(1.0, float(gap.std() / max(true.std(), 1e-9)))
+    return leakage(gap, true, CLOCK_FPS).excess * moved
+
+
+def _rows(jobs: Sequence[_Job], records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """protocol -> row -> summary over its scored records."""
+    table: dict[str, dict[str, Any]] = {SELF: {}, CROSS: {}}
+    for protocol, rows in table.items():
+        for row in dict.fromkeys(job.row for job in jobs):
+            rows[row] = summarise(
+                record
+                for job, record in zip(jobs, records, strict=True)
+                if (job.protocol, job.row) == (protocol, row) and _scored(record)
+            )
+    return table

@@ -1,0 +1,34 @@
+"""A process that scores pairs: one JSON object a line in, one record a line out. Started by `evaluation_run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from talkingface.api.evaluation_pairs import COLUMNS, Pair
+from talkingface.api.evaluation_run import score_and_keep
+from talkingface.core.device import tune_allocator
+
+
+def main() -> None:
+    """Score what comes on standard input until it ends."""
+    import cv2
+
+    # libraries write to standard output when they like: the answers get a way of their own
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    cv2.setNumThreads(1)  # the processes fill the cores
+    tune_allocator()
+    for line in sys.stdin:
+        job = json.loads(line)
+        generated, reference, speech, source = (None if job[r] is None else Path(job[r]) for r in COLUMNS[1:])
+        pair = Pair(name=job["name"], generated=generated, reference=reference, speech=speech, source=source)
+        record = score_and_keep(pair, Path(job["place"]), 1)
+        answers.write(json.dumps(record, allow_nan=False) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

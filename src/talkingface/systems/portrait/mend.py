@@ -177,7 +177,7 @@ class Mender:
         share *= np.array([v.stillness for v in views], np.float32)[:, None, None]
         share *= away_from_mouth(np.array([v.corner for v in views]), self.config)
         gains = np.stack([v.balance for v in views])[:, :, None, None]
-        colour *= seen[:, 6:7] / gains  # no colour beside the person
+        colour *= np.minimum(2 * seen[:, 6:7], 1) / gains  # no colour beside the person
         face = _merged(planes)
         width, height = self.config.mouth_px
         seen = np.empty((len(views), 8, height, width), np.float32)

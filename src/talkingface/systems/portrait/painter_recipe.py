@@ -44,7 +44,8 @@ def paint_changes(
     seen = functional.avg_pool2d(torch.cat([batch["warped"], batch["still"], batch["masks"]], 1), 2)
     share, colour = face(seen)
     allowed = torch.from_numpy(away_from_mouth(batch["corner"].cpu().numpy(), config))[:, None].to(share)
-    colour = colour * seen[:, 6:7]  # the background is known: what is painted there are ghosts of a moving outline
+    # the background is known: what is painted there, beyond the edge's own pixels, are ghosts of a moving outline
+    colour = colour * (2 * seen[:, 6:7]).clamp(max=1)
     change = torch.cat([share * allowed * batch["stillness"][:, None, None, None], colour], 1)
     large = functional.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False)
     part = mouth_patches(large, batch, config)

@@ -19,8 +19,9 @@ def fresh_tensors(config: PortraitConfig) -> dict[str, np.ndarray]:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = MouthNet(config.mouth).state_dict()
-    mouth = finished({name: value.numpy() for name, value in network.items()}, load_mesh478(), gain=1.0)
+        networks = [MouthNet(config.mouth).state_dict() for _ in range(config.mouth.members)]
+    mouth = {f"{k}.{name}": value.numpy() for k, state in enumerate(networks) for name, value in state.items()}
+    mouth = finished(mouth, load_mesh478(), gain=1.0)
     columns = NUM_POSE + NUM_BROW
     bump = np.hanning(25).astype(np.float32)[:, None, None]
     head = {

@@ -161,11 +161,11 @@ def test_a_stopped_command_leaves_nothing_half_written(photo: Path, tmp_path: Pa
         str(folder / "o.mp4"),
     ]
     process = subprocess.Popen([*command, "--system", "meter"], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not any(folder.iterdir()) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == (130 if number == signal.SIGINT else 143), errors
     assert "Traceback" not in errors and list(folder.iterdir()) == []
 

@@ -23,15 +23,20 @@ class PhoneSpan:
     end_s: float
 
 
-@lru_cache(maxsize=1)
-def _decoder() -> Any:
+# Recognising needs one pass and few candidates: twice as fast, and its words are aligned where those of the full
+# search often find no path. Measured on read speech.
+_FAST = {"bestpath": False, "fwdflat": False, "maxhmmpf": 3000, "maxwpf": 5, "pl_window": 10}
+
+
+@lru_cache(maxsize=2)
+def _decoder(*, recognise: bool) -> Any:
     try:
         from pocketsphinx import Decoder
     except ImportError as error:
         raise DependencyError(
             "phone times need pocketsphinx; install it with: pip install talkingface[eval]"
         ) from error
-    return Decoder(loglevel="FATAL", samprate=RATE_HZ, bestpath=True)
+    return Decoder(loglevel="FATAL", samprate=RATE_HZ, **(_FAST if recognise else {}))
 
 
 def align_phones(samples: np.ndarray, words: str | None = None) -> list[PhoneSpan]:
@@ -40,7 +45,7 @@ def align_phones(samples: np.ndarray, words: str | None = None) -> list[PhoneSpa
     With `words` (lower case, in the dictionary) they are aligned; otherwise English is recognised first.
     The times are those of a recogniser's 10 ms frames, good to about 20 ms.
     """
-    decoder = _decoder()
+    decoder = _decoder(recognise=words is None)
     data = (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
     if words is None:
         decoder.activate_search()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from talkingface.face.morphable import load_mesh478
-from talkingface.systems.portrait.config import PortraitConfig
+from talkingface.systems.portrait.motion_config import MouthConfig
 
 NUM_POSE, NUM_BROW = 6, 4
 
 
-def fresh_tensors(config: PortraitConfig) -> dict[str, np.ndarray]:
-    """Arrays by name as in a weights file: a random mouth network, and a head that sways a little and blinks."""
+def fresh_tensors(config: MouthConfig) -> dict[str, np.ndarray]:
+    """Arrays by name as in a weights file: random mouth networks, and a head that sways a little and blinks."""
     import torch
 
     from talkingface.systems.portrait.motion_network import MouthNet
@@ -19,7 +19,7 @@ def fresh_tensors(config: PortraitConfig) -> dict[str, np.ndarray]:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        networks = [MouthNet(config.mouth).state_dict() for _ in range(config.mouth.members)]
+        networks = [MouthNet(config).state_dict() for _ in range(config.members)]
     mouth = {f"{k}.{name}": value.numpy() for k, state in enumerate(networks) for name, value in state.items()}
     mouth = finished(mouth, load_mesh478(), gain=1.0)
     columns = NUM_POSE + NUM_BROW

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from talkingface.audio.mel import NUM_BANDS
 from talkingface.core.types import Controls, Motion
 from talkingface.systems.portrait.audio2motion import (
-    COLUMNS_PER_FRAME,
     FPS,
     FUTURE,
     SAMPLES_PER_FRAME,
@@ -17,7 +15,7 @@ from talkingface.systems.portrait.audio2motion import (
     speech_rows,
     with_prefix,
 )
-from talkingface.systems.portrait.head_motion import NUM_POSE, HeadMotion
+from talkingface.systems.portrait.head_motion import HeadMotion
 from talkingface.systems.portrait.motion_config import MouthConfig
 
 
@@ -69,8 +67,7 @@ def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
 class SpeechToMotion:
     """Speech to motion in space `mesh478`: mouth, brows, head pose and blinks, at 25 fps.
 
-    `tensors`: arrays whose names begin with `audio2motion.` and `head_motion.`; others are ignored. Where there
-    are none, `fresh_tensors` take their place: random motion, for tests and trainings.
+    `tensors`: arrays whose names begin with `audio2motion.` and `head_motion.`; others are ignored.
 
     Example: `for motion in SpeechToMotion(tensors, MouthConfig()).stream(pieces, Controls(seed=1)): ...`
     """
@@ -79,8 +76,6 @@ class SpeechToMotion:
     """Whole frames of sound after a frame's own time that it waits for (190 ms, so five)."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray], config: MouthConfig) -> None:
-        if not any(name.startswith("audio2motion.") for name in tensors):
-            tensors = fresh_tensors(config)
         self._mouth = with_prefix(tensors, "audio2motion.")
         self._head = with_prefix(tensors, "head_motion.")
         self._config = config
@@ -105,42 +100,3 @@ class SpeechToMotion:
                 fps=FPS,
                 start=rows.start,
             )
-
-
-def fresh_tensors(config: MouthConfig, num_brow: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random but seeded tensors of the right names and shapes: small, smooth motion that means nothing."""
-    rng = np.random.default_rng(seed)
-    channels = NUM_POSE + num_brow
-    bump = np.exp(-((np.arange(-20, 21) / 8.0) ** 2))[:, None, None]
-    shapes = network_shapes(config).items()
-    mouth = {f"{k}.{name}": rng.normal(0, 0.05, shape) for k in range(config.members) for name, shape in shapes}
-    mouth |= {name: np.ones(value.shape) for name, value in mouth.items() if name.endswith("norm.weight")}
-    mouth |= {"measures": rng.normal(0, 0.03, (3, config.num_mouth)), "gain": np.ones(1)}
-    head = {
-        "kernel": 0.01 * bump * np.eye(channels),
-        "response": np.zeros((5, channels)),
-        "limit": np.full(channels, 0.05),
-        "blink": np.array([0.0, 0.5, 1.0, 0.5, 0.0]),
-    }
-    named = {f"audio2motion.{k}": v for k, v in mouth.items()} | {f"head_motion.{k}": v for k, v in head.items()}
-    return {name: value.astype(np.float32) for name, value in named.items()}
-
-
-def network_shapes(config: MouthConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters of one member of the mouth network."""
-    width, front = config.width, config.front
-    shapes: dict[str, tuple[int, ...]] = {
-        "front.weight": (front, NUM_BANDS, 3),
-        "front.bias": (front,),
-        "pool.weight": (width, front, COLUMNS_PER_FRAME),
-        "pool.bias": (width,),
-        "norm.weight": (width,),
-        "norm.bias": (width,),
-        "head.weight": (config.outputs, width),
-        "head.bias": (config.outputs,),
-    }
-    for k in range(len(config.dilations)):
-        shapes |= {f"blocks.{k}.norm.weight": (width,), f"blocks.{k}.norm.bias": (width,)}
-        shapes |= {f"blocks.{k}.conv.weight": (width, width, 3), f"blocks.{k}.conv.bias": (width,)}
-        shapes |= {f"blocks.{k}.mix.weight": (width, width, 1), f"blocks.{k}.mix.bias": (width,)}
-    return shapes

@@ -35,7 +35,7 @@ class PortraitSystem(System):
 
     def __init__(self, weights: Weights | None, config: PortraitConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._tensors: dict[str, np.ndarray] = fresh_tensors(config) if weights is None else weights.tensors
+        self._tensors: dict[str, np.ndarray] = fresh_tensors(config.mouth) if weights is None else weights.tensors
         self._speech: Any = None
 
     @functools.cached_property

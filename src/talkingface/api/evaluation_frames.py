@@ -42,7 +42,7 @@ class PictureFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Moment:
+class Moment:
     """One time on the clock: pictures now and one frame ago (reference None: there is none; before None: no change)."""
 
     number: int
@@ -67,7 +67,7 @@ def score_pictures(generated: Subject, reference: Subject | None, threads: int) 
         mouths.append((mouth, true_mouth))
 
     with ThreadPoolExecutor(threads) as pool:
-        for moment in _moments(generated, reference):
+        for moment in moments(generated, reference):
             if len(waiting) > threads:
                 take()
             waiting.append(pool.submit(_score, moment, generated, reference))
@@ -83,7 +83,8 @@ def score_pictures(generated: Subject, reference: Subject | None, threads: int) 
     )
 
 
-def _moments(generated: Subject, reference: Subject | None) -> Iterator[_Moment]:
+def moments(generated: Subject, reference: Subject | None) -> Iterator[Moment]:
+    """The pictures of both videos side by side, the generated ones in the reference's size."""
     made = islice(generated.pictures(), len(generated))
     true = repeat(None) if reference is None else reference.pictures()
     before, decoded = None, None
@@ -92,7 +93,7 @@ def _moments(generated: Subject, reference: Subject | None) -> Iterator[_Moment]
         repeated, decoded = picture is decoded, picture
         if truth is not None and picture.shape != truth.shape:
             picture = _resized(picture, (truth.shape[1], truth.shape[0]))
-        yield _Moment(number=number, generated=picture, reference=truth, before=None if repeated else before)
+        yield Moment(number=number, generated=picture, reference=truth, before=None if repeated else before)
         before = (picture, truth)
 
 
@@ -107,11 +108,11 @@ def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _score(
-    moment: _Moment, generated: Subject, reference: Subject | None
+    moment: Moment, generated: Subject, reference: Subject | None
 ) -> tuple[dict[str, float], np.ndarray, np.ndarray | None]:
     k, picture, truth = moment.number, moment.generated, moment.reference
     size = (picture.shape[1], picture.shape[0])
-    own = generated.points[k] * np.float32(size[0] / generated.size[0])
+    own = generated.points_in(picture, k)
     shown = reference if reference is not None else generated
     points = own if reference is None else reference.points[k]
     face = square_box(points, size)
@@ -139,7 +140,7 @@ def _keyed(place: str, picture: np.ndarray, truth: np.ndarray) -> dict[str, floa
     return {f"picture.{name}.{place}": value for name, value in scores.items()}
 
 
-def _over_time(moment: _Moment, face: Box) -> dict[str, float]:
+def _over_time(moment: Moment, face: Box) -> dict[str, float]:
     """How the face box changed since the frame before."""
     assert moment.before is not None
     earlier, true_earlier = moment.before

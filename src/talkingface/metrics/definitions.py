@@ -78,11 +78,15 @@ DEFINITIONS: dict[str, Definition] = {
             "sharpness": ("variance of luma's Laplacian in the face box", "squared grey levels", "real"),
             "cpbd_ratio": ("the same over the source photo's, faces of one size", "", "real"),
             "sharpness_ratio": ("the same over the source photo's, faces of one size", "", "real"),
-            "lpips": ("learned perceptual distance; needs the authors' weights", "", "lower"),
-            "fid": ("Frechet distance of Inception features; needs its weights", "", "lower"),
+            "lpips": ("learned perceptual distance (AlexNet) of face boxes at 256; imported weights", "", "lower"),
+            "lpips_vgg": ("the same by VGG-16; imported weights", "", "lower"),
+            "fid": ("Frechet distance of Inception features of face boxes; imported weights", "", "lower"),
         },
     ),
-    **_rows("identity", {"csim": ("cosine of face recognition features; needs a network's weights", "", "higher")}),
+    **_rows(
+        "identity",
+        {"csim": ("cosine of ArcFace features to the reference's, or the photo's; imported weights", "", "higher")},
+    ),
     **_rows(
         "landmarks",
         {
@@ -139,6 +143,9 @@ DEFINITIONS: dict[str, Definition] = {
             "mouth_offset_ms": ("how late the lip gap is against loudness", "ms", "real"),
             "mouth_correlation": ("correlation of lip gap and loudness at that offset", "", "real"),
             "drift": ("slope of that offset over the clip", "ms/min", "real"),
+            "lse_d": ("least distance by the official SyncNet (LSE-D); imported weights", "", "lower"),
+            "lse_c": ("median minus least distance by the official SyncNet (LSE-C); imported weights", "", "higher"),
+            "av_offset": ("how late the mouth is by the official SyncNet; imported weights", "frames", "real"),
         },
     ),
     **_rows(

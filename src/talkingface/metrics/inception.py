@@ -22,8 +22,6 @@ from talkingface.metrics.networks import to_batch, with_weights
 WEIGHTS = "fid.inception"
 FILES = "pt_inception-2015-12-05-6726825d.pth, a state dict in torchvision's names"
 SIDE_PX, NUM_FEATURES = 299, 2048
-LEAST_FRAMES = 10
-"""Fewer pictures say nothing about a distribution."""
 
 
 class _Conv(nn.Module):
@@ -124,7 +122,10 @@ class _E(nn.Module):
         beside, above = (0, 1), (1, 0)
         self.branch1x1 = _Conv(inputs, 320, 1)
         self.branch3x3_1 = _Conv(inputs, 384, 1)
-        self.branch3x3_2a, self.branch3x3_2b = _Conv(384, 384, row, padding=beside), _Conv(384, 384, column, padding=above)
+        self.branch3x3_2a, self.branch3x3_2b = (
+            _Conv(384, 384, row, padding=beside),
+            _Conv(384, 384, column, padding=above),
+        )
         self.branch3x3dbl_1, self.branch3x3dbl_2 = _Conv(inputs, 448, 1), _Conv(448, 384, 3, padding=1)
         self.branch3x3dbl_3a = _Conv(384, 384, row, padding=beside)
         self.branch3x3dbl_3b = _Conv(384, 384, column, padding=above)
@@ -184,26 +185,6 @@ class InceptionMeter:
         """Pictures uint8 [H, W, 3], of one size -> float32 [N, 2048]."""
         with torch.inference_mode():
             return self._network(to_batch(pictures, self._network)).cpu().numpy()
-
-
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Frechet distance of the normal distributions fitted to features [N, D] and [M, D]; nan for fewer than 10 rows.
-
-    |mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The last trace is the sum of the singular values of A B^T,
-    with A and B the centred features over the root of N - 1 and M - 1: exact, also for fewer pictures than features,
-    where it needs no matrix root. The figure grows as pictures get fewer: compare only equal numbers of them.
-    """
-    if min(len(a), len(b)) < LEAST_FRAMES:
-        return float("nan")
-    centred, means, spread = [], [], 0.0
-    for features in (a, b):
-        values = features.astype(np.float64)
-        means.append(values.mean(0))
-        values = (values - means[-1]) / np.sqrt(len(values) - 1)
-        spread += float((values**2).sum())
-        centred.append(np.linalg.qr(values, mode="r") if len(values) > values.shape[1] else values)
-    shared = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum()
-    return float(((means[0] - means[1]) ** 2).sum() + spread - 2 * shared)
 
 
 def import_inception(files: Sequence[Path]) -> Imported:

@@ -70,8 +70,11 @@ class SyncNetV2(nn.Module):
         return self.netfcaud(self.netcnnaud(rows).flatten(1))
 
     def face(self, views: Tensor) -> Tensor:
-        """BGR views [B, 3, 5, 224, 224] -> [B, dim]."""
-        return self.netfclip(self.netcnnlip(views).flatten(1))
+        """BGR views [3, T, 224, 224] in order -> [T - 4, dim], one for each five that follow each other.
+
+        Only the first layer looks along time, by five frames, so the windows need not be cut out.
+        """
+        return self.netfclip(self.netcnnlip(views[None])[0].flatten(1).T)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +136,10 @@ class SyncNetMeter:
         return lip_sync(faces[:count], sounds)
 
     def _embed(self) -> None:
-        windows = len(self._views) - VIEW_FRAMES + 1
+        views = to_batch([view[..., ::-1] for view in self._views], self._network).transpose(0, 1)
         with torch.inference_mode():
-            frames = to_batch([view[..., ::-1] for view in self._views], self._network)
-            views = torch.stack([frames[k : k + VIEW_FRAMES] for k in range(windows)]).transpose(1, 2)
             self._faces.append(self._network.face(views).cpu())
-        self._views = self._views[windows:]
+        self._views = self._views[1 - VIEW_FRAMES :]
 
 
 def lip_sync(faces: Tensor, sounds: Tensor) -> LipSync:

@@ -15,6 +15,7 @@ import numpy as np
 from talkingface.api.evaluation_subject import Subject
 from talkingface.core.progress import tell
 from talkingface.face.mouth_view import mouth_crop
+from talkingface.face.shrink import shrink_area
 from talkingface.metrics.behaviour import flow_between, frame_change, warp_error
 from talkingface.metrics.picture import Box, cpbd, laplacian_sharpness, mouth_box, picture_scores, psnr, square_box
 
@@ -103,8 +104,9 @@ def _face_px(subject: Subject) -> float:
 
 
 def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    shrinks = size[0] < picture.shape[1]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    if size[0] <= picture.shape[1] and size[1] <= picture.shape[0]:
+        return shrink_area(picture, size)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
 
 
 def _score(
@@ -160,5 +162,5 @@ def _for_flow(face: np.ndarray) -> np.ndarray:
     longest = max(face.shape[:2])
     if longest <= FLOW_PX:
         return np.ascontiguousarray(face)
-    scale = FLOW_PX / longest
-    return cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = (max(round(side * FLOW_PX / longest), 1) for side in face.shape[:2])
+    return shrink_area(face, (width, height))

@@ -95,8 +95,9 @@ def _read(place: Path) -> dict[str, Any] | None:
 
 def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
     if len(todo) <= 1 or workers == 1:
-        for number, (pair, place) in todo.items():
-            yield number, score_and_keep(pair, place, workers)
+        with _one_opencv_thread():  # its own threads would only stand in the way of ours
+            for number, (pair, place) in todo.items():
+                yield number, score_and_keep(pair, place, workers)
         return
     tell("scoring clips", total - len(todo), total)
     with _Crew(min(workers, len(todo))) as crew, ThreadPoolExecutor(crew.size) as pool:
@@ -109,6 +110,18 @@ def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> 
             pool.shutdown(wait=False, cancel_futures=True)
             crew.stop()
             raise
+
+
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    import cv2
+
+    usual = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(usual)
 
 
 class _Crew:
@@ -164,7 +177,7 @@ class _Crew:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # faults come as reasons; the rest is the libraries' chatter
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             text=True,
         )
         self._running.append(worker)

@@ -8,7 +8,7 @@ docstrings of the functions in this package.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Better = Literal["higher", "lower", "real", "none"]
@@ -69,7 +69,14 @@ def _rows(group: str, rows: dict[str, tuple[str, str, Better]]) -> dict[str, Def
     }
 
 
-DEFINITIONS: dict[str, Definition] = {
+_LATER_VERSIONS = {
+    "motion.warp_error": 2,  # boxes at the picture's edge are scaled to whole pixels
+    "speech.closed_share": 2,  # phones are recognised in all of the speech, not only in what the video shows
+    "speech.closure_contrast": 2,
+}
+"""Figures whose definition has changed since the first one."""
+
+_FIRST: dict[str, Definition] = {
     **dict(_families()),
     **_rows(
         "picture",
@@ -176,4 +183,7 @@ DEFINITIONS: dict[str, Definition] = {
     **_rows("track", {"seen_share": ("share of frames in which a face was seen", "", "higher")}),
 }
 
+DEFINITIONS: dict[str, Definition] = {
+    key: replace(definition, version=_LATER_VERSIONS.get(key, 1)) for key, definition in _FIRST.items()
+}
 VERSIONS: dict[str, int] = {key: definition.version for key, definition in DEFINITIONS.items()}

@@ -80,6 +80,20 @@ def test_plots_have_gaps_where_values_have() -> None:
     assert plot("title", [Line(label="x", values=[None], style="made")], 25) == ""
 
 
+def test_what_is_measured_now_and_then_is_a_line_all_the_same() -> None:
+    values: list[float | None] = [0.1 * k if k % 3 == 0 and not 12 <= k < 24 else None for k in range(40)]
+    drawing = ElementTree.fromstring(plot("x", [Line(label="x", values=values, style="made")], 25))
+    path = next(item.get("d", "") for item in drawing.iter("path") if item.get("d", "").count(",") > 2)
+    assert path.count("M") == 2 and path.count(",") == sum(value is not None for value in values)
+    alone = plot("x", [Line(label="x", values=[None, 2.0, None], style="made")], 25)
+    assert "h0" in alone  # a dot
+
+
+def test_long_clips_are_drawn_with_as_many_points_as_can_be_seen() -> None:
+    values = [float(k % 7) for k in range(20000)]
+    assert len(plot("x", [Line(label="x", values=values, style="made")], 25)) < 40_000
+
+
 def test_a_plot_of_a_flat_line_has_a_scale() -> None:
     assert "nan" not in plot("flat", [Line(label="x", values=[1.0] * 30, style="made")], 25)
 

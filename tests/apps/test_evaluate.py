@@ -108,10 +108,17 @@ def test_worst_frames_lie_apart_and_are_the_worst() -> None:
     errors: list[float | None] = [0.1] * 100
     errors[40], errors[41], errors[80], errors[5], errors[7] = 0.9, 0.8, 0.7, None, 0.3
     clip = {"fps": 25, "per_frame": {"landmarks.lmd_aligned": errors}}
-    assert worst_frames(clip) == [7, 40, 80]
+    assert worst_frames(clip) == ("landmarks.lmd_aligned", [7, 40, 80])
     ssim: list[float | None] = [0.9] * 50
     ssim[20] = 0.1
-    assert 20 in worst_frames({"fps": 25, "per_frame": {"landmarks.lmd_aligned": [0.0], "picture.ssim.mouth": ssim}})
+    key, frames = worst_frames({"fps": 25, "per_frame": {"picture.ssim.mouth": ssim}})
+    assert key == "picture.ssim.mouth" and 20 in frames
+
+
+def test_identical_videos_have_no_worst_frame() -> None:
+    rows = {"landmarks.lmd_aligned": [0.0] * 50, "picture.ssim.mouth": [1.0] * 50, "motion.warp_error": [0.1, 0.2] * 25}
+    assert worst_frames({"fps": 25, "per_frame": rows})[1] == []
+    assert worst_frames({"fps": 25, "per_frame": {}}) == ("", [])
 
 
 def test_figures_are_shown_in_few_digits() -> None:

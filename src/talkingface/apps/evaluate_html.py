@@ -27,12 +27,12 @@ _STYLE = """
 --c:#15803d;--area:#c9d3de}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--soft:#98a2ad;--line:#333a42;--paper:#14171a;--a:#6cb0ff;
 --b:#ff9a5c;--c:#5fd08a;--area:#39424d}}
-body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:960px;margin:2em auto;
+body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:1040px;margin:2em auto;
 padding:0 1em}
 h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em;border-top:1px solid var(--line);padding-top:1em}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.6em 0}
-td,th{padding:.18em 1.2em .18em 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
+td,th{padding:.18em .9em .18em 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
 white-space:nowrap}td.long{white-space:normal;min-width:20em}
 .number{text-align:right}p.soft,td.soft{color:var(--soft)}.failed{color:var(--b)}
 svg{width:100%;min-width:620px;height:auto;margin:.3em 0;display:block}
@@ -108,14 +108,14 @@ def _clip(clip: dict[str, Any]) -> Iterator[str]:
     yield f"<p class='soft'>{compared}{'; beyond that: ' + ', '.join(excess) if excess else ''}</p>"
     for note in clip["notes"]:
         yield f"<p class='soft'>{escape(note)}</p>"
-    worst = worst_frames(clip)
+    key, worst = worst_frames(clip)
     yield "<div class='scroll'>"
     for title, lines in _plots(rows):
         yield plot(title, lines, fps, worst)
     yield "</div>"
     if worst:
         yield "<p class='soft'>Dotted lines: the worst frames, which are shown here.</p>"
-    yield from _worst_pictures(clip, worst)
+    yield from _worst_pictures(clip, key, worst)
     if clip["gaps"]:
         reasons: dict[str, list[str]] = {}
         for key, reason in clip["gaps"].items():
@@ -167,24 +167,24 @@ def _plots(rows: dict[str, Any]) -> Iterator[tuple[str, list[Line]]]:
     )
 
 
-def worst_frames(clip: dict[str, Any]) -> list[int]:
-    """The frames of a record that are worst by the first of `WORST_BY` that it has, half a second apart."""
+def worst_frames(clip: dict[str, Any]) -> tuple[str, list[int]]:
+    """The frames of a record that are worst, half a second apart, by the first of `WORST_BY` that it has.
+
+    Returns that figure and the frames; none when it is the same in every frame, as for identical videos.
+    """
     for key, sign in WORST_BY:
-        values = clip["per_frame"].get(key)
-        if values and any(value for value in values if value is not None):
-            ranked = sorted((-sign * value, frame) for frame, value in enumerate(values) if value is not None)
-            chosen: list[int] = []
-            for _, frame in ranked:
-                if all(abs(frame - other) > APART_S * clip["fps"] for other in chosen):
-                    chosen.append(frame)
-                if len(chosen) == WORST:
-                    break
-            return sorted(chosen)
-    return []
+        known = [(value, frame) for frame, value in enumerate(clip["per_frame"].get(key, ())) if value is not None]
+        if not known:
+            continue
+        chosen: list[int] = []
+        for _, frame in sorted(known, key=lambda pair: -sign * pair[0]):
+            if len(chosen) < WORST and all(abs(frame - other) > APART_S * clip["fps"] for other in chosen):
+                chosen.append(frame)
+        return key, sorted(chosen) if min(known)[0] < max(known)[0] else []
+    return "", []
 
 
-def _worst_pictures(clip: dict[str, Any], frames: Sequence[int]) -> Iterator[str]:
-    key = next((key for key, _ in WORST_BY if key in clip["per_frame"]), "")
+def _worst_pictures(clip: dict[str, Any], key: str, frames: Sequence[int]) -> Iterator[str]:
     for frame in frames:
         time_s = frame / clip["fps"]
         roles = [role for role in ("generated", "reference") if clip[role]]

@@ -35,7 +35,8 @@ def test_one_pair_gives_table_report_and_page(
     assert re.search(r"picture\.psnr\.face +\d", capsys.readouterr().out)
     text = page.read_text()
     assert not re.search(r"(src|href)=['\"](?!data:)", text) and "url(" not in text  # nothing is loaded from elsewhere
-    assert text.count("data:image/jpeg;base64,") == 6  # three worst frames, generated and reference
+    shown_frames = text.count("<figure>")  # in so short a clip two or three lie far enough apart
+    assert shown_frames >= 2 and text.count("data:image/jpeg;base64,") == 2 * shown_frames  # generated and reference
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert len(drawings) >= 6
     for drawing in drawings:

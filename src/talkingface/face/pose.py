@@ -38,3 +38,12 @@ def apply_similarity(
 def undo_similarity(points: np.ndarray, rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """The inverse of `apply_similarity`."""
     return (points - translation[..., None, :]) @ rotation / np.asarray(scale)[..., None, None]
+
+
+def head_box(points: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """An even-sided square (x0, y0, x1, y1) around head and neck, inside the picture."""
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    side = int(min(2.1 * float((high - low).max()), *size)) // 2 * 2
+    x, y = (low + high) / 2 - side / 2
+    x0, y0 = int(np.clip(x, 0, size[0] - side)), int(np.clip(y - 0.05 * side, 0, size[1] - side))
+    return x0, y0, x0 + side, y0 + side

@@ -1,0 +1,91 @@
+"""Settings of the `headpose` system. Defaults exist here only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioConfig:
+    """ATC-net: speech to expression and head pose."""
+
+    channels: tuple[int, ...] = (64, 128, 256, 256, 512)
+    """Of its five convolutions."""
+    hidden_fc: int = 2048
+    hidden: int = 256
+    """Width of the LSTM."""
+    layers: int = 3
+    expression: int = 64
+    """Expression numbers that it predicts, from the face model's first on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RendererConfig:
+    """From composite to picture."""
+
+    kind: Literal["compact", "adain", "unetac"] = "adain"
+    """compact: one composite of real pixels; adain: the 2020 paper's; unetac: the journal version's."""
+    widths: tuple[int, ...] = (16, 24, 48, 64, 64)
+    """compact: channels from fine to coarse."""
+    view_px: int = 256
+    """Side of what the network sees; compact: a multiple of 16."""
+    ngf: int = 64
+    """adain, unetac: channels of the finest level."""
+    style_hidden: int = 9984
+    """adain: width of the network that turns an identity feature into style numbers."""
+    feature: int = 512
+    """adain: length of the identity feature."""
+    memory_slots: int = 30000
+    """adain: places in the memory of identity features."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """How an avatar is made from a clip."""
+
+    least_s: float = 12.0
+    """Shortest clip."""
+    train_frames: int | None = None
+    """How many leading frames are learned from, as in the paper's 300; None: all but the held-out ones."""
+    test_first: int = 300
+    """The first held-out frame; clips that are too short for it hold back their last frames."""
+    test_frames: int = 100
+    """Frames held back to judge the result by."""
+    most_frames: int = 1500
+    """Frames of a long clip that the renderer learns from, evenly chosen."""
+    audio_steps: int = 400
+    renderer_steps: int = 5000
+    batch_size: int = 8
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadposeConfig:
+    """Everything that decides what `headpose` computes."""
+
+    face_model: str = "mesh478"
+    """mesh478, or bfm09 read from files of your own."""
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    renderer: RendererConfig = field(default_factory=RendererConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+def preset(name: str) -> HeadposeConfig:
+    """The config called `name`: "compact" (two CPU cores), "official" (2020), "journal" (2022), "tiny" for tests."""
+    compact = HeadposeConfig(
+        audio=AudioConfig(channels=(16, 24, 32, 32, 48), hidden_fc=96, hidden=96, layers=2, expression=16),
+        renderer=RendererConfig(kind="compact", view_px=192),
+    )
+    if name == "compact":
+        return compact
+    if name == "tiny":
+        return HeadposeConfig(
+            audio=AudioConfig(channels=(4, 4, 4, 4, 4), hidden_fc=8, hidden=8, layers=1, expression=16),
+            renderer=RendererConfig(kind="compact", widths=(4, 4, 8, 8, 8), view_px=48),
+            fit=FitConfig(least_s=1.0, test_frames=12, audio_steps=3, renderer_steps=3, batch_size=2),
+        )
+    kind = "unetac" if name == "journal" else "adain"
+    return HeadposeConfig(
+        audio=AudioConfig(expression=20), renderer=RendererConfig(kind=kind), fit=FitConfig(train_frames=300)
+    )

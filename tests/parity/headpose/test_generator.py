@@ -7,6 +7,7 @@ import torch
 
 from parity.fixtures import Fixture, load_fixture
 from talkingface.systems.headpose.convert import from_official, load_into, to_official
+from talkingface.systems.headpose.fast import FastGenerator
 from talkingface.systems.headpose.generator import UNetAC, UNetAdaIN, adaptive_norm
 
 
@@ -34,6 +35,18 @@ def compare(fixture: Fixture) -> None:
     if "e2" in fixture.outputs:
         second = adaptive_norm(network.e2.body(network.e1(frames)), *network.split_style(style)["e2"])
         fixture.assert_close("e2", second, 1e-4)
+
+
+@torch.no_grad()
+def test_fast_generator_small():
+    fixture = load_fixture("headpose", "memory_generator_small")
+    fast = FastGenerator(make_generator(fixture))
+    style = fast.style(fixture.input("feature"))
+    painted = fast.paint(fixture.input("frames"), style)
+    fixture.assert_close("adain_params", style, 1e-4)
+    fixture.assert_close("color", painted.colour, 1e-4)
+    fixture.assert_close("attention", painted.mask, 1e-4)
+    fixture.assert_close("composite", painted.picture, 1e-4)
 
 
 def test_memory_generator_small():

@@ -7,6 +7,7 @@ import torch
 from parity.fixtures import load_fixture
 from talkingface.systems.headpose.atcnet import AtcNet
 from talkingface.systems.headpose.discriminator import Discriminator
+from talkingface.systems.headpose.fast import FastAtc
 from talkingface.systems.headpose.features import feature_frames, spread_features
 from talkingface.systems.headpose.losses import (
     ATC_WEIGHTS,
@@ -29,6 +30,7 @@ def test_atcnet():
     fixture.assert_close("encoder_first_step", network.audio_eocder(first[:, None]), 1e-4)
     fixture.assert_close("embedding_first_step", network.embed(first), 1e-4)
     fixture.assert_close("coefficients", network(windows)[0], 1e-4)
+    fixture.assert_close("coefficients", FastAtc(network)(windows)[0], 1e-4)
 
 
 def test_atcnet_in_training():

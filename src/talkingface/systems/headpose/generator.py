@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 EPSILON = 1e-5
+"""What keeps the adaptive normalisation from dividing by zero."""
 _MULTIPLES = (1, 2, 4, 8, 8, 8, 8, 8)  # channels of the scales over the first one's
-_NOISY_LEVELS = 3  # decoder blocks with dropout, from the innermost outwards
+NOISY_LEVELS = 3
+"""Decoder blocks with dropout, from the innermost outwards."""
 SIDE_MULTIPLE = 1 << len(_MULTIPLES)
 
 
@@ -100,7 +102,7 @@ class UNetAdaIN(nn.Module):
         maps.pop()
         for k in range(1, self.depth + 1):
             x = self._run(f"d{k}", x, styles)
-            if k <= _NOISY_LEVELS:
+            if k <= NOISY_LEVELS:
                 x = functional.dropout(x, 0.5, self.training or self.noisy)
             if maps:
                 x = torch.cat([x, maps.pop()], 1)
@@ -115,9 +117,13 @@ class UNetAdaIN(nn.Module):
 
 
 def adaptive_norm(x: Tensor, bias: Tensor, scale: Tensor) -> Tensor:
-    """Each channel of each item of [B, C, H, W] brought to zero mean and unit deviation, then to `bias` and `scale`."""
-    variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
-    return (x - mean) * torch.rsqrt(variance + EPSILON) * scale[..., None, None] + bias[..., None, None]
+    """Each channel of each item of [B, C, H, W] brought to zero mean and unit deviation, then to `bias` and `scale`.
+
+    Biases and scales are [B, C]. Batch normalisation of one item with B C channels is just that, in one pass.
+    """
+    flat = x.reshape(1, -1, *x.shape[2:])
+    normed = functional.batch_norm(flat, None, None, scale.flatten(), bias.flatten(), training=True, eps=EPSILON)
+    return normed.view(x.shape)
 
 
 class _Block(nn.Module):
@@ -174,7 +180,7 @@ class UNetAC(nn.Module):
         widths = [ngf * m for m in _MULTIPLES[:levels]]
         inner: nn.Module | None = None
         for k in reversed(range(1, levels)):
-            dropout = _Dropout(noisy) if levels - 1 - _NOISY_LEVELS <= k < levels - 1 else None
+            dropout = _Dropout(noisy) if levels - 1 - NOISY_LEVELS <= k < levels - 1 else None
             inner = _Level(widths[k - 1], widths[k], inner, dropout)
         self.levels = levels
         self.model = _Outermost(inputs, outputs, ngf, inner)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-
 from talkingface.apps.bench import TARGETS, target_table
 from talkingface.apps.bench_headpose import Sizes, measure_headpose
 

@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from talkingface.systems.headpose.atcnet import AtcNet, LstmState
 from talkingface.systems.headpose.features import PERIOD, spread_features
-from talkingface.systems.headpose.generator import EPSILON, NOISY_LEVELS, Painted, UNetAdaIN, blend
+from talkingface.systems.headpose.generator import EPSILON, NOISY_LEVELS, Painted, UNetAdaIN, blend, check_sides
 from talkingface.systems.headpose.memory import MemoryBank, QueryNet
 
 BATCH = 5
@@ -74,8 +74,9 @@ class _Layer:
 class FastGenerator:
     """`UNetAdaIN` in evaluation mode, for batches: `style` of many features, then `paint` few frames at a time.
 
-    `dtype`: torch.bfloat16 is faster where the processor multiplies such numbers (AMX) and moves the picture by a grey
-    level or two. Copies the convolutions; in float32 the style's weights are shared with the network.
+    `dtype`: torch.bfloat16 is faster where the processor multiplies such numbers (AMX) and moves the picture by a
+    quarter of a grey level on average, by some at most. Copies the convolutions; in float32 the style's weights are
+    shared with the network.
     """
 
     def __init__(self, network: UNetAdaIN, *, dtype: torch.dtype = torch.float32) -> None:
@@ -114,6 +115,7 @@ class FastGenerator:
     @torch.inference_mode()
     def paint(self, frames: Tensor, style: Tensor) -> Painted:
         """Like `UNetAdaIN.paint`: composites [B, 9, H, W] and styles [B, S]; float32 whatever the `dtype`."""
+        check_sides(frames, self._depth)
         styles = self._split(style.float())
         x = frames.to(self._dtype).contiguous(memory_format=_CHANNELS_LAST)
         maps: list[Tensor] = []
@@ -123,15 +125,14 @@ class FastGenerator:
             x = functional.leaky_relu_(x, 0.2)
         x = maps.pop()
         for k in range(1, self._depth):
-            x = self._decode(f"d{k}", x, styles)
+            x = self._decode(f"d{k}", x, *styles[f"d{k}"])
             if k <= NOISY_LEVELS:
                 x = functional.dropout(x, 0.5, self._noisy)
             x = torch.cat([x, maps.pop()], 1)
         # the largest maps frame by frame: they no longer fit the caches together
-        items = [
-            {name: (bias[b : b + 1], scale[b : b + 1]) for name, (bias, scale) in styles.items()} for b in range(len(x))
-        ]
-        drawn = [self._run_heads(self._decode(f"d{self._depth}", x[b : b + 1], item)) for b, item in enumerate(items)]
+        name = f"d{self._depth}"
+        items = zip(x.split(1), *(numbers.split(1) for numbers in styles[name]), strict=True)
+        drawn = [self._run_heads(self._decode(name, *item)) for item in items]
         out = torch.cat(drawn).float()
         return blend(torch.tanh(out[:, : self._colours]), torch.sigmoid(out[:, self._colours :]), frames.float())
 
@@ -140,10 +141,10 @@ class FastGenerator:
         x = functional.conv2d(x, layer.weight, layer.bias, stride=2, padding=1)
         return _normalise(x, *styles[name]) if name in styles else x
 
-    def _decode(self, name: str, x: Tensor, styles: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+    def _decode(self, name: str, x: Tensor, bias: Tensor, scale: Tensor) -> Tensor:
         layer = self._convs[name]
         x = functional.conv_transpose2d(x, layer.weight, layer.bias, stride=2, padding=1)
-        return functional.relu_(_normalise(x, *styles[name]))
+        return functional.relu_(_normalise(x, bias, scale))
 
     def _run_heads(self, x: Tensor) -> Tensor:
         """The 7x7 convolution to colour and mask: [1, C, H, W] -> [1, 4, H, W].

@@ -18,7 +18,6 @@ EPSILON = 1e-5
 _MULTIPLES = (1, 2, 4, 8, 8, 8, 8, 8)  # channels of the scales over the first one's
 NOISY_LEVELS = 3
 """Decoder blocks with dropout, from the innermost outwards."""
-SIDE_MULTIPLE = 1 << len(_MULTIPLES)
 
 
 class Painted(NamedTuple):
@@ -34,6 +33,12 @@ def blend(colour: Tensor, mask: Tensor, frames: Tensor) -> Painted:
     """Lay the painted colour over the last of the composites `frames` [B, C, H, W], where the mask is low."""
     last = frames[:, -colour.shape[1] :]
     return Painted(colour, mask, mask * last + (1 - mask) * colour)
+
+
+def check_sides(frames: Tensor, levels: int) -> None:
+    """Raise ValueError unless height and width of [B, C, H, W] can be halved `levels` times."""
+    if frames.shape[2] % (1 << levels) or frames.shape[3] % (1 << levels):
+        raise ValueError(f"height and width must be multiples of {1 << levels}, not {list(frames.shape[2:])}")
 
 
 class UNetAdaIN(nn.Module):
@@ -91,8 +96,7 @@ class UNetAdaIN(nn.Module):
 
     def paint(self, frames: Tensor, style: Tensor) -> Painted:
         """Draw with a style that was made before."""
-        if frames.shape[2] % SIDE_MULTIPLE or frames.shape[3] % SIDE_MULTIPLE:
-            raise ValueError(f"height and width must be multiples of {SIDE_MULTIPLE}, not {list(frames.shape[2:])}")
+        check_sides(frames, self.depth)
         styles = self.split_style(style)
         x = self.e1(frames)
         maps = [x]
@@ -186,9 +190,7 @@ class UNetAC(nn.Module):
         self.model = _Outermost(inputs, outputs, ngf, inner)
 
     def forward(self, frames: Tensor) -> Painted:
-        multiple = 1 << self.levels
-        if frames.shape[2] % multiple or frames.shape[3] % multiple:
-            raise ValueError(f"height and width must be multiples of {multiple}, not {list(frames.shape[2:])}")
+        check_sides(frames, self.levels)
         return blend(*self.model(frames), frames)
 
 

@@ -120,18 +120,21 @@ class MemoryBank:
     def retrieve(self, query: Tensor, k: int = 1, *, own_only: bool = True) -> Retrieved:
         """The `k` slots whose keys are closest to each unit query [B, D].
 
-        `own_only=False` searches all slots, as the published program does. Raises ValueError if no slot is own.
+        `own_only=False` searches all slots, as the published program does. Raises ValueError if fewer than `k` are own.
         """
         scores = query @ self.key.T
         if own_only:
-            self._check_own()
+            self._check_own(k)
             scores = scores.masked_fill(~self.own, -torch.inf)
         slot = scores.topk(k, 1).indices
         return Retrieved(self.value[slot], self.index[slot], slot)
 
-    def _check_own(self) -> None:
-        if not bool(self.own.any()):
-            raise ValueError("nothing was written to this memory for the person; train it first, or search all slots")
+    def _check_own(self, least: int = 1) -> None:
+        if (count := int(self.own.sum())) < least:
+            raise ValueError(
+                f"{count} slots of this memory were written for the person, {least} are asked for; "
+                "train it first, or search all slots"
+            )
 
     def loss(self, query: Tensor, feature: Tensor, threshold: float = SAME_IDENTITY) -> Tensor:
         """Triplet loss of unit queries [B, D] with true features [B, V], mean over the batch.

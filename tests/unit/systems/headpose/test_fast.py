@@ -70,6 +70,11 @@ def test_fast_generator_is_equal(nets):
         assert (ours - theirs).abs().max() < 1e-4
 
 
+def test_wrong_sizes_are_refused(nets):
+    with pytest.raises(ValueError, match="multiples of 256"):
+        FastGenerator(nets.generator).paint(torch.zeros(1, 9, 128, 256), torch.zeros(1, 312))
+
+
 def test_bfloat16_is_close(nets):
     frames = torch.stack([torch.cat(composites(4)[k : k + 3]) for k in range(2)])
     features = torch.randn(2, 6, generator=torch.Generator().manual_seed(4))

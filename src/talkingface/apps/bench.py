@@ -33,6 +33,7 @@ TARGETS = {
     "speed": "talkingface.apps.bench_media:speed",
     "memory": "talkingface.apps.bench_media:memory",
     "muxing": "talkingface.apps.bench_media:muxing",
+    "headpose": "talkingface.apps.bench_headpose:headpose",
 }
 """What `bench --what` can measure, each a function from a `TargetJob` to a `Finding`."""
 

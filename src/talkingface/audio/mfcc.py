@@ -26,10 +26,10 @@ _BLOCK = 4096  # rows at once: memory stays flat for hours of sound
 
 
 def mfcc(samples: np.ndarray) -> np.ndarray:
-    """float [N] at 16 kHz, N >= 1 -> float64 [T, 13], one row for each 10 ms; T = 1 + ceil((N - 400) / 160), at least 1
+    """float [N] at 16 kHz, N >= 1 -> float64 [T, 13], one row for each 10 ms.
 
-    Row t covers samples 160 t to 160 t + 399, the last one padded with zeros. Column 0 is the logarithm of the energy.
-    Digital silence gives zero in columns 1 to 12.
+    T = 1 + ceil((N - 400) / 160), at least 1. Row t covers samples 160 t to 160 t + 399, the last padded with zeros.
+    Column 0 is the logarithm of the energy. Digital silence gives zero in columns 1 to 12.
 
     >>> mfcc(np.zeros(16000)).shape
     (99, 13)

@@ -43,7 +43,7 @@ POINT_STEPS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitJob:
-    """What to fit: the clip's `path`, `folder` for work that can go on, general `weights` or None, and where it runs."""
+    """What to fit: the clip at `path`; `folder` keeps the work; general `weights` or None; and where it runs."""
 
     path: Path
     folder: Path
@@ -76,8 +76,7 @@ def fit_avatar(job: FitJob) -> Avatar:
         "config": to_dict(job.config),
         "size": list(material.size),
         "held_out": figures,
-        "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; feature matching by its own judge, "
-        "no outside networks",
+        "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; its own judge, no outside networks",
         "notes": material.notes,
     }
     files = {"clip": material.frames, "held_out": job.folder / "held_out.mp4"}

@@ -43,7 +43,7 @@ class HeadposeSystem(System):
 
         if isinstance(source, np.ndarray) or is_image(source):
             raise UsageError(
-                "headpose learns from a video of one person who speaks, not from a photo; for photos use --system portrait"
+                "headpose learns from a video of one person who speaks; for a photo use --system portrait"
             )
         path = Path(source)
         if folder is None:

@@ -128,8 +128,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in changes.items():
         own = result.get(key)
-        both = isinstance(own, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(own, value) if both else value
+        result[key] = merged(own, value) if isinstance(own, Mapping) and isinstance(value, Mapping) else value
     return result
 
 

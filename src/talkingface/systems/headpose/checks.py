@@ -43,8 +43,9 @@ def check_sound(path: Path, samples: np.ndarray) -> None:
         raise SpeechError(f"the sound of {path} is silent; an avatar learns from a person who is heard speaking")
 
 
-def check_track(path: Path, track: Track, fps: float) -> list[str]:
-    """Sentences for the user about the tracked face. Raises FaceError where it is too small, missed or cut."""
+def check_track(path: Path, track: Track, fps: float, one_shot: bool = True) -> list[str]:
+    """Sentences for the user about the tracked face. Raises FaceError where it is too small, missed or, if it must be
+    `one_shot`, cut."""
     points, notes = track.landmarks, []
     seen = track.confidence > 0
     if seen.mean() < LEAST_SEEN:
@@ -63,7 +64,7 @@ def check_track(path: Path, track: Track, fps: float) -> list[str]:
     centre = (low + high) / 2
     jumps = np.linalg.norm(np.diff(centre, axis=0), axis=1) / side
     jumps[~(seen[1:] & seen[:-1])] = 0
-    if (jumps > CUT_SHARE).any():
+    if one_shot and (jumps > CUT_SHARE).any():
         raise FaceError(f"{path} is cut at {_times(np.flatnonzero(jumps > CUT_SHARE) + 1, fps)}: the face jumps; "
                         "give one shot")  # fmt: skip
     outside = ((low < 0) | (high > np.array(track.size))).any(1).mean()

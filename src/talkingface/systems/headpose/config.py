@@ -54,6 +54,10 @@ class FitConfig:
     """Frames held back to judge the result by."""
     most_frames: int = 1500
     """Frames of a long clip that the renderer learns from, evenly chosen."""
+    shown_frames: int = 1500
+    """Leading frames of the clip that the avatar keeps, to play them behind new speech."""
+    one_shot: bool = True
+    """Whether a cut in the clip is an error; false for sentences recorded one by one with a fixed camera."""
     audio_steps: int = 400
     renderer_steps: int = 5000
     batch_size: int = 8

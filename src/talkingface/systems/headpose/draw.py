@@ -41,7 +41,7 @@ class FrameStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """An avatar's clip: `frames` of `size` (width, height), landmarks `points` float32 [M, 478, 3], `expression` [M, E],
+    """An avatar's clip: `frames` of `size` (width, height), landmarks `points` float32 [M, 478, 3], `expression` [M, E]
     and the `head` in each frame."""
 
     frames: FrameStore

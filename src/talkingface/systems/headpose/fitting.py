@@ -29,7 +29,7 @@ from talkingface.systems.headpose.renderer_recipe import RendererRecipe
 from talkingface.systems.headpose.speech import FPS, Listener
 from talkingface.training.trainer import Trainer
 from talkingface.video.read import read_frames
-from talkingface.video.stored import StoredFrames
+from talkingface.video.stored import StoredFrames, store_frames
 from talkingface.video.write import Synthetic
 
 CHECKPOINT_EVERY_S = 40.0
@@ -61,11 +61,12 @@ def fit_avatar(job: FitJob) -> Avatar:
     _check_folder(job)
     model = load_mesh478()
     fit = job.config.fit
-    material = prepare(job.path, job.folder, model, least_s=fit.least_s, face_index=job.face_index, size=job.size)
+    material = prepare(job.path, job.folder, model, fit, job.face_index, job.size)
     train, test = splits(len(material), fit.test_first, fit.test_frames, fit.train_frames)
     audio, gain = _fit_audio(job, material, model, train, test)
     renderer = _fit_renderer(job, material, model, train, test)
-    tensors = clip_tensors(material) | _named("audio", audio) | _named("renderer", renderer)
+    shown, frames = _shown(job, material)
+    tensors = clip_tensors(material, shown) | _named("audio", audio) | _named("renderer", renderer)
     tensors["gain"] = np.array(gain, np.float32)
     figures = _judge(job, material, model, train, test, audio, renderer, gain)
     name = "" if job.weights is None else str(job.weights.card.get("name", ""))
@@ -76,10 +77,10 @@ def fit_avatar(job: FitJob) -> Avatar:
         "config": to_dict(job.config),
         "size": list(material.size),
         "held_out": figures,
-        "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; its own judge, no outside networks",
+        "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; own judge, no outside networks",
         "notes": material.notes,
     }
-    files = {"clip": material.frames, "held_out": job.folder / "held_out.mp4"}
+    files = {"clip": frames, "held_out": job.folder / "held_out.mp4"}
     return Avatar(system=SPEC.name, card=card, tensors=tensors, files=files)
 
 
@@ -213,16 +214,28 @@ def _judge(
     return figures
 
 
-def clip_tensors(material: Material) -> dict[str, np.ndarray]:
-    """What an avatar keeps of its clip beside the frames."""
-    return {
-        "clip.points": np.round(material.track.landmarks * POINT_STEPS).astype(np.int16),
-        "clip.seen": (material.track.confidence > 0).astype(np.uint8),
-        "clip.rotation": material.fit.rotation.astype(np.float32),
-        "clip.scale": material.fit.scale.astype(np.float32),
-        "clip.translation": material.fit.translation.astype(np.float32),
-        "clip.expression": material.fit.expression.astype(np.float16),
+def _shown(job: FitJob, material: Material) -> tuple[int, Path]:
+    """How many leading frames the avatar keeps, and the video of just these."""
+    count = min(job.config.fit.shown_frames, len(material))
+    if count == len(material):
+        return count, material.frames
+    stored = StoredFrames(material.frames, material.size)
+    path = job.folder / "shown.mp4"
+    store_frames(path, (stored[number] for number in range(count)), material.size)
+    return count, path
+
+
+def clip_tensors(material: Material, count: int) -> dict[str, np.ndarray]:
+    """What an avatar keeps of the first `count` frames of its clip, beside the pictures."""
+    tensors = {
+        "points": np.round(material.track.landmarks * POINT_STEPS).astype(np.int16),
+        "seen": (material.track.confidence > 0).astype(np.uint8),
+        "rotation": material.fit.rotation.astype(np.float32),
+        "scale": material.fit.scale.astype(np.float32),
+        "translation": material.fit.translation.astype(np.float32),
+        "expression": material.fit.expression.astype(np.float16),
     }
+    return {f"clip.{name}": value[:count] for name, value in tensors.items()}
 
 
 def make_renderer(config: HeadposeConfig, state: Mapping[str, np.ndarray], device: str) -> CompactRenderer:

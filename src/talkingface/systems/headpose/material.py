@@ -20,6 +20,7 @@ from talkingface.face.mouth_view import mouth_crop, mouth_view
 from talkingface.face.track_cache import cached_track
 from talkingface.metrics.sync_expert import SyncExpert
 from talkingface.systems.headpose import checks
+from talkingface.systems.headpose.config import FitConfig
 from talkingface.systems.headpose.head import ClipHead, make_head
 from talkingface.training.speaking_clips import SpeakingClip, describe_clip
 from talkingface.video.read import probe, read_frames
@@ -66,22 +67,23 @@ class Material:
 
 
 def prepare(
-    path: Path, folder: Path, model: LinearFaceModel, *, least_s: float, face_index: int | None, size: int | str | None
+    path: Path, folder: Path, model: LinearFaceModel, fit: FitConfig, face_index: int | None, size: int | str | None
 ) -> Material:
     """Check the clip, follow its face and store its frames in `folder`. What is there already is not done again.
 
     Raises InputError, FaceError or SpeechError saying what is wrong with the clip, as early as it can be known.
     """
     info = probe(path)
-    checks.check_media(path, info, least_s)
+    checks.check_media(path, info, fit.least_s)
     longest = max(info.size) if size == "native" else LONGEST_PX if size is None else int(size)
     samples = read_audio(path, RATE_HZ).samples.mean(axis=0)
     checks.check_sound(path, samples)
     lost: list[str] = []
     track = _track(path, longest, face_index, round(info.duration_s * FPS), lost)
-    notes = lost + checks.check_track(path, track, FPS)
+    notes = lost + checks.check_track(path, track, FPS, fit.one_shot)
     scan = _scan(path, folder, longest, track, samples)
-    checks.check_pictures(path, np.array(scan["changes"]), FPS)
+    if fit.one_shot:
+        checks.check_pictures(path, np.array(scan["changes"]), FPS)
     notes += checks.check_others(path, scan["faces"], face_index is not None)
     late_s, more = checks.offset_note(scan["offset_frames"], scan["confidence"], FPS)
     gaps = int((track.confidence == 0).sum())

@@ -9,27 +9,39 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from talkingface.audio.read import read_audio
 from talkingface.core.config import to_dict
 from talkingface.core.progress import tell
-from talkingface.core.types import Track
-from talkingface.core.weights import save_weights
+from talkingface.core.types import Audio, Track
+from talkingface.core.weights import save_avatar, save_weights
 from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe
 from talkingface.systems.headpose.clip import HeadClip, cut_clip, load_clip, save_clip
-from talkingface.systems.headpose.config import HeadposeConfig, preset
+from talkingface.systems.headpose.config import FitConfig, HeadposeConfig, preset
 from talkingface.systems.headpose.fitting import arrays
 from talkingface.systems.headpose.renderer_recipe import RendererRecipe
-from talkingface.training.prepare import HELD_BACK, SILENT, listed_lags, prepare, read_index
-from talkingface.training.speaking_clips import speaking_clips
+from talkingface.training.prepare import (
+    HELD_BACK,
+    RATE_HZ,
+    SILENT,
+    ClipEntry,
+    list_clips,
+    listed_lags,
+    prepare,
+    read_index,
+)
+from talkingface.training.speaking_clips import FPS, speaking_clips
 from talkingface.training.trainer import Trainer
 from talkingface.video.read import read_frames
+from talkingface.video.write import VideoWriter
 
 AUDIO_STEPS, RENDERER_STEPS = 700, 2400
 SEED = 1
@@ -38,6 +50,8 @@ MOST_CLIPS, MOST_FRAMES = 220, 18
 LEAST_UNIT_PX = 38
 """Distance of the outer eye corners below which a face is too small to teach the renderer."""
 LEAST_VALIDATION = 60
+GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 225, 4000
+"""The shipped avatar: whose sentences, how many of their frames it keeps, and how long its renderer learns."""
 
 RECIPES: dict[str, Callable[[HeadposeConfig, Path], Any]] = {
     "audio": lambda config, data: _audio_recipe(config, data, {}),
@@ -75,6 +89,56 @@ def make_general(data: Path, folder: Path) -> Path:
         "trained_s": round(time.time() - started),
     }
     return save_weights(folder / "weights" / "headpose.general", tensors, card).folder
+
+
+def make_grid_avatar(data: Path, folder: Path) -> Path:
+    """`headpose.grid-s1`: the avatar that is shipped, of speaker 1 of the GRID corpus (CC BY 4.0), from that speaker's
+    sentences alone; returns its folder."""
+    from talkingface.systems.headpose.fitting import FitJob, fit_avatar
+
+    clips = [clip for clip in list_clips(data) if clip.identity == GRID_PERSON and clip.split == "train"]
+    film = folder / "grid-s1" / "film.mp4"
+    film.parent.mkdir(parents=True, exist_ok=True)
+    if not film.is_file():
+        _join_clips(clips, film)
+    own = FitConfig(
+        one_shot=False, shown_frames=GRID_SHOWN, audio_steps=AUDIO_STEPS, renderer_steps=GRID_STEPS, test_frames=150
+    )
+    config = replace(preset("compact"), fit=own)
+    avatar = fit_avatar(
+        FitJob(path=film, folder=folder / "grid-s1" / "work", config=config, weights=None, device="auto")
+    )
+    card = {
+        **avatar.card,
+        "name": "headpose.grid-s1",
+        "version": 1,
+        "licence": "CC-BY-4.0",
+        "allows": "any use, with attribution to the GRID corpus (Cooke, Barker, Cunningham, Shao 2006)",
+        "data": f"{len(clips)} sentences of speaker 1 of the GRID audiovisual sentence corpus",
+        "origin": "trained by the talkingface project; no outside networks, no general weights",
+        "command": "talkingface train headpose.grid-s1 DATA -o FOLDER",
+        "steps": {"audio": AUDIO_STEPS, "renderer": GRID_STEPS},
+        "notes": [],
+    }
+    target = folder / "weights" / "headpose.grid-s1"
+    save_avatar(target, replace(avatar, card=card, files={"clip": avatar.files["clip"]}))
+    return target
+
+
+def _join_clips(clips: list[ClipEntry], film: Path) -> None:
+    """One film of all sentences, each for as long as its pictures last."""
+    pictures, sounds = [], []
+    for clip in clips:
+        frames = [frame.rgb for frame in read_frames(clip.path, fps=FPS)]
+        sound = read_audio(clip.sound, RATE_HZ).samples.mean(axis=0)
+        length = len(frames) * RATE_HZ // FPS
+        pictures.append(frames)
+        sounds.append(np.pad(sound[:length], (0, max(0, length - len(sound)))))
+    size = pictures[0][0].shape[1], pictures[0][0].shape[0]
+    sound = Audio(samples=np.concatenate(sounds)[None].astype(np.float32), rate_hz=RATE_HZ)
+    with VideoWriter(film, size, FPS, sound=sound, synthetic=None, quality=12) as writer:
+        for rgb in (rgb for frames in pictures for rgb in frames):
+            writer.write(rgb)
 
 
 def _audio_recipe(config: HeadposeConfig, prepared: Path, lags: dict[str, float]) -> AudioRecipe:
@@ -161,5 +225,5 @@ def _run(
     return trainer.averaged(), metrics
 
 
-PIPELINES: dict[str, Callable[[Path, Path], Path]] = {"general": make_general}
+PIPELINES: dict[str, Callable[[Path, Path], Path]] = {"general": make_general, "grid-s1": make_grid_avatar}
 """Pipeline name -> function of the data folder and the working folder that returns the weights folder."""

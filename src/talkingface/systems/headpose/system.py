@@ -42,9 +42,7 @@ class HeadposeSystem(System):
         from talkingface.video.image import is_image
 
         if isinstance(source, np.ndarray) or is_image(source):
-            raise UsageError(
-                "headpose learns from a video of one person who speaks; for a photo use --system portrait"
-            )
+            raise UsageError("headpose learns from a video of one person who speaks; for a photo use --system portrait")
         path = Path(source)
         if folder is None:
             folder = cache_dir() / "fits" / f"headpose-{content_hash(path)[:24]}"

@@ -18,6 +18,7 @@ import torch
 
 from talkingface.audio.read import read_audio
 from talkingface.core.config import to_dict
+from talkingface.core.device import pick_device
 from talkingface.core.progress import tell
 from talkingface.core.types import Audio, Track
 from talkingface.core.weights import save_avatar, save_weights
@@ -105,9 +106,8 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
         one_shot=False, shown_frames=GRID_SHOWN, audio_steps=AUDIO_STEPS, renderer_steps=GRID_STEPS, test_frames=150
     )
     config = replace(preset("compact"), fit=own)
-    avatar = fit_avatar(
-        FitJob(path=film, folder=folder / "grid-s1" / "work", config=config, weights=None, device="auto")
-    )
+    work = folder / "grid-s1" / "work"
+    avatar = fit_avatar(FitJob(path=film, folder=work, config=config, weights=None, device=pick_device()))
     card = {
         **avatar.card,
         "name": "headpose.grid-s1",

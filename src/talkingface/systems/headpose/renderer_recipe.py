@@ -32,7 +32,7 @@ NEAREST = 24
 APART = 6
 """Frames between composite and truth: neighbours would give the answer away."""
 KEPT = (0.004, 0.12)
-"""Price of repainting a pixel: at the mouth, and away from it, where the clip's own skin is sharper than a network's."""
+"""Price of repainting a pixel: at the mouth, and away from it, where real skin is sharper than a network's."""
 KEPT_RADII = (0.2, 0.4)
 """From where to where the price rises, in sides of the view from its middle."""
 OUTSIDE = 0.05

@@ -44,7 +44,7 @@ from talkingface.training.trainer import Trainer
 from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
 
-AUDIO_STEPS, RENDERER_STEPS = 700, 2400
+AUDIO_STEPS, RENDERER_STEPS = 700, 1600
 SEED = 1
 MOST_CLIPS, MOST_FRAMES = 220, 18
 """Clips that the renderer learns from, and frames of each."""

@@ -30,8 +30,8 @@ NEAR_SHARE = 0.6
 """How many composites come from frames of nearly the same pose, as in use; the others from any frame."""
 NEAREST = 24
 UNMASKED_STEPS = 250
-"""Steps in which a fresh renderer learns colours only: beside them the composite would win everywhere, and the mask shut
-for good."""
+"""Steps in which a fresh renderer learns colours only: against poor ones the composite wins everywhere, and the mask
+shuts for good."""
 APART = 6
 """Frames between composite and truth: neighbours would give the answer away."""
 KEPT = (0.004, 0.12)

@@ -20,7 +20,7 @@ from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import head_box
 from talkingface.face.raster import to_rgba
 from talkingface.systems.headpose.composite import Composer, Pose, bent, look, view_matrix
-from talkingface.systems.headpose.head import ClipHead, FrameChooser
+from talkingface.systems.headpose.head import ClipHead, FrameChooser, to_and_fro
 from talkingface.video.background import make_background
 from talkingface.video.resize import shrink
 
@@ -125,8 +125,6 @@ class ClipDrawer:
         return np.zeros((len(motion), 6), np.float32) if motion.pose is None else motion.pose
 
     def _playing(self, motion: Motion) -> np.ndarray:
-        from talkingface.systems.headpose.head import to_and_fro
-
         return to_and_fro(np.arange(motion.start, motion.start + len(motion)), 0, len(self._clip.head))
 
     def _numbers(self, motion: Motion, rows: np.ndarray, chooser: FrameChooser) -> np.ndarray:

@@ -23,7 +23,8 @@ from talkingface.metrics.behaviour import jitter
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.held_out import PICTURE, judge, own_motion
 from talkingface.systems.headpose.material import FPS, Material, prepare, splits
-from talkingface.training.prepare import list_clips
+from talkingface.training.prepare import HELD_BACK, list_clips
+from talkingface.video.read import probe
 from talkingface.video.stored import StoredFrames
 from talkingface.video.write import Synthetic
 
@@ -35,7 +36,8 @@ ALIVE = (0.7, 1.3)
 
 
 def avatar(job: TargetJob) -> Finding:
-    """Fit each clip on its first 300 frames as the paper did (resumed if it was stopped), and judge the next 100."""
+    """Fit each clip on its first 300 frames as the paper did (resumed if it was stopped), and judge 100 others: those
+    from where no general training has looked on."""
     rows: list[Row] = []
     details: dict[str, Any] = {}
     found = {clip.slug: clip.path for clip in list_clips(job.folder)}
@@ -71,7 +73,9 @@ def _rows(slug: str, figures: dict[str, dict[str, float]]) -> Iterator[Row]:
 def _judge_clip(path: Path, job: TargetJob) -> dict[str, dict[str, float]]:
     system = api.load("headpose", weights=job.weights)
     config: HeadposeConfig = system.config
-    fit = dataclasses.replace(config.fit, train_frames=TRAIN_FRAMES)
+    first = HELD_BACK[path.stem][0]
+    first = first if first >= 0 else round(probe(path).duration_s * FPS) + first
+    fit = dataclasses.replace(config.fit, train_frames=TRAIN_FRAMES, test_first=first)
     chosen = type(system)(system.weights, dataclasses.replace(config, fit=fit), system.device)
     digest = "fresh" if system.weights is None else str(system.weights.card["sha256"])[:8]
     folder = cache_dir() / "fits" / f"bench-{content_hash(path)[:16]}-{digest}"

@@ -243,6 +243,8 @@ def _import_weights(names: list[str], output: str | None) -> int:
     ref = api.import_weights(names[0], names[1:], folder=output)
     card = store.read_card(ref.folder)
     print(f"{ref.folder}: {card['name']}; {card.get('licence', 'no licence stated')}")
+    for note in card.get("notes", []):
+        print(note)
     return 0
 
 

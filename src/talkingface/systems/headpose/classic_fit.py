@@ -82,6 +82,8 @@ def begin_from(job: FitJob) -> Begin:
         return Begin()
     found = {name: tensors_of(job.weights.tensors, name) or None for name in ("renderer", "judge", "query", "bank")}
     bank = found.pop("bank")
+    if not part(job.weights.tensors, "arcface"):
+        bank = None  # its values are ArcFace's, which other features cannot be held against
     return Begin(**found, bank=None if bank is None else MemoryBank(**_typed(bank)))
 
 

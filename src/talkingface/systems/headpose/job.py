@@ -18,6 +18,8 @@ from talkingface.training.trainer import Trainer
 CHECKPOINT_EVERY_S = 40.0
 """What a kill can cost, less the writing."""
 PREVIEWS = 12
+POSE_NUMBERS = 6
+_LAST = "lstm_fc.0."
 
 State = dict[str, torch.Tensor]
 
@@ -45,10 +47,18 @@ def make_trainer(job: FitJob, recipe: Any, name: str, steps: int, **options: Any
 
 
 def start_of(job: FitJob, name: Literal["audio", "renderer"]) -> State | None:
-    """The general network to begin from, if there is one of the same shape."""
+    """The general network to begin from, if there is one of the same shape.
+
+    An ATC-net for another face model, as the official one, lends all but its last layer, which then begins at zero.
+    """
     if job.weights is None or job.weights.card.get("config", {}).get(name) != to_dict(getattr(job.config, name)):
         return None
-    return tensors_of(job.weights.tensors, name)
+    state = tensors_of(job.weights.tensors, name)
+    rows = job.config.audio.expression + POSE_NUMBERS
+    for key, value in state.items():
+        if name == "audio" and key.startswith(_LAST) and len(value) != rows:
+            state[key] = value.new_zeros(rows, *value.shape[1:])
+    return state or None
 
 
 def tensors_of(arrays_by_name: Mapping[str, np.ndarray], prefix: str) -> State:

@@ -34,6 +34,7 @@ from talkingface.systems.headpose.identity import picture_features, thumb_side
 from talkingface.systems.headpose.job import PREVIEWS, FitJob, arrays, make_trainer, named, part, tensors_of
 from talkingface.systems.headpose.material import Material
 from talkingface.systems.headpose.memory import MemoryBank
+from talkingface.systems.headpose.mover import Mover, behaviour_of, published_poses
 
 EMA = 0.99
 
@@ -72,8 +73,27 @@ def fit_classic(
     if config.kind == "adain":  # the bank's keys are the last query network's, not its average's
         tensors |= named("query", arrays(recipe.query.state_dict()))
         tensors |= named("bank", arrays(recipe.bank.to("cpu").compact().state()))
+    tensors |= _own_motion(job, published_poses(solid, model, view))
     still, moving = solid_tensors(solid)
     return tensors | named("solid", still) | named("clip.solid", moving) | {"view": view.row()}
+
+
+def _own_motion(job: FitJob, poses: np.ndarray) -> dict[str, np.ndarray]:
+    """What the journal version's imported networks need to move as this person does; nothing without them."""
+    found = {} if job.weights is None else job.weights.tensors
+    encoder, decoder = (tensors_of(found, name) for name in ("behaviour", "motion"))
+    if not job.config.relative_matching or not encoder or not decoder:
+        return {}
+    seen_angles = {"clip.angles": poses[:, :3], "person.behaviour": behaviour_of(encoder, poses)}
+    return named("motion", part(found, "motion")) | seen_angles
+
+
+def load_mover(tensors: Mapping[str, np.ndarray], clip: Clip, device: str) -> Mover | None:
+    """What predicts the head in an avatar fitted with the journal version's networks."""
+    decoder = tensors_of(tensors, "motion")
+    if not decoder:
+        return None
+    return Mover(decoder, tensors["person.behaviour"], tensors["clip.angles"], clip.head.seen, device)
 
 
 def begin_from(job: FitJob) -> Begin:

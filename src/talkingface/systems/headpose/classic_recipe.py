@@ -126,7 +126,9 @@ class ClassicRecipe(Recipe):
         if phase == "memory":
             assert feature is not None
             self.bank = self.bank.to(frames.device)
-            return {"memory": self.bank.loss(self.query(frames[:, -3:]).float(), feature)}
+            query = self.query(frames[:, -3:]).float()
+            with torch.autocast(frames.device.type, enabled=False):  # who is the same is decided in the third digit
+                return {"memory": self.bank.loss(query, feature)}
         if phase == "judge":
             if feature is not None:
                 self._write(frames, feature, batch["index"])
@@ -145,7 +147,9 @@ class ClassicRecipe(Recipe):
     @torch.no_grad()
     def _write(self, frames: Tensor, feature: Tensor, index: Tensor) -> None:
         """Write the batch into the memory, after the query network learned from it."""
-        self.bank.update(self.query(frames[:, -3:]).float(), feature, index)
+        query = self.query(frames[:, -3:]).float()
+        with torch.autocast(frames.device.type, enabled=False):
+            self.bank.update(query, feature, index)
 
     def extra_state(self) -> dict[str, Any]:
         """The bank."""

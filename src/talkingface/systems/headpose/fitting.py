@@ -54,11 +54,17 @@ def fit_avatar(job: FitJob) -> Avatar:
         "config": to_dict(job.config),
         "size": list(material.size),
         "held_out": figures,
-        "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; own judge, no outside networks",
+        "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; {_outside(job)}",
         "notes": material.notes,
     }
     files = {"clip": frames, "held_out": job.folder / "held_out.mp4"}
     return Avatar(system=SPEC.name, card=card, tensors=tensors, files=files)
+
+
+def _outside(job: FitJob) -> str:
+    """What of other people's making an avatar was begun with, for its card."""
+    parts = {} if job.weights is None else job.weights.card.get("parts", {})
+    return f"imported: {', '.join(sorted(parts))}" if parts else "own judge, no outside networks"
 
 
 def _check_folder(job: FitJob) -> None:

@@ -30,7 +30,7 @@ from talkingface.systems.headpose.config import AudioConfig, HeadposeConfig, Ren
 from talkingface.systems.headpose.convert import check_state, from_official, memory_from_official
 from talkingface.systems.headpose.discriminator import Discriminator
 from talkingface.systems.headpose.job import arrays, named
-from talkingface.systems.headpose.motion_nets import BehaviourEncoder, MotionDecoder
+from talkingface.systems.headpose.mover import decoder_for, encoder_for
 from talkingface.systems.headpose.reconstruction import load_reconstruction_net
 from talkingface.systems.headpose.speech import NUM_EXPRESSION, make_atcnet
 
@@ -214,12 +214,21 @@ def _read_arcface(found: _Found, path: Path, state: dict[str, Any]) -> None:
 
 
 def _read_behaviour(found: _Found, path: Path, state: dict[str, Any]) -> None:
-    found.add("behaviour", path, _checked(BehaviourEncoder, from_official("behaviour", state), path))
+    ours = from_official("behaviour", state)
+    found.add("behaviour", path, _checked(lambda: _sized(encoder_for, ours, path), ours, path))
 
 
 def _read_motion(found: _Found, path: Path, state: dict[str, Any]) -> None:
-    outputs = _rows(state, "sfc.2.weight", path)
-    found.add("motion", path, _checked(lambda: MotionDecoder(outputs=outputs), from_official("motion", state), path))
+    ours = from_official("motion", state)
+    found.add("motion", path, _checked(lambda: _sized(decoder_for, ours, path), ours, path))
+
+
+def _sized(make: Callable[[dict[str, Tensor]], nn.Module], state: dict[str, Tensor], path: Path) -> nn.Module:
+    """A network of the sizes in its state."""
+    try:
+        return make(state)
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path.name} lacks tensors or holds others: {error}") from error
 
 
 _READERS: dict[str, Callable[[_Found, Path, dict[str, Any]], None]] = {

@@ -75,6 +75,7 @@ class HeadposeSystem(System):
             controls,
             gain=person.gain,
             journal=person.config.relative_matching,
+            mover=person.mover,
         )
 
     def motion_from_video(self, avatar: Avatar, path: str | Path, controls: Controls) -> Iterator[Motion]:
@@ -110,6 +111,7 @@ class _Person:
 
     def __init__(self, avatar: Avatar, device: str) -> None:
         from talkingface.face.morphable import load_mesh478
+        from talkingface.systems.headpose.classic_fit import load_mover
         from talkingface.systems.headpose.draw import Clip
         from talkingface.systems.headpose.fitting import POINT_STEPS
         from talkingface.systems.headpose.head import head_from_tensors
@@ -132,6 +134,7 @@ class _Person:
                 expression=tensors["clip.expression"].astype(np.float32),
                 head=head_from_tensors(tensors),
             )
+            self.mover = load_mover(tensors, self.clip, device)
             self.drawer = kind_of(self.config).load(self.config, tensors, self.clip, load_mesh478(), device)
         except (KeyError, ValueError, TypeError, RuntimeError, UsageError) as error:
             raise WeightsError(

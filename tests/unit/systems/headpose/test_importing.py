@@ -18,8 +18,11 @@ from talkingface.systems.headpose.convert import memory_to_official, to_official
 from talkingface.systems.headpose.discriminator import Discriminator
 from talkingface.systems.headpose.generator import UNetAC, UNetAdaIN
 from talkingface.systems.headpose.importing import SOURCES, import_headpose
-from talkingface.systems.headpose.job import FitJob, start_of
+from talkingface.systems.headpose.job import FitJob, start_of, tensors_of
 from talkingface.systems.headpose.memory import MemoryBank, QueryNet
+from talkingface.systems.headpose.motion_nets import BehaviourEncoder, MotionDecoder
+from talkingface.systems.headpose.mover import Mover, behaviour_of
+from voices import make_voice
 
 
 @pytest.fixture
@@ -86,6 +89,28 @@ def test_the_journal_version_has_a_name_of_its_own(tmp_path):
     found = import_headpose([tmp_path / "0_net_G.pth"])
     config = from_dict(HeadposeConfig, found.card["config"])
     assert found.name == "headpose.journal" and config.renderer.kind == "unetac" and config.relative_matching
+
+
+def test_motion_networks_choose_the_clips_frames(tmp_path):
+    torch.manual_seed(1)
+    encoder, decoder = BehaviourEncoder(hidden=3, layers=2, widths=(4, 4)), MotionDecoder(hidden=3, widths=(6, 5))
+    torch.save(encoder.state_dict(), tmp_path / "iddNet.pth")
+    torch.save(decoder.state_dict(), tmp_path / "cttMotionNet.pth")
+    found = import_headpose([tmp_path])
+    assert found.name == "headpose.journal" and set(found.card["parts"]) == {"behaviour", "motion"}
+    rng = np.random.default_rng(2)
+    poses = rng.normal(size=(90, 6)).astype(np.float32).cumsum(axis=0) / 50
+    behaviour = behaviour_of(tensors_of(found.tensors, "behaviour"), poses)
+    with torch.inference_mode():
+        true = encoder.eval()(torch.from_numpy(poses)[None])[0].numpy()
+    np.testing.assert_allclose(behaviour, true, atol=2e-3)  # stored in half precision
+    mover = Mover(tensors_of(found.tensors, "motion"), behaviour, poses[:, :3], np.ones(90, bool), "cpu")
+    voice = make_voice(3.0)
+    source = mover.played(voice, 75, seed=1)
+    assert source.shape == (75,) and source.min() >= 0 and source.max() < 90
+    assert np.abs(np.diff(source)).max() <= 2  # one frame of the clip a frame, and rounding
+    np.testing.assert_array_equal(source, mover.played(voice, 75, seed=1))
+    assert not np.array_equal(source, mover.played(voice, 75, seed=2))
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ TARGETS = {
     "closures": "talkingface.apps.bench_motion:closures",
     "picture": "talkingface.apps.bench_portrait:picture",
     "sync": "talkingface.apps.bench_sync:sync",
+    "avatar": "talkingface.apps.bench_avatar:avatar",
     "robustness": "talkingface.apps.bench_faces:measure_faces",
     "speed": "talkingface.apps.bench_media:speed",
     "memory": "talkingface.apps.bench_media:memory",

@@ -58,4 +58,5 @@ class CompactRenderer(nn.Module):
             x = self.decode[level](self.up[level](x) + skips[level])
         x = torch.cat([functional.relu(self.finest(x)), composite * 2 - 1], dim=1)
         x = self.heads(functional.relu(self.blend(x)))
+        x = x.float()  # in half precision a mask near 1 would have no gradient left to come back by
         return Painted(colour=torch.sigmoid(x[:, :3]), mask=torch.sigmoid(x[:, 3:]))

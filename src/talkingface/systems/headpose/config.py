@@ -69,7 +69,7 @@ class FitConfig:
     one_shot: bool = True
     """Whether a cut in the clip is an error; false for sentences recorded one by one with a fixed camera."""
     audio_steps: int = 400
-    renderer_steps: int = 3000
+    renderer_steps: int = 2400
     batch_size: int = 8
     seed: int = 1
 

@@ -18,6 +18,7 @@ from talkingface.systems.headpose.speech import FPS, SPACE
 from talkingface.video.stored import StoredFrames
 from talkingface.video.write import Synthetic, VideoWriter
 
+PICTURE = ("psnr", "ssim", "ms_ssim", "gradient_error")
 SCORED_PX = 256
 SCORED = 1.3
 """The scored square over the bounding square of the 478 points of the real frame."""
@@ -51,14 +52,14 @@ def judge(
     video: Path,
     synthetic: Synthetic,
 ) -> dict[str, float]:
-    """Figures of the frames `made` of frames `first` on, against the clip's own; beside them those of its frame 0.
+    """Figures of the pictures `made` of frames `first` on, against the clip's own; beside them those of its frame 0.
 
     Writes `video` (.mp4): the real frames on the left, the made ones on the right, with the sound `samples` float32 [N]
-    at 16 kHz of those frames. PSNR and SSIM are over `scored_square`, `lmd` is `metrics.landmarks.lmd_aligned`, gap,
+    at 16 kHz of those frames. Picture figures are over `scored_square`, `lmd` is `metrics.landmarks.lmd_aligned`, gap,
     width and jaw are correlations with the true mouth.
     """
     still = frames[0].copy()
-    scores: list[tuple[float, float, float, float]] = []
+    scores: list[list[float]] = []
     count = 0
     width, height = track.size
 
@@ -72,9 +73,8 @@ def judge(
                     real, points = frames[number], track.landmarks[number]
                     writer.write(np.concatenate([real, rgb], axis=1))
                     truth = scored_square(real, points)
-                    own = picture_scores(scored_square(rgb, points), truth)
-                    rest = picture_scores(scored_square(still, points), truth)
-                    scores.append((own.psnr, own.ssim, rest.psnr, rest.ssim))
+                    both = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, still))
+                    scores.append([getattr(score, name) for score in both for name in PICTURE])
                     count += 1
                     yield rgb, count / FPS
 
@@ -84,15 +84,13 @@ def judge(
     mouths = compare_mouths(mouth_measures(found.landmarks), mouth_measures(true))
     means = np.mean(scores, axis=0)
     figures = {
-        "psnr": means[0],
-        "ssim": means[1],
+        **dict(zip(PICTURE, means[: len(PICTURE)], strict=True)),
         "lmd": lmd_aligned(found.landmarks, true)[0],
         "gap": mouths.correlation[0],
         "width": mouths.correlation[1],
         "jaw": mouths.correlation[2],
         "gap_ratio": mouths.gap_ratio,
-        "still_psnr": means[2],
-        "still_ssim": means[3],
+        **{f"still_{name}": value for name, value in zip(PICTURE, means[len(PICTURE) :], strict=True)},
         "still_lmd": lmd_aligned(resting, true)[0],
         "frames": count,
     }

@@ -44,14 +44,14 @@ from talkingface.training.trainer import Trainer
 from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
 
-AUDIO_STEPS, RENDERER_STEPS = 700, 2400
+AUDIO_STEPS, RENDERER_STEPS = 700, 1600
 SEED = 1
 MOST_CLIPS, MOST_FRAMES = 220, 18
 """Clips that the renderer learns from, and frames of each."""
 LEAST_UNIT_PX = 38
 """Distance of the outer eye corners below which a face is too small to teach the renderer."""
 LEAST_VALIDATION = 60
-GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 225, 2500
+GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 75, 2500
 """The shipped avatar: whose sentences, how many of their frames it keeps, and how long its renderer learns."""
 
 RECIPES: dict[str, Callable[[HeadposeConfig, Path], Any]] = {

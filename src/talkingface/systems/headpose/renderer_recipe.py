@@ -19,7 +19,7 @@ from talkingface.nn.gan import (
     hinge_generator_loss,
 )
 from talkingface.systems.headpose.clip import HeadClip
-from talkingface.systems.headpose.compact import CompactRenderer
+from talkingface.systems.headpose.compact import CompactRenderer, Painted
 from talkingface.systems.headpose.composite import Composer, Pose, bent, look, view_matrix
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
@@ -29,6 +29,9 @@ PATCH = (0.22, 0.88, 0.2, 0.86)
 NEAR_SHARE = 0.6
 """How many composites come from frames of nearly the same pose, as in use; the others from any frame."""
 NEAREST = 24
+UNMASKED_STEPS = 250
+"""Steps in which a fresh renderer learns colours only: against poor ones the composite wins everywhere, and the mask
+shuts for good."""
 APART = 6
 """Frames between composite and truth: neighbours would give the answer away."""
 KEPT = (0.004, 0.12)
@@ -119,6 +122,8 @@ class RendererRecipe(Recipe):
             fake_score, _ = self.judge(mouth_patch(fake, composite))
             return {"judge": hinge_discriminator_loss(real_score, fake_score)}
         painted = self.renderer(composite)
+        if self._start is None and shared["step"] < UNMASKED_STEPS:
+            painted = Painted(colour=painted.colour, mask=torch.zeros_like(painted.mask))
         made = painted.over(composite)
         score, fake_features = self.judge(mouth_patch(made, composite))
         with torch.no_grad():
@@ -128,7 +133,7 @@ class RendererRecipe(Recipe):
         away = (made - truth).abs()
         return {
             "l1": (away * important).mean(),
-            # without it the mask may shut before the colours are worth showing, and then neither learns
+            # colours stay worth showing also where the mask hides them, so that it can come back
             "colour": ((painted.colour - truth).abs() * important).mean(),
             "mouth": (away * important)[..., top:bottom, left:right].mean(),
             "edges": (edge_distance(made, truth) * important[..., 1:, 1:]).mean(),

@@ -31,7 +31,16 @@ from talkingface.systems.headpose.draw import Clip
 from talkingface.systems.headpose.fast import PainterNets
 from talkingface.systems.headpose.generator import UNetAdaIN
 from talkingface.systems.headpose.identity import picture_features, thumb_side
-from talkingface.systems.headpose.job import PREVIEWS, FitJob, arrays, make_trainer, named, part, tensors_of
+from talkingface.systems.headpose.job import (
+    PREVIEWS,
+    FitJob,
+    arrays,
+    make_trainer,
+    named,
+    part,
+    stored_config,
+    tensors_of,
+)
 from talkingface.systems.headpose.material import Material
 from talkingface.systems.headpose.memory import MemoryBank
 from talkingface.systems.headpose.mover import Mover, behaviour_of, published_poses
@@ -109,9 +118,9 @@ def begin_from(job: FitJob) -> Begin:
 
 def _same_renderer(other: object, config: HeadposeConfig) -> bool:
     """Whether weights of that renderer config fit; how it is trained makes no difference."""
-    own = to_dict(config.renderer)
+    own, found = to_dict(config.renderer), stored_config(RendererConfig, other)
     free = ("loss_weights", "mirror", "memory_slots")
-    return isinstance(other, dict) and all(other.get(name) == value for name, value in own.items() if name not in free)
+    return isinstance(found, dict) and all(found.get(name) == value for name, value in own.items() if name not in free)
 
 
 def _features(job: FitJob, pairs: Pairs) -> np.ndarray:

@@ -15,9 +15,10 @@ from talkingface.core.types import Avatar, Controls
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe, clip_targets
+from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.draw import Clip
 from talkingface.systems.headpose.held_out import judge, own_motion
-from talkingface.systems.headpose.job import FitJob, arrays, make_trainer, named, start_of
+from talkingface.systems.headpose.job import FitJob, arrays, make_trainer, named, start_of, stored_config
 from talkingface.systems.headpose.kinds import kind_of
 from talkingface.systems.headpose.material import Material, prepare, splits
 from talkingface.systems.headpose.speech import FPS, Listener
@@ -78,7 +79,9 @@ def _check_folder(job: FitJob) -> None:
     }
     note = job.folder / "fit.json"
     if note.is_file():
-        if json.loads(note.read_text(encoding="utf-8")) != json.loads(json.dumps(facts)):
+        found = json.loads(note.read_text(encoding="utf-8"))
+        found["config"] = stored_config(HeadposeConfig, found.get("config"))
+        if found != json.loads(json.dumps(facts)):
             raise UsageError(
                 f"{job.folder} holds the unfinished fit of another clip or with other settings; "
                 "name another output, or delete that folder to begin anew"

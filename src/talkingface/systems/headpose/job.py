@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from talkingface.core.config import to_dict
+from talkingface.core.config import from_dict, to_dict
+from talkingface.core.errors import UsageError
 from talkingface.core.system import Weights
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.training.trainer import Trainer
@@ -51,7 +52,8 @@ def start_of(job: FitJob, name: Literal["audio", "renderer"]) -> State | None:
 
     An ATC-net for another face model, as the official one, lends all but its last layer, which then begins at zero.
     """
-    if job.weights is None or job.weights.card.get("config", {}).get(name) != to_dict(getattr(job.config, name)):
+    own = getattr(job.config, name)
+    if job.weights is None or stored_config(type(own), job.weights.card.get("config", {}).get(name)) != to_dict(own):
         return None
     state = tensors_of(job.weights.tensors, name)
     rows = job.config.audio.expression + POSE_NUMBERS
@@ -59,6 +61,17 @@ def start_of(job: FitJob, name: Literal["audio", "renderer"]) -> State | None:
         if name == "audio" and key.startswith(_LAST) and len(value) != rows:
             state[key] = value.new_zeros(rows, *value.shape[1:])
     return state or None
+
+
+def stored_config(cls: type, stored: Any) -> Any:
+    """A config as an earlier version stored it, newer settings at their defaults; as it is if it is none.
+
+    So work and weights of yesterday go on under today's settings.
+    """
+    try:
+        return to_dict(from_dict(cls, stored))
+    except UsageError:
+        return stored
 
 
 def tensors_of(arrays_by_name: Mapping[str, np.ndarray], prefix: str) -> State:

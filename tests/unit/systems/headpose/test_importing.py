@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from talkingface.core.config import from_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.system import Weights
+from talkingface.core.weights import find_weights, load_weights
 from talkingface.systems.headpose.atcnet import AtcNet
 from talkingface.systems.headpose.classic_fit import begin_from
 from talkingface.systems.headpose.config import HeadposeConfig
@@ -60,6 +62,16 @@ def test_a_fit_begins_with_them(official, tmp_path):
     assert audio is not None
     assert audio["lstm_fc.0.weight"].shape == (26, 4)  # of 20 expressions instead of 64
     assert not audio["lstm_fc.0.weight"].any() and audio["lstm.weight_ih_l2"].any()
+
+
+def test_weights_of_before_a_new_setting_still_fit(tmp_path):
+    shipped = load_weights(find_weights("headpose.general"))
+    del shipped.card["config"]["renderer"]["view_px"]  # as if it were newer, and at its default
+    config = from_dict(HeadposeConfig, shipped.card["config"])
+    job = FitJob(path=tmp_path / "me.mp4", folder=tmp_path, config=config, weights=shipped, device="cpu")
+    assert start_of(job, "renderer") and start_of(job, "audio")
+    other = replace(config, renderer=replace(config.renderer, widths=(4, 4, 4, 4, 4)))
+    assert start_of(replace(job, config=other), "renderer") is None
 
 
 def test_a_bank_of_other_features_is_not_taken(official, tmp_path):

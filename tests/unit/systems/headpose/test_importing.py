@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from talkingface.core.config import from_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
@@ -161,3 +162,23 @@ def test_parts_of_the_basel_model_name_the_others(tmp_path):
     np.savetxt(tmp_path / "std_exp.txt", np.ones((1, 79)))
     with pytest.raises(InputError, match="01_MorphableModel.mat from https://faces.dmi.unibas.ch"):
         import_headpose([tmp_path / "std_exp.txt"])
+
+
+def test_the_basel_model_is_taken_whole(tmp_path):
+    rng, count = np.random.default_rng(4), 90
+    sizes = {"idBase": 80, "exBase": 64, "texBase": 80}
+    savemat(
+        tmp_path / "BFM_model_front.mat",
+        {
+            **{name: rng.normal(size=(3 * count, columns)) for name, columns in sizes.items()},
+            "meanshape": rng.normal(size=(1, 3 * count)),
+            "meantex": rng.uniform(0, 255, (1, 3 * count)),
+            "tri": 1 + rng.integers(0, count, (150, 3)),
+            "keypoints": 1 + np.arange(68)[None],
+        },
+    )
+    found = import_headpose([tmp_path / "BFM_model_front.mat"])
+    assert found.card["parts"] == {"bfm": "BFM_model_front.mat"}
+    assert found.tensors["bfm.identity"].shape == (count, 3, 80)
+    assert found.tensors["bfm.texture"].shape == (count, 3, 80) and found.tensors["bfm.triangles"].shape == (150, 3)
+    assert not any(note.startswith("bfm is not there") for note in found.card["notes"])

@@ -136,6 +136,18 @@ def test_animate_motion_render_fit(
     assert "meter1" in ok("systems", "meter")
 
 
+def test_importing_weights_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    check_refused(capsys, 2, "name a kind and its files", "weights", "import")
+    check_refused(capsys, 2, "did you mean lpips?", "weights", "import", "lpip", "a.pth")
+    check_refused(capsys, 2, "2 files, not 1", "weights", "import", "lpips", "a.pth")
+    check_refused(capsys, 3, "there is no file", "weights", "import", "syncnet", tmp_path / "a.pth")
+    (tmp_path / "a.pth").write_bytes(b"\x80\x02cos\nmkdir\nq\x00X\x01\x00\x00\x00xq\x01\x85q\x02Rq\x03.")
+    check_refused(capsys, 7, "could run code", "weights", "import", "syncnet", tmp_path / "a.pth")
+    check_refused(capsys, 2, "goes with", "weights", "list", "-o", tmp_path)
+    (tmp_path / "mine.txt").write_text("x")
+    check_refused(capsys, 2, "holds no weights", "weights", "import", "syncnet", "a.pth", "-o", tmp_path)
+
+
 @pytest.mark.usefixtures("meter")
 def test_altered_weights_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     model = Path(os.environ["TALKINGFACE_WEIGHTS"]) / "meter.none" / "model.safetensors"

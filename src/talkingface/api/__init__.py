@@ -3,6 +3,7 @@
 from talkingface.api.animation import Animation
 from talkingface.api.evaluation import evaluate
 from talkingface.api.evaluation_systems import evaluate_systems
+from talkingface.api.importing import import_weights
 from talkingface.api.tracking import TrackedFace, track
 from talkingface.api.training import make_weights, pipeline_names, train
 from talkingface.api.verbs import animate, fit, load, motion, render
@@ -14,6 +15,7 @@ __all__ = [
     "evaluate",
     "evaluate_systems",
     "fit",
+    "import_weights",
     "load",
     "make_weights",
     "motion",

@@ -32,7 +32,8 @@ def evaluate(
     """
     check_writable(output)
     pairs = find_pairs(generated, reference, speech, source)
-    report = make_report(run_pairs(pairs, work_folder(output), workers))
+    work = work_folder(output)
+    report = make_report(run_pairs(pairs, work, workers), work=work)
     write_json(output, report)
     return report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -11,8 +12,18 @@ import cv2
 import numpy as np
 
 from talkingface.api.evaluation_frames import PictureFigures, score_pictures
-from talkingface.api.evaluation_motion import Figures, Moves, moves_of, score_against, score_motion, score_speech
+from talkingface.api.evaluation_learned import Task, score_learned
+from talkingface.api.evaluation_motion import (
+    Figures,
+    Moves,
+    moves_of,
+    score_against,
+    score_closures,
+    score_motion,
+    score_speech,
+)
 from talkingface.api.evaluation_pairs import Pair
+from talkingface.api.evaluation_phones import PhoneJob
 from talkingface.api.evaluation_subject import (
     CLOCK_FPS,
     LEAST_FRAMES,
@@ -31,22 +42,23 @@ SYNC_KEYS = ("sync.offset_frames", "sync.confidence", "sync.distance")
 RATIO_KEYS = ("picture.sharpness_ratio", "picture.cpbd_ratio")
 OF_SOUND = ("sync.", "speech.", "motion.beat_")
 OF_SYSTEMS = "leak."
-USER_WEIGHTS = {
-    "picture.lpips": "LPIPS needs its authors' weights, which are not shipped",
-    "picture.fid": "FID needs Inception weights, which are not shipped",
-    "identity.csim": "CSIM needs face recognition weights, which are not shipped",
-}
 
 
 def score_pair(pair: Pair, threads: int = 1) -> dict[str, Any]:
-    """Every figure of one pair: `metrics` by key, `gaps` (why a figure is missing), `per_frame`, lengths and notes.
+    """Every figure of one pair: `metrics` by key, `gaps` (why a figure is missing), `per_frame`, lengths and notes;
+    `arrays` by name are worth keeping beside it.
 
     Values are floats, NumPy arrays and infinities; `evaluation_report.strict` makes them JSON. The figures do not
     depend on `threads`. Raises InputError, FaceError, SpeechError, UsageError for what cannot be scored.
     """
-    assert pair.generated is not None
-    generated, reference = _subjects(pair, threads)
     samples = _sound(pair)
+    heard = np.zeros(0, np.float32) if samples is None else samples[: _shown_s(pair) * RATE_HZ]
+    with PhoneJob(heard, beside=threads > 1 and samples is not None) as phones:
+        return _score(pair, samples, phones, threads)
+
+
+def _score(pair: Pair, samples: np.ndarray | None, phones: PhoneJob, threads: int) -> dict[str, Any]:
+    generated, reference = _subjects(pair, threads)
     lengths = {"generated": generated.duration_s}
     lengths |= {} if reference is None else {"reference": reference.duration_s}
     lengths |= {} if samples is None else {"speech": len(samples) / RATE_HZ}
@@ -65,9 +77,20 @@ def score_pair(pair: Pair, threads: int = 1) -> dict[str, Any]:
     if samples is not None:
         samples = samples[: round(count / CLOCK_FPS * RATE_HZ)]
         score_speech(figures, moves, samples, _real_motion(true, samples))
+        score_closures(figures, moves, phones)
         _score_sync(figures, generated, reference, pictures, samples)
+    task = Task(generated=generated, reference=reference, samples=samples, source=pair.source)
+    arrays = score_learned(figures, task)
     _explain_gaps(figures, reference is not None, samples is not None)
-    return _record(figures, generated, reference, lengths, count)
+    return _record(figures, generated, reference, lengths, count) | {"arrays": arrays}
+
+
+def _shown_s(pair: Pair) -> int:
+    """How long the shorter of the videos lasts at most. Files state it, but some only estimate."""
+    from talkingface.video.read import probe
+
+    stated = min(probe(path).duration_s for path in (pair.generated, pair.reference) if path is not None)
+    return math.ceil(1.1 * stated) + 1
 
 
 def _subjects(pair: Pair, threads: int) -> tuple[Subject, Subject | None]:
@@ -187,9 +210,7 @@ def _explain_gaps(figures: Figures, compared: bool, heard: bool) -> None:
     for key in DEFINITIONS:
         if key in figures.metrics or key in figures.gaps or key.startswith(OF_SYSTEMS):
             continue
-        if key in USER_WEIGHTS:
-            figures.miss(USER_WEIGHTS[key], key)
-        elif key.startswith(OF_SOUND) and not heard:
+        if key.startswith(OF_SOUND) and not heard:
             figures.miss("there is no sound", key)
         else:
             figures.miss("it could not be measured" if compared else "no reference given", key)

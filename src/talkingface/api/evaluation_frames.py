@@ -15,6 +15,7 @@ import numpy as np
 from talkingface.api.evaluation_subject import Subject
 from talkingface.core.progress import tell
 from talkingface.face.mouth_view import mouth_crop
+from talkingface.face.shrink import shrink_area
 from talkingface.metrics.behaviour import flow_between, frame_change, warp_error
 from talkingface.metrics.picture import Box, cpbd, laplacian_sharpness, mouth_box, picture_scores, psnr, square_box
 
@@ -42,7 +43,7 @@ class PictureFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Moment:
+class Moment:
     """One time on the clock: pictures now and one frame ago (reference None: there is none; before None: no change)."""
 
     number: int
@@ -67,7 +68,7 @@ def score_pictures(generated: Subject, reference: Subject | None, threads: int) 
         mouths.append((mouth, true_mouth))
 
     with ThreadPoolExecutor(threads) as pool:
-        for moment in _moments(generated, reference):
+        for moment in moments(generated, reference):
             if len(waiting) > threads:
                 take()
             waiting.append(pool.submit(_score, moment, generated, reference))
@@ -83,7 +84,8 @@ def score_pictures(generated: Subject, reference: Subject | None, threads: int) 
     )
 
 
-def _moments(generated: Subject, reference: Subject | None) -> Iterator[_Moment]:
+def moments(generated: Subject, reference: Subject | None) -> Iterator[Moment]:
+    """The pictures of both videos side by side, the generated ones in the reference's size."""
     made = islice(generated.pictures(), len(generated))
     true = repeat(None) if reference is None else reference.pictures()
     before, decoded = None, None
@@ -92,7 +94,7 @@ def _moments(generated: Subject, reference: Subject | None) -> Iterator[_Moment]
         repeated, decoded = picture is decoded, picture
         if truth is not None and picture.shape != truth.shape:
             picture = _resized(picture, (truth.shape[1], truth.shape[0]))
-        yield _Moment(number=number, generated=picture, reference=truth, before=None if repeated else before)
+        yield Moment(number=number, generated=picture, reference=truth, before=None if repeated else before)
         before = (picture, truth)
 
 
@@ -102,16 +104,17 @@ def _face_px(subject: Subject) -> float:
 
 
 def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    shrinks = size[0] < picture.shape[1]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    if size[0] <= picture.shape[1] and size[1] <= picture.shape[0]:
+        return shrink_area(picture, size)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
 
 
 def _score(
-    moment: _Moment, generated: Subject, reference: Subject | None
+    moment: Moment, generated: Subject, reference: Subject | None
 ) -> tuple[dict[str, float], np.ndarray, np.ndarray | None]:
     k, picture, truth = moment.number, moment.generated, moment.reference
     size = (picture.shape[1], picture.shape[0])
-    own = generated.points[k] * np.float32(size[0] / generated.size[0])
+    own = generated.points_in(picture, k)
     shown = reference if reference is not None else generated
     points = own if reference is None else reference.points[k]
     face = square_box(points, size)
@@ -139,7 +142,7 @@ def _keyed(place: str, picture: np.ndarray, truth: np.ndarray) -> dict[str, floa
     return {f"picture.{name}.{place}": value for name, value in scores.items()}
 
 
-def _over_time(moment: _Moment, face: Box) -> dict[str, float]:
+def _over_time(moment: Moment, face: Box) -> dict[str, float]:
     """How the face box changed since the frame before."""
     assert moment.before is not None
     earlier, true_earlier = moment.before
@@ -159,5 +162,5 @@ def _for_flow(face: np.ndarray) -> np.ndarray:
     longest = max(face.shape[:2])
     if longest <= FLOW_PX:
         return np.ascontiguousarray(face)
-    scale = FLOW_PX / longest
-    return cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = (max(round(side * FLOW_PX / longest), 1) for side in face.shape[:2])
+    return shrink_area(face, (width, height))

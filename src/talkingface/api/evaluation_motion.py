@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from talkingface.api.evaluation_phones import PhoneJob
 from talkingface.api.evaluation_subject import CLOCK_FPS, Subject
-from talkingface.core.cache import cache_dir, write_atomic
 from talkingface.core.errors import DependencyError
 from talkingface.face.blink import eye_closure
 from talkingface.face.camera import euler_degrees
@@ -19,9 +16,6 @@ from talkingface.face.pose import STABLE_POINTS, fit_similarity
 from talkingface.metrics import behaviour, landmarks
 from talkingface.metrics.mouth import compare_mouths, mouth_measures
 from talkingface.metrics.sync import mouth_offset, offset_per_minute, speech_envelope
-
-if TYPE_CHECKING:
-    from talkingface.audio.phones import PhoneSpan
 
 NEUTRAL_FRAMES = 500
 """The neutral shape that head rotations are measured with comes from about so many frames."""
@@ -156,17 +150,16 @@ def score_speech(figures: Figures, moves: Moves, samples: np.ndarray, real_motio
     beats = behaviour.beat_alignment(moves.rotations, samples, CLOCK_FPS)
     figures.put("motion.beat_alignment", beats.score, reason="head or sound has no beats")
     figures.put("motion.beat_chance", beats.chance, reason="head or sound has no beats")
-    _score_closures(figures, gap, samples)
 
 
-PHONES_VERSION = 1
-"""Raise when `align_phones` finds others."""
 CLOSURE_KEYS = ("speech.closed_share", "speech.closure_contrast")
 
 
-def _score_closures(figures: Figures, gap: np.ndarray, samples: np.ndarray) -> None:
+def score_closures(figures: Figures, moves: Moves, phones: PhoneJob) -> None:
+    """Lip gaps at the phones of the speech."""
+    gap = moves.mouth[:, 0]
     try:
-        spans = cached_phones(samples)
+        spans = phones.spans()
     except DependencyError as error:
         figures.miss(str(error), *CLOSURE_KEYS)
         return
@@ -174,24 +167,6 @@ def _score_closures(figures: Figures, gap: np.ndarray, samples: np.ndarray) -> N
     reason = "no /p b m/, or no open vowel, was recognised (English only)"
     figures.put(CLOSURE_KEYS[0], found.closed_share, reason=reason)
     figures.put(CLOSURE_KEYS[1], found.contrast, reason=reason)
-
-
-def cached_phones(samples: np.ndarray) -> list[PhoneSpan]:
-    """The phones of speech float32 [N] at 16 kHz, recognised once: it takes longer than anything else about a clip,
-    and the same sound drives many videos. Raises DependencyError without the recogniser."""
-    from talkingface.audio.phones import PhoneSpan, align_phones
-
-    place = cache_dir() / "phones" / f"{hashlib.sha256(samples.tobytes()).hexdigest()[:32]}-v{PHONES_VERSION}.json"
-    try:
-        rows = json.loads(place.read_text(encoding="utf-8"))
-        return [PhoneSpan(phone=phone, start_s=start_s, end_s=end_s) for phone, start_s, end_s in rows]
-    except (OSError, ValueError, TypeError):
-        pass  # not there, or damaged: make it again
-    spans = align_phones(samples)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomic(place, "w") as file:
-        json.dump([(span.phone, span.start_s, span.end_s) for span in spans], file)
-    return spans
 
 
 def _spread(rows: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from talkingface.core.cache import write_atomic
 from talkingface.metrics.definitions import DEFINITIONS
 
 FORMAT_VERSION = 1
+FID_ARRAYS = ("fid.generated", "fid.reference")
+"""Inception features [N, 2048] kept beside a record, so that many clips can be judged as one set."""
 DIGITS = 6
 
 
@@ -42,8 +44,13 @@ def strict_record(record: dict[str, Any]) -> dict[str, Any]:
     return {**strict(record), "infinite": infinite}
 
 
-def make_report(clips: Sequence[dict[str, Any]], settings: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The whole report: definitions of the figures in it, every clip's record, and the summary over scored clips."""
+def make_report(
+    clips: Sequence[dict[str, Any]], settings: dict[str, Any] | None = None, work: Path | None = None
+) -> dict[str, Any]:
+    """The whole report: definitions of the figures in it, every clip's record, and the summary over scored clips.
+
+    `work`: the folder that the records' arrays lie in.
+    """
     named = {key for clip in clips for key in (*clip["metrics"], *clip["gaps"])}
     keys = sorted({key.removesuffix(".reference") for key in named})
     return {
@@ -53,7 +60,7 @@ def make_report(clips: Sequence[dict[str, Any]], settings: dict[str, Any] | None
         **machine(),
         **(settings or {}),
         "definitions": {key: _definition(key) for key in keys if key in DEFINITIONS},
-        "summary": summarise(clip for clip in clips if clip["status"] == "scored"),
+        "summary": summarise([clip for clip in clips if clip["status"] == "scored"], work),
         "failed": sum(clip["status"] != "scored" for clip in clips),
         "clips": list(clips),
     }
@@ -64,10 +71,11 @@ def _definition(key: str) -> dict[str, Any]:
     return {"version": found.version, "unit": found.unit, "better": found.better, "meaning": found.meaning}
 
 
-def summarise(clips: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def summarise(clips: Sequence[dict[str, Any]], work: Path | None = None) -> dict[str, dict[str, Any]]:
     """Over strict records: for each figure its mean, median, least and greatest value and how many clips have it.
 
-    Infinite figures are counted under `infinite` and left out of the rest.
+    Infinite figures are counted under `infinite` and left out of the rest. FID also has `pooled`, the distance of all
+    clips' pictures as two sets, where their features lie in `work`.
     """
     values: dict[str, list[float]] = {}
     infinite: dict[str, int] = {}
@@ -78,7 +86,27 @@ def summarise(clips: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
                 found.append(value)
         for key in clip["infinite"]:
             infinite[key] = infinite.get(key, 0) + 1
-    return {key: _summary(found, infinite.get(key, 0)) for key, found in sorted(values.items())}
+    summary = {key: _summary(found, infinite.get(key, 0)) for key, found in sorted(values.items())}
+    if work is not None and "picture.fid" in summary:
+        summary["picture.fid"]["pooled"] = _pooled_fid(clips, work)
+    return summary
+
+
+def _pooled_fid(clips: Sequence[dict[str, Any]], work: Path) -> float | None:
+    """None where features are missing."""
+    from talkingface.metrics.frechet import frechet_distance
+
+    sets: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for clip in clips:
+        if "picture.fid" not in clip["metrics"]:
+            continue
+        try:
+            with np.load(work / clip["arrays"], allow_pickle=False) as file:
+                for features, name in zip(sets, FID_ARRAYS, strict=True):
+                    features.append(file[name])
+        except (OSError, KeyError, ValueError):
+            return None
+    return strict(frechet_distance(*(np.concatenate(features) for features in sets)))
 
 
 def _summary(values: list[float], infinite: int) -> dict[str, Any]:

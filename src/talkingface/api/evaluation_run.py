@@ -14,9 +14,12 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+import numpy as np
+
+from talkingface.api.evaluation_learned import imported_hashes
 from talkingface.api.evaluation_pairs import Pair
 from talkingface.api.evaluation_report import strict_record, write_json
-from talkingface.core.cache import content_hash
+from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.device import num_cores
 from talkingface.core.errors import TalkingFaceError, WeightsError
 from talkingface.core.progress import tell
@@ -59,7 +62,8 @@ def record_key(pair: Pair) -> str:
     from talkingface.metrics.definitions import VERSIONS
 
     contents = {role: content_hash(path) for role, path in pair.files().items() if path is not None}
-    facts = json.dumps([RECORD_VERSION, VERSION, VERSIONS, _expert_hash(), contents], sort_keys=True)
+    networks = {"expert": _expert_hash(), **imported_hashes()}
+    facts = json.dumps([RECORD_VERSION, VERSION, VERSIONS, networks, contents], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
 
 
@@ -91,8 +95,9 @@ def _read(place: Path) -> dict[str, Any] | None:
 
 def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
     if len(todo) <= 1 or workers == 1:
-        for number, (pair, place) in todo.items():
-            yield number, score_and_keep(pair, place, workers)
+        with _one_opencv_thread():  # its own threads would only stand in the way of ours
+            for number, (pair, place) in todo.items():
+                yield number, score_and_keep(pair, place, workers)
         return
     tell("scoring clips", total - len(todo), total)
     with _Crew(min(workers, len(todo))) as crew, ThreadPoolExecutor(crew.size) as pool:
@@ -105,6 +110,18 @@ def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> 
             pool.shutdown(wait=False, cancel_futures=True)
             crew.stop()
             raise
+
+
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    import cv2
+
+    usual = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(usual)
 
 
 class _Crew:
@@ -160,7 +177,7 @@ class _Crew:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # faults come as reasons; the rest is the libraries' chatter
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             text=True,
         )
         self._running.append(worker)
@@ -172,11 +189,17 @@ def score_and_keep(pair: Pair, place: Path, threads: int) -> dict[str, Any]:
     from talkingface.api.evaluation_clip import score_pair
 
     try:
-        record = {"status": "scored", **strict_record(score_pair(pair, threads))}
+        found = score_pair(pair, threads)
+        arrays = found.pop("arrays", {})
+        record = {"status": "scored", **strict_record(found)}
     except TalkingFaceError as error:
         return failed(pair, str(error))
     except Exception as error:  # a fault of ours in one clip must not cost the others
         return failed(pair, f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
     place.parent.mkdir(parents=True, exist_ok=True)
+    if arrays:
+        record["arrays"] = f"{place.stem}.npz"
+        with write_atomic(place.with_suffix(".npz")) as file:
+            np.savez(file, **arrays)
     write_json(place, record)
     return _named(pair, record)

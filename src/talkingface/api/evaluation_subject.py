@@ -50,6 +50,10 @@ class Subject:
             duration_s=self.duration_s, notes=self.notes,
         )  # fmt: skip
 
+    def points_in(self, picture: np.ndarray, number: int) -> np.ndarray:
+        """Its points in frame `number`, in pixels of `picture` [H, W, 3], which may have another size."""
+        return self.points[number] * np.float32(picture.shape[1] / self.size[0])
+
     def track(self, step: int = 1) -> Track:
         """Every `step`-th frame as a track."""
         rows = slice(None, None, step)

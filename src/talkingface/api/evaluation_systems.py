@@ -78,10 +78,10 @@ def evaluate_systems(
     _hold_mouths(jobs, records)
     _measure_leaks(jobs, records, makers, work)
     settings = {
-        "systems": _rows(jobs, records),
+        "systems": _rows(jobs, records, work),
         "data": {"folder": str(data), "clips": [clip.name for clip in clips], "skipped": skipped},
     }
-    report = make_report(records, settings)
+    report = make_report(records, settings, work)
     write_json(output, report)
     return report
 
@@ -210,14 +210,15 @@ def _leaked(gap: np.ndarray, true: np.ndarray) -> float:
     return leakage(gap, true, CLOCK_FPS).excess * moved
 
 
-def _rows(jobs: Sequence[_Job], records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _rows(jobs: Sequence[_Job], records: Sequence[dict[str, Any]], work: Path) -> dict[str, dict[str, Any]]:
     """protocol -> row -> summary over its scored records."""
     table: dict[str, dict[str, Any]] = {SELF: {}, CROSS: {}}
     for protocol, rows in table.items():
         for row in dict.fromkeys(job.row for job in jobs):
-            rows[row] = summarise(
+            chosen = [
                 record
                 for job, record in zip(jobs, records, strict=True)
                 if (job.protocol, job.row) == (protocol, row) and _scored(record)
-            )
+            ]
+            rows[row] = summarise(chosen, work)
     return table

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from talkingface import __version__
 from talkingface.core.errors import DependencyError, OutputError, TalkingFaceError, UsageError
+from talkingface.core.importers import importer_kinds
 from talkingface.core.options import AnimateOptions, FitOptions, MotionOptions, PictureOptions, SystemOptions
 
 EXIT_INTERRUPTED = 130
@@ -182,8 +183,19 @@ def _systems(parser: argparse.ArgumentParser) -> None:
 
 
 def _weights(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "show", "verify"), help="what is there, one card, or check hashes")
-    parser.add_argument("name", nargs="?", help="weights or folder; verify without a name checks all")
+    parser.add_argument(
+        "action",
+        choices=("list", "show", "verify", "import"),
+        help="what is there, one card, check hashes, or make weights from files of another project",
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="name",
+        help="weights or folder (verify without one checks all); for import the kind and the files, "
+        f"kinds: {', '.join(importer_kinds())}",
+    )
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="where to import to; default: the user's own store")
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:
@@ -200,7 +212,7 @@ VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "evaluate": (_evaluate, "score generated videos: picture, mouth, head, synchrony with the sound"),
     "bench": (_bench, "measure the whole command, or a target that the docs promise"),
     "systems": (_systems, "list the methods"),
-    "weights": (_weights, "list, show or verify weights"),
+    "weights": (_weights, "list, show, verify or import weights"),
     "doctor": (_doctor, "what is installed, what works, what to do about the rest"),
 }
 

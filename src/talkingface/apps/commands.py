@@ -23,6 +23,7 @@ from talkingface.core import weights as store
 from talkingface.core.cache import check_writable, write_atomic
 from talkingface.core.device import tune_allocator
 from talkingface.core.errors import TalkingFaceError, UsageError
+from talkingface.core.importers import importer_kinds
 from talkingface.core.motion import save_motion
 
 # mediapipe's own log lines say nothing to a user
@@ -208,8 +209,15 @@ def systems(name: str | None) -> None:
             print(f"{known:12} cannot be used: {error}")
 
 
-def weights(action: str, name: str | None) -> int:
+def weights(action: str, names: list[str], output: str | None) -> int:
     """`talkingface weights`."""
+    if action == "import":
+        return _import_weights(names, output)
+    if output is not None:
+        raise UsageError("--output goes with: talkingface weights import")
+    if len(names) > 1:
+        raise UsageError(f"{action} takes one name, not {len(names)}")
+    name = names[0] if names else None
     if action == "show":
         if name is None:
             raise UsageError("name the weights to show; see: talkingface weights list")
@@ -227,3 +235,18 @@ def weights(action: str, name: str | None) -> int:
             print(f"error: {error}", file=sys.stderr)
             worst = error.exit_code
     return worst
+
+
+def _import_weights(names: list[str], output: str | None) -> int:
+    if len(names) < 2:
+        raise UsageError(f"name a kind and its files: talkingface weights import KIND FILE...; {_kinds()}")
+    ref = api.import_weights(names[0], names[1:], folder=output)
+    card = store.read_card(ref.folder)
+    print(f"{ref.folder}: {card['name']}; {card.get('licence', 'no licence stated')}")
+    for note in card.get("notes", []):
+        print(note)
+    return 0
+
+
+def _kinds() -> str:
+    return f"kinds: {', '.join(importer_kinds())}"

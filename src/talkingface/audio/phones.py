@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import sys
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -77,6 +79,13 @@ def _run(decoder: Any, data: bytes) -> None:
     decoder.end_utt()
 
 
+def main() -> None:
+    """`python -m talkingface.audio.phones`: float32 samples on standard input, [phone, start, end] as JSON on standard
+    output. The recogniser holds the interpreter lock, so only a process of its own runs beside other work."""
+    spans = align_phones(np.frombuffer(sys.stdin.buffer.read(), np.float32))
+    json.dump([astuple(span) for span in spans], sys.stdout)
+
+
 GRID_WORDS = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
@@ -99,3 +108,7 @@ def grid_sentence(code: str) -> str:
     spoken = [words[letter] for letter, words in zip(code, GRID_WORDS, strict=True)]
     spoken[3] = f"{spoken[3]}."
     return " ".join(spoken)
+
+
+if __name__ == "__main__":
+    main()

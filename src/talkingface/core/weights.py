@@ -46,12 +46,17 @@ def _roots() -> list[Path]:
     return [*([Path(explicit).expanduser()] if explicit else []), package, cache_dir() / "weights"]
 
 
+def is_weights_name(name: str) -> bool:
+    """Whether `name` is of the form that the store looks for: <system>.<tag>."""
+    return _NAME.fullmatch(name) is not None
+
+
 def list_weights() -> list[WeightsRef]:
     """All weights in the store, by name; where a name is in several places, the one that `find_weights` takes."""
     found: dict[str, WeightsRef] = {}
     for root in _roots():
         for card in sorted(root.glob(f"*/{_CARD}")):
-            if _NAME.fullmatch(card.parent.name):
+            if is_weights_name(card.parent.name):
                 found.setdefault(card.parent.name, WeightsRef(name=card.parent.name, folder=card.parent))
     return [found[name] for name in sorted(found)]
 

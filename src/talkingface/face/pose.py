@@ -12,16 +12,16 @@ STABLE_POINTS = np.array(
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The similarity transform that best maps `source` [..., N, 3] onto `target` [..., N, 3] (Umeyama 1991).
+    """The similarity transform that best maps `source` [..., N, D] onto `target` [..., N, D] (Umeyama 1991), D 2 or 3.
 
-    Returns rotation [..., 3, 3], scale [...], translation [..., 3]: target = scale * rotation @ source + translation.
+    Returns rotation [..., D, D], scale [...], translation [..., D]: target = scale * rotation @ source + translation.
     """
     source, target = np.broadcast_arrays(np.asarray(source, np.float64), np.asarray(target, np.float64))
     mean_s, mean_t = source.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
     s, t = source - mean_s, target - mean_t
     u, d, vt = np.linalg.svd(np.swapaxes(t, -1, -2) @ s)
     sign = np.ones(d.shape)
-    sign[..., 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    sign[..., -1] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
     rotation = (u * sign[..., None, :]) @ vt
     scale = (d * sign).sum(-1) / (s**2).sum((-1, -2))
     translation = mean_t[..., 0, :] - scale[..., None] * np.einsum("...ij,...j->...i", rotation, mean_s[..., 0, :])

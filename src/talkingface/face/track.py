@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from talkingface.core.errors import FaceError
 from talkingface.core.types import NUM_POINTS, Track
 from talkingface.face import mediapipe_models
 from talkingface.face.detect import MIN_FACE_PX, FaceBox, detect_faces, square_crop
+from talkingface.face.shrink import shrink_area
 
 VERSION = 1
 """Raise when results change: cached tracks of other versions are ignored."""
@@ -77,7 +77,7 @@ def _mesh_in_box(mesh: object, rgb: np.ndarray, box: FaceBox) -> np.ndarray | No
 def _mesh_in_crop(mesh: object, crop: np.ndarray, offset: tuple[int, int]) -> np.ndarray | None:
     side = crop.shape[0]
     if side > MAX_REGION_PX:
-        crop = cv2.resize(crop, (MAX_REGION_PX, MAX_REGION_PX), interpolation=cv2.INTER_AREA)
+        crop = shrink_area(crop, (MAX_REGION_PX, MAX_REGION_PX))
     found = mesh.process(crop).multi_face_landmarks
     if not found:
         return None

@@ -8,7 +8,7 @@ docstrings of the functions in this package.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Better = Literal["higher", "lower", "real", "none"]
@@ -69,7 +69,14 @@ def _rows(group: str, rows: dict[str, tuple[str, str, Better]]) -> dict[str, Def
     }
 
 
-DEFINITIONS: dict[str, Definition] = {
+_LATER_VERSIONS = {
+    "motion.warp_error": 2,  # boxes at the picture's edge are scaled to whole pixels
+    "speech.closed_share": 2,  # phones are recognised in all of the speech, not only in what the video shows
+    "speech.closure_contrast": 2,
+}
+"""Figures whose definition has changed since the first one."""
+
+_FIRST: dict[str, Definition] = {
     **dict(_families()),
     **_rows(
         "picture",
@@ -78,11 +85,15 @@ DEFINITIONS: dict[str, Definition] = {
             "sharpness": ("variance of luma's Laplacian in the face box", "squared grey levels", "real"),
             "cpbd_ratio": ("the same over the source photo's, faces of one size", "", "real"),
             "sharpness_ratio": ("the same over the source photo's, faces of one size", "", "real"),
-            "lpips": ("learned perceptual distance; needs the authors' weights", "", "lower"),
-            "fid": ("Frechet distance of Inception features; needs its weights", "", "lower"),
+            "lpips": ("learned perceptual distance (AlexNet) of face boxes at 256; imported weights", "", "lower"),
+            "lpips_vgg": ("the same by VGG-16; imported weights", "", "lower"),
+            "fid": ("Frechet distance of Inception features of face boxes; imported weights", "", "lower"),
         },
     ),
-    **_rows("identity", {"csim": ("cosine of face recognition features; needs a network's weights", "", "higher")}),
+    **_rows(
+        "identity",
+        {"csim": ("cosine of ArcFace features to the reference's, or the photo's; imported weights", "", "higher")},
+    ),
     **_rows(
         "landmarks",
         {
@@ -139,6 +150,9 @@ DEFINITIONS: dict[str, Definition] = {
             "mouth_offset_ms": ("how late the lip gap is against loudness", "ms", "real"),
             "mouth_correlation": ("correlation of lip gap and loudness at that offset", "", "real"),
             "drift": ("slope of that offset over the clip", "ms/min", "real"),
+            "lse_d": ("least distance by the official SyncNet (LSE-D); imported weights", "", "lower"),
+            "lse_c": ("median minus least distance by the official SyncNet (LSE-C); imported weights", "", "higher"),
+            "av_offset": ("how late the mouth is by the official SyncNet; imported weights", "frames", "real"),
         },
     ),
     **_rows(
@@ -169,4 +183,7 @@ DEFINITIONS: dict[str, Definition] = {
     **_rows("track", {"seen_share": ("share of frames in which a face was seen", "", "higher")}),
 }
 
+DEFINITIONS: dict[str, Definition] = {
+    key: replace(definition, version=_LATER_VERSIONS.get(key, 1)) for key, definition in _FIRST.items()
+}
 VERSIONS: dict[str, int] = {key: definition.version for key, definition in DEFINITIONS.items()}

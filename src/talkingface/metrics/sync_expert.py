@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from talkingface.audio.mel import HOP
 from talkingface.audio.sync_columns import COLUMNS_PER_FRAME, sync_columns
 from talkingface.core.config import from_dict
 from talkingface.core.errors import UsageError, WeightsError
+from talkingface.core.foreign import fit_tensors
 from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.mouth_view import VIEW_FPS, MouthView, without_contrast
-from talkingface.nn.sync_net import SyncConfig, SyncNet
+from talkingface.nn.sync_config import SyncConfig
+from talkingface.nn.sync_net_cpu import SyncNetCpu, tensor_shapes
 
 WEIGHTS = "sync_expert.v1"
 MAX_LAG = 15
@@ -49,8 +50,8 @@ class SyncScore:
 class SyncExpert:
     """The network with its weights. Example: `SyncExpert.load().score(view, samples).offset_frames`"""
 
-    def __init__(self, network: SyncNet) -> None:
-        self._network = network.eval()
+    def __init__(self, network: SyncNetCpu) -> None:
+        self._network = network
 
     @classmethod
     def load(cls, weights: str | Path = WEIGHTS) -> SyncExpert:
@@ -60,11 +61,11 @@ class SyncExpert:
         if loaded.card.get("kind") != "sync_expert":
             raise WeightsError(f"{ref.folder} holds no sync expert; name weights made by `talkingface train {WEIGHTS}`")
         try:
-            network = SyncNet(from_dict(SyncConfig, loaded.card["config"]))
-            network.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in loaded.tensors.items()})
-        except (KeyError, TypeError, RuntimeError, UsageError) as error:
+            config = from_dict(SyncConfig, loaded.card["config"])
+            tensors = fit_tensors(loaded.tensors, tensor_shapes(config), str(ref.folder))
+        except (KeyError, TypeError, UsageError, WeightsError) as error:
             raise WeightsError(f"{ref.folder}: tensors and config do not fit each other; install it again") from error
-        return cls(network)
+        return cls(SyncNetCpu(config, tensors))
 
     def score(self, view: MouthView, samples: np.ndarray) -> SyncScore:
         """Judge a whole clip: view (`face.mouth_view`) and samples float32 [N] mono at 16 kHz, both from time 0."""
@@ -75,14 +76,11 @@ class SyncExpert:
             nothing = np.zeros(0)
             return SyncScore(offset_frames=np.nan, confidence=np.nan, distance=np.nan, lags=nothing, distances=nothing,
                              frames=0)  # fmt: skip
-        with torch.inference_mode():
-            pictures = torch.from_numpy(without_contrast(view.crops))
-            mouth, weight = self._network.visual(torch.from_numpy(view.shape)[None], pictures[None])
-            sound = self._network.audio(torch.from_numpy(columns)[None])
-        seen = torch.from_numpy(view.seen)
+        mouth, weight = self._network.visual(view.shape, without_contrast(view.crops))
+        sound = self._network.audio(columns)
         lags = np.arange(-max_lag, max_lag + 1)
-        weights = (weight[0] + _LEAST_WEIGHT) * seen
-        distances = np.array([_distance(mouth[0], sound[0], weights, int(lag)) for lag in lags])
+        weights = (weight + _LEAST_WEIGHT) * view.seen
+        distances = np.array([_distance(mouth, sound, weights, int(lag)) for lag in lags])
         if not np.isfinite(distances).all():  # no frame was seen at some lag
             distances = np.where(np.isfinite(distances), distances, np.nanmax(distances))
         least = int(np.argmin(distances))
@@ -93,7 +91,7 @@ class SyncExpert:
             distance=float(distances[least]),
             lags=lags,
             distances=distances,
-            frames=int(seen.sum()),
+            frames=int(view.seen.sum()),
         )
 
     def windows(
@@ -119,7 +117,7 @@ def cut_view(view: MouthView, first: int, end: int) -> MouthView:
     return MouthView(crops=view.crops[first:end], shape=view.shape[first:end], seen=view.seen[first:end])
 
 
-def _distance(mouth: torch.Tensor, sound: torch.Tensor, weights: torch.Tensor, lag: int) -> float:
+def _distance(mouth: np.ndarray, sound: np.ndarray, weights: np.ndarray, lag: int) -> float:
     count = len(mouth) - abs(lag)
     a, w = (x[max(0, -lag) :][:count] for x in (mouth, weights))
     b = sound[max(0, lag) :][:count]

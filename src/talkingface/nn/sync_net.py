@@ -1,42 +1,17 @@
-"""The audio-visual network of the sync expert: one unit vector a frame for the mouth, one for the sound."""
+"""The audio-visual network of the sync expert, as it is trained: one unit vector a frame for mouth and for sound.
+
+`sync_net_cpu` computes the same in NumPy; a test keeps the two equal.
+"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.nn.sync_config import SHAPE_GAIN, SyncConfig
+
 _PICTURES_AT_ONCE = 256
-_SHAPE_GAIN = 15.0  # lip movements are about a fifteenth of the distance between the eyes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncConfig:
-    """Sizes of `SyncNet`."""
-
-    width: int = 128
-    """Channels at frame rate."""
-    front: int = 96
-    """Channels at the rate of mel columns."""
-    pictures: tuple[int, ...] = (12, 24)
-    """Channels of the picture's convolutions, each of which halves it."""
-    parts: int = 64
-    """Values that picture and shape are reduced to, each."""
-    dim: int = 64
-    """Length of the vectors that are compared."""
-    audio_dilations: tuple[int, ...] = (1, 2, 1, 2)
-    visual_dilations: tuple[int, ...] = (1, 2, 1)
-    bands: int = 80
-    columns: int = 4
-    """Mel columns a frame."""
-    points: int = 56
-    crop_hw: tuple[int, int] = (24, 40)
-
-
-TINY = SyncConfig(width=8, front=6, pictures=(2, 3), parts=6, dim=5, audio_dilations=(1,), visual_dilations=(1,))
-"""For tests."""
 
 
 class Block(nn.Module):
@@ -105,7 +80,7 @@ class SyncNet(nn.Module):
 
         A frame's weight says how much it tells about time. `use` [B, 2] switches shape and picture off by 0.
         """
-        a = self.shape(_SHAPE_GAIN * _centred(shape.flatten(2)))
+        a = self.shape(SHAPE_GAIN * _centred(shape.flatten(2)))
         b = _centred(self._pictures(crops))
         if use is not None:
             a, b = a * use[:, :1, None], b * use[:, 1:, None]

@@ -19,7 +19,8 @@ from talkingface.core.cache import write_atomic
 from talkingface.core.config import to_dict
 from talkingface.core.weights import save_weights
 from talkingface.face.mouth_view import VIEW_FPS, without_contrast
-from talkingface.nn.sync_net import SyncConfig, SyncNet, cosines_at_lags
+from talkingface.nn.sync_config import SyncConfig
+from talkingface.nn.sync_net import SyncNet, cosines_at_lags
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.prepare import listed_lags, prepare
 from talkingface.training.recipe import Phase, Recipe, make_rng

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import av
 import av.error
@@ -24,6 +25,8 @@ from talkingface.video import hdr
 _BT709, _BT601, _BT2020 = 1, 5, 9  # matrices as swscale numbers them
 _MATRIX_OF_TAG = {1: _BT709, 5: _BT601, 6: _BT601, 9: _BT2020, 10: _BT2020}  # tags as in ITU-T H.273
 _PROBED_PACKETS = 500
+# from version 17 on PyAV converts in several threads; handing out one frame's rows takes longer than converting them
+_ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
 
 _Timed = tuple[Callable[[], np.ndarray], float, float]
 
@@ -274,6 +277,7 @@ class _View:
             src_colorspace=None if is_rgb else matrix,
             dst_colorspace=None if is_rgb else _BT601,  # means nothing for RGB, but PyAV 16 skips equal ones
             interpolation="AREA" if shrinks else "BILINEAR",
+            **_ONE_THREAD,
         ).to_ndarray()
         rgb = hdr.to_sdr(stored, self.transfer) if self.is_hdr else stored
         a, b, c, d = self.matrix

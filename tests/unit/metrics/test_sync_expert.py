@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from talkingface.core.errors import WeightsError
 from talkingface.core.weights import find_weights, load_weights, save_weights
 from talkingface.face.mouth_view import SHAPE_POINTS, VIEW_HW, MouthView
 from talkingface.metrics.sync_expert import MAX_LAG, WEIGHTS, SyncExpert, cut_view, vertex
-from talkingface.nn.sync_net import TINY, SyncNet
+from talkingface.nn.sync_config import TINY
+from talkingface.nn.sync_net_cpu import SyncNetCpu
 
 FRAMES = 120
 LOWER_LIP = SHAPE_POINTS.index(14)
 
 
-class Plain(SyncNet):
+class Plain(SyncNetCpu):
     """Both halves point to one side while loud or open, to the other while quiet or closed."""
 
     def __init__(self) -> None:
-        super().__init__(TINY)
+        super().__init__(TINY, {})
 
     def audio(self, columns):
-        loud = columns.unflatten(1, (-1, 4)).mean(dim=(2, 3))
+        loud = columns.reshape(-1, 4 * columns.shape[1]).mean(axis=1)
         return self._sides(loud)
 
-    def visual(self, shape, crops, use=None):
-        opening = shape[:, :, LOWER_LIP, 1]
-        return self._sides(opening), torch.full(opening.shape, 0.5)
+    def visual(self, shape, crops):
+        opening = shape[:, LOWER_LIP, 1]
+        return self._sides(opening), np.full(opening.shape, 0.5)
 
     @staticmethod
     def _sides(values):
-        high = torch.sigmoid(20 * (values - values.mean(dim=1, keepdim=True)))
-        return torch.stack([torch.cos(high * torch.pi), torch.sin(high * torch.pi)], dim=-1)
+        high = 1 / (1 + np.exp(-20 * (values - values.mean())))
+        return np.stack([np.cos(high * np.pi), np.sin(high * np.pi)], axis=-1)
 
 
 def make_clip(late: int, gain: float = 1.0, seed: int = 0) -> tuple[MouthView, np.ndarray]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from talkingface.nn.sync_net import TINY, SyncConfig, SyncNet, cosines_at_lags
+from talkingface.nn.sync_config import TINY, SyncConfig
+from talkingface.nn.sync_net import SyncNet, cosines_at_lags
 
 
 def make_inputs(frames: int = 12) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

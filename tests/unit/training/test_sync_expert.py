@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from talkingface.face.mouth_view import SHAPE_POINTS, VIEW_HW, MouthView
-from talkingface.nn.sync_net import TINY
+from talkingface.nn.sync_config import TINY
 from talkingface.training import sync_expert
 from talkingface.training.sync_data import SyncClip, at_speed, heard_differently, mirrored_order, seen_differently
 from talkingface.training.sync_expert import MARGIN, MAX_LAG, SyncRecipe, _late_s

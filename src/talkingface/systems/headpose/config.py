@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 
@@ -38,6 +38,16 @@ class RendererConfig:
     """adain: length of the identity feature."""
     memory_slots: int = 30000
     """adain: places in the memory of identity features."""
+    query_width: int = 64
+    """adain: channels of the first stage of the ResNet-18 that asks the memory."""
+    judge_width: int = 64
+    """adain, unetac: channels of the first layer of the discriminator."""
+    mirror: bool = False
+    """adain, unetac: whether half of the training pictures are mirrored, background and asymmetries included."""
+    loss_weights: dict[str, float] = field(
+        default_factory=lambda: {"fool": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5}
+    )
+    """adain, unetac: of the generator's losses (`losses.paint_losses`); these are the published ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +80,24 @@ class HeadposeConfig:
 
     face_model: str = "mesh478"
     """mesh478, or bfm09 read from files of your own."""
+    relative_matching: bool = False
+    """Choose the frames behind generated poses as the journal version does, by changes of pose."""
     audio: AudioConfig = field(default_factory=AudioConfig)
     renderer: RendererConfig = field(default_factory=RendererConfig)
     fit: FitConfig = field(default_factory=FitConfig)
 
 
+CLASSIC_STEPS = 2235
+"""Of eight pictures: the 60 rounds over 298 frames of the paper."""
+TINY_AUDIO = AudioConfig(channels=(4, 4, 4, 4, 4), hidden_fc=8, hidden=8, layers=1, expression=16)
+TINY_FIT = FitConfig(least_s=1.0, test_frames=12, audio_steps=3, renderer_steps=3, batch_size=2)
+
+
 def preset(name: str) -> HeadposeConfig:
-    """The config called `name`: "compact" (two CPU cores), "official" (2020), "journal" (2022), "tiny" for tests."""
+    """The config called `name`: "compact" (two CPU cores), "official" (2020), "journal" (2022).
+
+    For tests: "tiny", "tiny_official", "tiny_journal".
+    """
     compact = HeadposeConfig(
         audio=AudioConfig(channels=(16, 24, 32, 32, 48), hidden_fc=96, hidden=96, layers=2, expression=16),
         renderer=RendererConfig(kind="compact", view_px=192),
@@ -85,11 +106,18 @@ def preset(name: str) -> HeadposeConfig:
         return compact
     if name == "tiny":
         return HeadposeConfig(
-            audio=AudioConfig(channels=(4, 4, 4, 4, 4), hidden_fc=8, hidden=8, layers=1, expression=16),
+            audio=TINY_AUDIO,
             renderer=RendererConfig(kind="compact", widths=(4, 4, 8, 8, 8), view_px=48),
-            fit=FitConfig(least_s=1.0, test_frames=12, audio_steps=3, renderer_steps=3, batch_size=2),
+            fit=TINY_FIT,
         )
-    kind = "unetac" if name == "journal" else "adain"
-    return HeadposeConfig(
-        audio=AudioConfig(expression=20), renderer=RendererConfig(kind=kind), fit=FitConfig(train_frames=300)
+    journal = name.endswith("journal")
+    classic = HeadposeConfig(
+        audio=AudioConfig(expression=20),
+        renderer=RendererConfig(kind="unetac" if journal else "adain"),
+        fit=FitConfig(train_frames=300, audio_steps=1700, renderer_steps=CLASSIC_STEPS),
+        relative_matching=journal,
     )
+    if not name.startswith("tiny"):
+        return classic
+    small = replace(classic.renderer, ngf=2, style_hidden=16, feature=32, memory_slots=24, query_width=4, judge_width=4)
+    return replace(classic, audio=TINY_AUDIO, renderer=small, fit=TINY_FIT)

@@ -79,6 +79,12 @@ def memory_to_official(query: Mapping[str, Tensor], bank: MemoryBank) -> dict[st
 
 def load_into(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     """Load `state` into `network`, every name and shape; `what` names the file. Raises WeightsError in one line."""
+    check_state(network, state, what)
+    network.load_state_dict(dict(state))
+
+
+def check_state(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Raise WeightsError in one line, which names tensors, unless `load_into` can load `state`."""
     own = network.state_dict()
     if missing := sorted(set(own) - set(state)):
         raise WeightsError(f"{what} holds no tensor {missing[0]!r}; {len(missing)} are missing")
@@ -90,7 +96,6 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], what: str) -> Non
         if tensor.shape != own[name].shape:
             shapes = f"{list(tensor.shape)}, not {list(own[name].shape)}"
             raise WeightsError(f"{what}: {name} is {shapes}; the network was configured with other sizes")
-    network.load_state_dict(dict(state))
 
 
 def _read_generator(state: State) -> State:

@@ -77,6 +77,29 @@ def place(clip: Clip, controls: Controls) -> _Place:
     return _Place(np.array(box[:2], np.float64), side, factor, size)
 
 
+class Player:
+    """Which frames of the clip lie behind a stream of motion, and where the head is; remembers where it plays."""
+
+    def __init__(self, head: ClipHead, controls: Controls) -> None:
+        self._head, self._source = head, controls.pose == "source"
+        self._chooser = FrameChooser(head)
+
+    def play(self, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+        """Pose rows [T, 6] and numbers [T] of the next piece of motion."""
+        if self._source:  # whatever the motion says
+            playing = to_and_fro(np.arange(motion.start, motion.start + len(motion)), 0, len(self._head))
+            return self._head.rows[playing], playing
+        rows = np.zeros((len(motion), 6), np.float32) if motion.pose is None else motion.pose
+        if motion.source is not None:
+            return rows, np.clip(np.rint(motion.source[:, 0]), 0, len(self._head) - 1).astype(int)
+        return rows, np.array([self._chooser.choose(row) for row in rows])
+
+
+def same_pose(row: np.ndarray, own: np.ndarray) -> bool:
+    """Whether a head at `row` [6] is where it is in the frame with the row `own`."""
+    return bool(np.abs(row - own).max() < _SAME_POSE)
+
+
 class ClipDrawer:
     """Draws motion with a clip's frames and a renderer network that gives `Painted`."""
 
@@ -95,17 +118,16 @@ class ClipDrawer:
         self._composers = [Composer(self._place.size) for _ in range(WORKERS)]
         other = controls.background not in ("keep", "transparent")
         self._background = make_background(controls.background, self._place.size) if other else None
-        self._fade = _fade(view_px)
+        self._fade = fade(view_px)
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """Pictures for a stream of motion from frame `first` on."""
-        chooser = FrameChooser(self._clip.head)
+        player = Player(self._clip.head, self._controls)
         with ThreadPoolExecutor(WORKERS) as pool:
             making: deque[Future[Frames]] = deque()
             number = 0
             for start, motion in batches(motions, BATCH):
-                rows = self._rows(motion)
-                numbers = self._numbers(motion, rows, chooser)  # also for frames that are not drawn: it remembers
+                rows, numbers = player.play(motion)  # also for frames that are not drawn: it remembers
                 skip = min(max(0, first - start), len(motion))
                 if skip == len(motion):
                     continue
@@ -119,21 +141,6 @@ class ClipDrawer:
             while making:
                 yield making.popleft().result()
 
-    def _rows(self, motion: Motion) -> np.ndarray:
-        if self._controls.pose == "source":  # whatever the motion says
-            return self._clip.head.rows[self._playing(motion)]
-        return np.zeros((len(motion), 6), np.float32) if motion.pose is None else motion.pose
-
-    def _playing(self, motion: Motion) -> np.ndarray:
-        return to_and_fro(np.arange(motion.start, motion.start + len(motion)), 0, len(self._clip.head))
-
-    def _numbers(self, motion: Motion, rows: np.ndarray, chooser: FrameChooser) -> np.ndarray:
-        if self._controls.pose == "source":
-            return self._playing(motion)
-        if motion.source is not None:
-            return np.clip(np.rint(motion.source[:, 0]), 0, len(self._clip.head) - 1).astype(int)
-        return np.array([chooser.choose(row) for row in rows])
-
     def _make(
         self, composer: Composer, start: int, pictures: list[np.ndarray], numbers: np.ndarray, rows: np.ndarray,
         expression: np.ndarray,
@@ -146,7 +153,7 @@ class ClipDrawer:
         colour, share = self._correct(np.stack(views + [views[-1]] * (BATCH - len(views))))
         for k, (picture, _, matrix) in enumerate(drawn):
             lay(picture, colour[k], share[k] * self._fade, matrix)
-        return self._finished(start, [picture for picture, _, _ in drawn])
+        return finish(start, [picture for picture, _, _ in drawn], self._controls, self._background)
 
     def _compose(
         self, composer: Composer, picture: np.ndarray, number: int, row: np.ndarray, spoken: np.ndarray
@@ -158,7 +165,7 @@ class ClipDrawer:
         own = Pose(
             rotation=head.rotation[number], scale=float(head.scale[number]), translation=head.translation[number]
         )
-        stays = np.abs(row - head.rows[number]).max() < _SAME_POSE
+        stays = same_pose(row, head.rows[number])
         target = own if stays else head.absolute(row)
         own, target = own.moved(where.factor, where.offset), target.moved(where.factor, where.offset)
         points = (clip.points[number] - np.array([*where.offset, 0], np.float32)) * np.float32(where.factor)
@@ -177,18 +184,20 @@ class ClipDrawer:
             colour = (painted.colour.float() * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
             return colour, 1 - painted.mask[:, 0].float().cpu().numpy()
 
-    def _finished(self, start: int, pictures: list[np.ndarray]) -> Frames:
-        if self._controls.background == "keep":
-            return Frames(rgb=np.stack(pictures), start=start)
-        mattes = [person_matte(picture) for picture in pictures]
-        if self._background is None:
-            masks = np.stack([np.round(255 * matte).astype(np.uint8) for matte in mattes])
-            return Frames(rgb=np.stack(pictures), mask=masks, start=start)
-        mixed = [
-            np.round(picture * matte[..., None] + self._background * (1 - matte[..., None])).astype(np.uint8)
-            for picture, matte in zip(pictures, mattes, strict=True)
-        ]
-        return Frames(rgb=np.stack(mixed), start=start)
+
+def finish(start: int, pictures: list[np.ndarray], controls: Controls, background: np.ndarray | None) -> Frames:
+    """Pictures [H, W, 3] as frames, before the `background` [H, W, 3] that the controls ask for, or with a mask."""
+    if controls.background == "keep":
+        return Frames(rgb=np.stack(pictures), start=start)
+    mattes = [person_matte(picture) for picture in pictures]
+    if background is None:
+        masks = np.stack([np.round(255 * matte).astype(np.uint8) for matte in mattes])
+        return Frames(rgb=np.stack(pictures), mask=masks, start=start)
+    mixed = [
+        np.round(picture * matte[..., None] + background * (1 - matte[..., None])).astype(np.uint8)
+        for picture, matte in zip(pictures, mattes, strict=True)
+    ]
+    return Frames(rgb=np.stack(mixed), start=start)
 
 
 def shown_part(picture: np.ndarray, where: _Place) -> np.ndarray:
@@ -224,7 +233,7 @@ def lay(picture: np.ndarray, colour: np.ndarray, share: np.ndarray, matrix: np.n
     part[:] = cv2.blendLinear(seen, np.ascontiguousarray(part), weights, 1 - weights)
 
 
-def _fade(side: int) -> np.ndarray:
+def fade(side: int) -> np.ndarray:
     """float32 [side, side]: 1 inside, falling to 0 at the borders of the view."""
     reach = max(1.0, _BORDER * side)
     ramp = np.clip((np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5) / reach, 0, 1)

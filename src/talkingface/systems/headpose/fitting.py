@@ -4,54 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.config import to_dict
 from talkingface.core.errors import UsageError
-from talkingface.core.system import Weights
 from talkingface.core.types import Avatar, Controls
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe, clip_targets
-from talkingface.systems.headpose.clip import cut_clip, load_clip, save_clip
-from talkingface.systems.headpose.compact import CompactRenderer
 from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.draw import Clip, ClipDrawer
+from talkingface.systems.headpose.draw import Clip
 from talkingface.systems.headpose.held_out import judge, own_motion
+from talkingface.systems.headpose.job import FitJob, arrays, make_trainer, named, start_of, stored_config
+from talkingface.systems.headpose.kinds import kind_of
 from talkingface.systems.headpose.material import Material, prepare, splits
-from talkingface.systems.headpose.renderer_recipe import RendererRecipe
 from talkingface.systems.headpose.speech import FPS, Listener
-from talkingface.training.trainer import Trainer
-from talkingface.video.read import read_frames
 from talkingface.video.stored import StoredFrames, store_frames
 from talkingface.video.write import Synthetic
 
-CHECKPOINT_EVERY_S = 40.0
-"""What a kill can cost, less the writing."""
 AUDIO_LR = 5e-4
-PREVIEWS = 12
 MOST_GAIN = 1.4
 POINT_STEPS = 16
 """Landmarks are stored in sixteenths of a pixel."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitJob:
-    """What to fit: the clip at `path`; `folder` keeps the work; general `weights` or None; and where it runs."""
-
-    path: Path
-    folder: Path
-    config: HeadposeConfig
-    weights: Weights | None
-    device: str
-    face_index: int | None = None
-    size: int | str | None = None
 
 
 def fit_avatar(job: FitJob) -> Avatar:
@@ -64,11 +41,12 @@ def fit_avatar(job: FitJob) -> Avatar:
     material = prepare(job.path, job.folder, model, fit, job.face_index, job.size)
     train, test = splits(len(material), fit.test_first, fit.test_frames, fit.train_frames)
     audio, gain = _fit_audio(job, material, model, train, test)
-    renderer = _fit_renderer(job, material, model, train, test)
+    kind = kind_of(job.config)
+    tensors = kind.fit(job, material, model, train, test)
+    figures = _judge(job, material, model, train, test, audio, tensors, gain)
     shown, frames = _shown(job, material)
-    tensors = clip_tensors(material, shown) | _named("audio", audio) | _named("renderer", renderer)
-    tensors["gain"] = np.array(gain, np.float32)
-    figures = _judge(job, material, model, train, test, audio, renderer, gain)
+    tensors |= clip_tensors(material) | named("audio", audio) | {"gain": np.array(gain, np.float32)}
+    tensors = {name: value[:shown] if name.startswith("clip.") else value for name, value in tensors.items()}
     name = "" if job.weights is None else str(job.weights.card.get("name", ""))
     card = {
         "system": SPEC.name,
@@ -77,11 +55,17 @@ def fit_avatar(job: FitJob) -> Avatar:
         "config": to_dict(job.config),
         "size": list(material.size),
         "held_out": figures,
-        "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; own judge, no outside networks",
+        "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; {_outside(job)}",
         "notes": material.notes,
     }
     files = {"clip": frames, "held_out": job.folder / "held_out.mp4"}
     return Avatar(system=SPEC.name, card=card, tensors=tensors, files=files)
+
+
+def _outside(job: FitJob) -> str:
+    """What of other people's making an avatar was begun with, for its card."""
+    parts = {} if job.weights is None else job.weights.card.get("parts", {})
+    return f"imported: {', '.join(sorted(parts))}" if parts else "own judge, no outside networks"
 
 
 def _check_folder(job: FitJob) -> None:
@@ -95,7 +79,9 @@ def _check_folder(job: FitJob) -> None:
     }
     note = job.folder / "fit.json"
     if note.is_file():
-        if json.loads(note.read_text(encoding="utf-8")) != json.loads(json.dumps(facts)):
+        found = json.loads(note.read_text(encoding="utf-8"))
+        found["config"] = stored_config(HeadposeConfig, found.get("config"))
+        if found != json.loads(json.dumps(facts)):
             raise UsageError(
                 f"{job.folder} holds the unfinished fit of another clip or with other settings; "
                 "name another output, or delete that folder to begin anew"
@@ -105,20 +91,12 @@ def _check_folder(job: FitJob) -> None:
         json.dump(facts, file)
 
 
-def _trainer(job: FitJob, recipe: Any, name: str, steps: int, **options: Any) -> Trainer:
-    bf16 = job.device != "cpu" or torch.cpu._is_amx_tile_supported()
-    return Trainer(
-        recipe, job.folder / name, steps=steps, seed=job.config.fit.seed, device=job.device,
-        checkpoint_every_s=CHECKPOINT_EVERY_S, precision="bf16" if bf16 else "32", **options,
-    )  # fmt: skip
-
-
 def _fit_audio(
     job: FitJob, material: Material, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> tuple[dict[str, np.ndarray], float]:
     """The person's ATC-net, and the gain that gives the mouth its true range on the frames it learned from."""
     clip = material.speaking(model, train.astype(np.float32))
-    start = _start(job, "audio")
+    start = start_of(job, "audio")
     recipe = AudioRecipe(
         [clip],
         model,
@@ -131,7 +109,7 @@ def _fit_audio(
         seed=job.config.fit.seed,
     )
     steps = job.config.fit.audio_steps
-    trainer = _trainer(job, recipe, "audio", steps, ema_decay=0.99, evaluate_every=max(1, steps // 4))
+    trainer = make_trainer(job, recipe, "audio", steps, ema_decay=0.99, evaluate_every=max(1, steps // 4))
     trainer.run()
     state = arrays(trainer.averaged()["audio"])
     spoken, _ = Listener(job.config.audio, state, job.device).listen(material.samples)
@@ -144,42 +122,9 @@ def _fit_audio(
     return state, gain
 
 
-def _fit_renderer(
-    job: FitJob, material: Material, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
-) -> dict[str, np.ndarray]:
-    fit, renderer = job.config.fit, job.config.renderer
-    seen = material.track.confidence > 0
-    clips = []
-    for name, chosen in (("train", train & seen), ("test", test & seen)):
-        file = job.folder / f"{name}.npz"
-        if not file.is_file():
-            numbers = np.flatnonzero(chosen)
-            keep = numbers[np.unique(np.linspace(0, len(numbers) - 1, fit.most_frames).astype(int))]
-            pictures = (frame.rgb[: material.size[1], : material.size[0]] for frame in read_frames(material.frames))
-            save_clip(file, cut_clip(pictures, material.track.landmarks, material.fit, keep, renderer.view_px))
-        clips.append(load_clip(file))
-    start = _start(job, "renderer")
-    recipe = RendererRecipe(
-        clips[:1],
-        model,
-        renderer.widths,
-        view_px=renderer.view_px,
-        batch_size=fit.batch_size,
-        start=None if start is None else {"renderer": start},
-        held_out=clips[1],
-    )
-    every = max(1, fit.renderer_steps // PREVIEWS)
-    trainer = _trainer(
-        job, recipe, "renderer", fit.renderer_steps, ema_decay=0.998, channels_last=True, preview_every=every,
-        evaluate_every=every,
-    )  # fmt: skip
-    trainer.run()
-    return arrays(trainer.averaged()["renderer"])
-
-
 def _judge(
     job: FitJob, material: Material, model: LinearFaceModel, train: np.ndarray, test: np.ndarray,
-    audio: Mapping[str, np.ndarray], renderer: Mapping[str, np.ndarray], gain: float,
+    audio: Mapping[str, np.ndarray], tensors: Mapping[str, np.ndarray], gain: float,
 ) -> dict[str, float]:  # fmt: skip
     """Held-out figures: nothing of the test frames is shown but their head pose."""
     note = job.folder / "held_out.json"
@@ -194,14 +139,14 @@ def _judge(
         expression=material.fit.expression,
         head=head,
     )
-    network = make_renderer(job.config, renderer, job.device)
+    drawer = kind_of(job.config).load(job.config, tensors, clip, model, job.device)(
+        Controls(pose="generated", size="native")
+    )
     spoken, _ = Listener(job.config.audio, audio, job.device).listen(material.samples)
     numbers = np.flatnonzero(test)
     numbers = numbers[numbers < len(spoken)]
     first, last = int(numbers[0]), int(numbers[-1]) + 1
     motion = own_motion(gain * spoken[first:last], head.rows[first:last])
-    controls = Controls(pose="generated", size="native")
-    drawer = ClipDrawer(clip, model, network, job.config.renderer.view_px, controls, job.device)
     samples = material.samples[16000 * first // FPS : 16000 * last // FPS]
     from talkingface import __version__
 
@@ -225,8 +170,8 @@ def _shown(job: FitJob, material: Material) -> tuple[int, Path]:
     return count, path
 
 
-def clip_tensors(material: Material, count: int) -> dict[str, np.ndarray]:
-    """What an avatar keeps of the first `count` frames of its clip, beside the pictures."""
+def clip_tensors(material: Material) -> dict[str, np.ndarray]:
+    """What an avatar keeps of its clip's frames, beside the pictures."""
     tensors = {
         "points": np.round(material.track.landmarks * POINT_STEPS).astype(np.int16),
         "seen": (material.track.confidence > 0).astype(np.uint8),
@@ -235,39 +180,4 @@ def clip_tensors(material: Material, count: int) -> dict[str, np.ndarray]:
         "translation": material.fit.translation.astype(np.float32),
         "expression": material.fit.expression.astype(np.float16),
     }
-    return {f"clip.{name}": value[:count] for name, value in tensors.items()}
-
-
-def make_renderer(config: HeadposeConfig, state: Mapping[str, np.ndarray], device: str) -> CompactRenderer:
-    """The renderer with its weights, ready to draw."""
-    network = CompactRenderer(config.renderer.widths)
-    network.load_state_dict({name: torch.from_numpy(value.astype(np.float32)) for name, value in state.items()})
-    return network.eval().to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
-def arrays(state: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """A state dict as arrays to save: half precision, counters as they are."""
-    return {
-        name: value.cpu().numpy().astype(np.float16) if value.is_floating_point() else value.cpu().numpy()
-        for name, value in state.items()
-    }
-
-
-def _named(prefix: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"{prefix}.{name}": value for name, value in state.items()}
-
-
-def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The tensors under `prefix`, without it."""
-    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
-
-
-def _start(job: FitJob, name: Literal["audio", "renderer"]) -> dict[str, torch.Tensor] | None:
-    """The general network to begin from, if there is one of the same shape."""
-    if job.weights is None or job.weights.card.get("config", {}).get(name) != to_dict(getattr(job.config, name)):
-        return None
-    found = part(job.weights.tensors, name)
-    return {
-        key: torch.from_numpy(value.astype(np.float32) if value.dtype.kind == "f" else value)
-        for key, value in found.items()
-    }
+    return named("clip", tensors)

@@ -27,7 +27,7 @@ from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe
 from talkingface.systems.headpose.clip import HeadClip, cut_clip, load_clip, save_clip
 from talkingface.systems.headpose.config import FitConfig, HeadposeConfig, preset
-from talkingface.systems.headpose.fitting import arrays
+from talkingface.systems.headpose.job import arrays
 from talkingface.systems.headpose.renderer_recipe import RendererRecipe
 from talkingface.training.prepare import (
     HELD_BACK,
@@ -95,7 +95,8 @@ def make_general(data: Path, folder: Path) -> Path:
 def make_grid_avatar(data: Path, folder: Path) -> Path:
     """`headpose.grid-s1`: the avatar that is shipped, of speaker 1 of the GRID corpus (CC BY 4.0), from that speaker's
     sentences alone; returns its folder."""
-    from talkingface.systems.headpose.fitting import FitJob, fit_avatar
+    from talkingface.systems.headpose.fitting import fit_avatar
+    from talkingface.systems.headpose.job import FitJob
 
     clips = [clip for clip in list_clips(data) if clip.identity == GRID_PERSON and clip.split == "train"]
     film = folder / "grid-s1" / "film.mp4"

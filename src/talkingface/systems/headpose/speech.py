@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,10 +30,15 @@ _LEAST_TURN = 1e-4
 
 def coefficients(samples: np.ndarray, frames: int) -> np.ndarray:
     """What ATC-net sees of `frames` frames of speech at 16 kHz: float32 [4 T + 24, 12], windows overlapping."""
+    return np.ascontiguousarray(cepstra(samples, frames)[:, 1:])
+
+
+def cepstra(samples: np.ndarray, frames: int) -> np.ndarray:
+    """The same with the energy, which comes first: float32 [4 T + 24, 13]."""
     length = FRAME_HOP * frames + FRAME_ROWS - FRAME_HOP
     padded = np.zeros(max(2 * FRAME_PADDING + len(samples), HOP * (length + 3)))
     padded[FRAME_PADDING : FRAME_PADDING + len(samples)] = samples
-    return mfcc(padded)[:length, 1:].astype(np.float32)
+    return mfcc(padded)[:length].astype(np.float32)
 
 
 def windows_of(rows: Tensor) -> Tensor:
@@ -79,19 +85,35 @@ class Listener:
         return expression, joined[:, self._expression :] * POSE_SCALE
 
 
+class FrameMover(Protocol):
+    """Chooses frames of the clip, int [T], for speech float32 [N] at 16 kHz."""
+
+    def played(self, samples: np.ndarray, frames: int, seed: int) -> np.ndarray: ...
+
+
 def speech_motion(
-    listener: Listener, samples: np.ndarray, head: ClipHead, controls: Controls, *, gain: float, journal: bool = False
+    listener: Listener,
+    samples: np.ndarray,
+    head: ClipHead,
+    controls: Controls,
+    *,
+    gain: float,
+    journal: bool = False,
+    mover: FrameMover | None = None,
 ) -> Motion:
     """The motion of a voice for the person of a clip.
 
     `gain` scales the mouth. With generated poses the predicted head chooses what is played of the clip (`matching`);
-    `journal` chooses as the journal version does. With source poses the clip plays forwards and backwards; still poses
-    rest over its steadiest part.
+    `journal` chooses as the journal version does, and a `mover` predicts the head in the listener's place. With source
+    poses the clip plays forwards and backwards; still poses rest over its steadiest part.
     """
     expression, predicted = listener.listen(samples)
     count = len(expression)
     if controls.pose == "generated":
-        source = played(predicted, head, JOURNAL if journal else MatchSettings(), controls.seed)
+        if mover is None:
+            source = played(predicted, head, JOURNAL if journal else MatchSettings(), controls.seed)
+        else:
+            source = mover.played(samples, count, controls.seed)
         pose = head.rows[source] * np.float32(controls.pose_scale)
     elif controls.pose == "source":
         source = to_and_fro(np.arange(count), 0, len(head))
@@ -119,8 +141,13 @@ def played(predicted: np.ndarray, head: ClipHead, settings: MatchSettings, seed:
     real = head.rows[:, :3]
     spread = np.maximum(predicted[:, :3].std(axis=0), _LEAST_TURN)
     wanted = (predicted[:, :3] - predicted[:, :3].mean(axis=0)) / spread * real[head.seen].std(axis=0)
-    near = np.argsort(np.abs(real - wanted[0]).sum(axis=1) + 10.0 * ~head.seen)
-    rng = np.random.default_rng([seed, len(head)])
+    return match_background(begun_near(wanted, real, head.seen, seed), real, settings).source
+
+
+def begun_near(wanted: np.ndarray, real: np.ndarray, seen: np.ndarray, seed: int) -> np.ndarray:
+    """Angles [T, 3] that begin at one of the clip's frames (`real` [M, 3], `seen` bool [M]) and come back to `wanted`
+    within seconds."""
+    near = np.argsort(np.abs(real - wanted[0]).sum(axis=1) + 10.0 * ~seen)
+    rng = np.random.default_rng([seed, len(seen)])
     first = int(near[int(rng.integers(max(1, round(_CLOSEST * len(near)))))])
-    wanted = wanted + (real[first] - wanted[0]) * np.exp(-np.arange(len(wanted)) / FPS)[:, None]
-    return match_background(wanted, real, settings).source
+    return wanted + (real[first] - wanted[0]) * np.exp(-np.arange(len(wanted)) / FPS)[:, None]

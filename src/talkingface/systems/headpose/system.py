@@ -38,7 +38,8 @@ class HeadposeSystem(System):
         folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. Trains on the person's clip: minutes to an hour; stopped work goes on in `folder`."""
-        from talkingface.systems.headpose.fitting import FitJob, fit_avatar
+        from talkingface.systems.headpose.fitting import fit_avatar
+        from talkingface.systems.headpose.job import FitJob
         from talkingface.video.image import is_image
 
         if isinstance(source, np.ndarray) or is_image(source):
@@ -67,7 +68,15 @@ class HeadposeSystem(System):
             raise UsageError("headpose moves as one person does; name an avatar with --face")
         person = self._person(avatar)
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
-        yield speech_motion(person.listener, samples, person.clip.head, controls, gain=person.gain)
+        yield speech_motion(
+            person.listener,
+            samples,
+            person.clip.head,
+            controls,
+            gain=person.gain,
+            journal=person.config.relative_matching,
+            mover=person.mover,
+        )
 
     def motion_from_video(self, avatar: Avatar, path: str | Path, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""
@@ -85,14 +94,7 @@ class HeadposeSystem(System):
 
     def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
         """See `System.render`. Motion without `source` gets the clip's frames of the nearest pose behind it."""
-        from talkingface.face.morphable import load_mesh478
-        from talkingface.systems.headpose.draw import ClipDrawer
-
-        person = self._person(avatar)
-        drawer = ClipDrawer(
-            person.clip, load_mesh478(), person.renderer, person.config.renderer.view_px, controls, self.device
-        )
-        return drawer.frames(motion, first)
+        return self._person(avatar).drawer(controls).frames(motion, first)
 
     def _person(self, avatar: Avatar) -> _Person:
         """The networks and the clip of an avatar, loaded once."""
@@ -108,9 +110,13 @@ class _Person:
     """What an avatar's tensors become."""
 
     def __init__(self, avatar: Avatar, device: str) -> None:
+        from talkingface.face.morphable import load_mesh478
+        from talkingface.systems.headpose.classic_fit import load_mover
         from talkingface.systems.headpose.draw import Clip
-        from talkingface.systems.headpose.fitting import POINT_STEPS, make_renderer, part
+        from talkingface.systems.headpose.fitting import POINT_STEPS
         from talkingface.systems.headpose.head import head_from_tensors
+        from talkingface.systems.headpose.job import part
+        from talkingface.systems.headpose.kinds import kind_of
         from talkingface.systems.headpose.speech import Listener
         from talkingface.video.stored import StoredFrames
 
@@ -121,7 +127,6 @@ class _Person:
             width, height = (int(v) for v in _sequence(card["size"]))
             self.gain = float(tensors["gain"].item())
             self.listener = Listener(self.config.audio, part(tensors, "audio"), device)
-            self.renderer = make_renderer(self.config, part(tensors, "renderer"), device)
             self.clip = Clip(
                 frames=StoredFrames(avatar.files["clip"], (width, height)),
                 size=(width, height),
@@ -129,6 +134,8 @@ class _Person:
                 expression=tensors["clip.expression"].astype(np.float32),
                 head=head_from_tensors(tensors),
             )
+            self.mover = load_mover(tensors, self.clip, device)
+            self.drawer = kind_of(self.config).load(self.config, tensors, self.clip, load_mesh478(), device)
         except (KeyError, ValueError, TypeError, RuntimeError, UsageError) as error:
             raise WeightsError(
                 f"the avatar is damaged or of another version ({' '.join(str(error).split())[:200]}); fit it again"

@@ -14,7 +14,8 @@ from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.systems.headpose import fitting
 from talkingface.systems.headpose.config import preset
-from talkingface.systems.headpose.fitting import FitJob, fit_avatar
+from talkingface.systems.headpose.fitting import fit_avatar
+from talkingface.systems.headpose.job import FitJob
 
 CONFIG = preset("tiny")
 

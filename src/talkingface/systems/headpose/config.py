@@ -68,8 +68,8 @@ class FitConfig:
     """Leading frames of the clip that the avatar keeps, to play them behind new speech."""
     one_shot: bool = True
     """Whether a cut in the clip is an error; false for sentences recorded one by one with a fixed camera."""
-    audio_steps: int = 400
-    renderer_steps: int = 2400
+    audio_steps: int = 100
+    renderer_steps: int = 3000
     batch_size: int = 8
     seed: int = 1
 

@@ -86,7 +86,7 @@ def make_general(data: Path, folder: Path) -> Path:
         "steps": {"audio": AUDIO_STEPS, "renderer": RENDERER_STEPS},
         "seed": SEED,
         "metrics": {name: round(value, 3) for name, value in heard.items()},
-        "config": to_dict(config),
+        "config": {key: value for key, value in to_dict(config).items() if key != "fit"},
         "trained_s": round(time.time() - started),
     }
     return save_weights(folder / "weights" / "headpose.general", tensors, card).folder

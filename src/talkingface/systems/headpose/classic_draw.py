@@ -25,13 +25,12 @@ from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.raster import to_rgba
 from talkingface.face.refine import Surface
 from talkingface.systems.headpose.classic_recipe import to_bytes, to_signed
-from talkingface.systems.headpose.composite import Composer, Pose, bent
+from talkingface.systems.headpose.composite import Composer, Pose, bent, face_weight
 from talkingface.systems.headpose.conditioning import HISTORY, FaceDrawer, View
 from talkingface.systems.headpose.draw import Clip, Player, fade, finish, lay, place, same_pose, shown_part
 from talkingface.systems.headpose.fast import FastPainter, PainterNets
 from talkingface.systems.headpose.features import PERIOD
 from talkingface.systems.headpose.generator import UNetAC
-from talkingface.systems.headpose.renderer_recipe import face_weight
 from talkingface.video.background import make_background
 from talkingface.video.resize import shrink
 

@@ -175,3 +175,14 @@ def look(picture: np.ndarray, matrix: np.ndarray, side_px: int) -> np.ndarray:
     if factor < 0.75:
         picture = cv2.GaussianBlur(picture, (0, 0), 0.4 / factor)
     return cv2.warpAffine(picture, centred, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def face_weight(points: np.ndarray, matrix: np.ndarray, pose: Pose, size: int) -> np.ndarray:
+    """The face in the view, a little widened and soft: uint8 [size, size]."""
+    seen = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    unit = float(np.hypot(*matrix[0, :2])) * pose.scale
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(seen).astype(np.int32)), 255)
+    reach = max(1, round(0.06 * unit))
+    mask = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    return cv2.GaussianBlur(mask, (0, 0), max(0.5, 0.04 * unit))

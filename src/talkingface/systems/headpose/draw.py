@@ -19,7 +19,7 @@ from talkingface.face.matte import person_matte
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import head_box
 from talkingface.face.raster import to_rgba
-from talkingface.systems.headpose.composite import Composer, Pose, bent, look, view_matrix
+from talkingface.systems.headpose.composite import Composer, Pose, bent, face_weight, look, view_matrix
 from talkingface.systems.headpose.head import ClipHead, FrameChooser, to_and_fro
 from talkingface.video.background import make_background
 from talkingface.video.resize import shrink
@@ -149,16 +149,17 @@ class ClipDrawer:
             self._compose(composer, picture, int(number), row, spoken)
             for picture, number, row, spoken in zip(pictures, numbers, rows, expression, strict=True)
         ]
-        views = [view for _, view, _ in drawn]
+        views = [view for _, view, _, _ in drawn]
         colour, share = self._correct(np.stack(views + [views[-1]] * (BATCH - len(views))))
-        for k, (picture, _, matrix) in enumerate(drawn):
-            lay(picture, colour[k], share[k] * self._fade, matrix)
-        return finish(start, [picture for picture, _, _ in drawn], self._controls, self._background)
+        for k, (picture, _, matrix, face) in enumerate(drawn):
+            lay(picture, colour[k], share[k] * face, matrix)
+        return finish(start, [picture for picture, _, _, _ in drawn], self._controls, self._background)
 
     def _compose(
         self, composer: Composer, picture: np.ndarray, number: int, row: np.ndarray, spoken: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The composite in the shown picture, the network's view of it, and the matrix that gave the view."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The composite in the shown picture, the network's view of it, the matrix that gave the view, and how much of
+        each of its pixels may be corrected: the face, float32 [S, S]."""
         clip, where = self._clip, self._place
         picture = shown_part(picture, where)
         head = clip.head
@@ -174,7 +175,8 @@ class ClipDrawer:
         reached = bent(self._model, points, own, change, None if stays else target)
         composer.draw(to_rgba(picture), points, own, target, reached, picture)
         matrix = view_matrix(target, self._view_px)
-        return picture, look(picture, matrix, self._view_px), matrix
+        face = face_weight(reached, matrix, target, self._view_px) * (self._fade / 255)
+        return picture, look(picture, matrix, self._view_px), matrix, face
 
     def _correct(self, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Colours uint8 [B, S, S, 3] and how much of them is shown, float32 [B, S, S]."""

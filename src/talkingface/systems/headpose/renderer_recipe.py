@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from talkingface.nn.gan import (
 )
 from talkingface.systems.headpose.clip import HeadClip
 from talkingface.systems.headpose.compact import CompactRenderer, Painted
-from talkingface.systems.headpose.composite import Composer, Pose, bent, look, view_matrix
+from talkingface.systems.headpose.composite import Composer, Pose, bent, face_weight, look, view_matrix
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
@@ -206,17 +205,6 @@ def make_pair(
 def seen_from(matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """`matrix` [2, 3] for pixels counted from `offset` [2]."""
     return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ offset])
-
-
-def face_weight(points: np.ndarray, matrix: np.ndarray, pose: Pose, size: int) -> np.ndarray:
-    """The face in the view, a little widened and soft: uint8 [size, size]."""
-    seen = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-    unit = float(np.hypot(*matrix[0, :2])) * pose.scale
-    mask = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(seen).astype(np.int32)), 255)
-    reach = max(1, round(0.06 * unit))
-    mask = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    return cv2.GaussianBlur(mask, (0, 0), max(0.5, 0.04 * unit))
 
 
 def repaint_price(size: int) -> np.ndarray:

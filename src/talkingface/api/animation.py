@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -153,8 +153,11 @@ class Animation:
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Name, SHA-256, licence and what it allows, of the weights used; empty for fresh ones."""
-        card = {} if self.system.weights is None else self.system.weights.card
+        """Name, SHA-256, licence and what it allows, of the weights used; empty for fresh ones. An avatar that holds
+        networks of its own speaks for itself."""
+        card: Mapping[str, Any] = {} if self.system.weights is None else self.system.weights.card
+        if "licence" in self.avatar.card:
+            card = self.avatar.card
         return {key: card[key] for key in ("name", "version", "sha256", "licence", "allows") if key in card}
 
 

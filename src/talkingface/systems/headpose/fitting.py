@@ -59,6 +59,8 @@ def fit_avatar(job: FitJob) -> Avatar:
         "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; {_outside(job)}",
         "notes": material.notes,
     }
+    if job.weights is not None:  # what was learned from them may be used as they may
+        card |= {key: job.weights.card[key] for key in ("licence", "allows") if key in job.weights.card}
     files = {"clip": frames, "held_out": job.folder / "held_out.mp4"}
     return Avatar(system=SPEC.name, card=card, tensors=tensors, files=files)
 

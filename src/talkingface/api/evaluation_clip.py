@@ -82,7 +82,8 @@ def _score(pair: Pair, samples: np.ndarray | None, phones: PhoneJob, threads: in
     task = Task(generated=generated, reference=reference, samples=samples, source=pair.source)
     arrays = score_learned(figures, task)
     _explain_gaps(figures, reference is not None, samples is not None)
-    return _record(figures, generated, reference, lengths, count) | {"arrays": arrays}
+    record = _record(figures, generated, reference, lengths, count)
+    return record | {"face_box": pictures.face_box, "arrays": arrays}
 
 
 def _shown_s(pair: Pair) -> int:

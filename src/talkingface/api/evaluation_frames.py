@@ -31,12 +31,14 @@ FLOW_EVERY = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFigures:
     """What the pass found: values by key, float64 [T] (nan: not measured in that frame), and mouths uint8 [T, 40, 64]
-    of the generated video and of the reference (None without one), and the face box's median side in pixels."""
+    of the generated video and of the reference (None without one), the face box's median side in pixels, and where it
+    usually lies: left, top, right, bottom as shares of the picture."""
 
     per_frame: dict[str, np.ndarray]
     mouths: np.ndarray
     true_mouths: np.ndarray | None
     face_px: float
+    face_box: tuple[float, ...]
 
     def __len__(self) -> int:
         return len(self.mouths)
@@ -76,11 +78,13 @@ def score_pictures(generated: Subject, reference: Subject | None, threads: int) 
         while waiting:
             take()
     keys = sorted({key for row in rows for key in row})
+    face_px, face_box = _usual_boxes(reference or generated)
     return PictureFigures(
         per_frame={key: np.array([row.get(key, np.nan) for row in rows]) for key in keys},
         mouths=np.stack([mouth for mouth, _ in mouths]),
         true_mouths=None if reference is None else np.stack([true for _, true in mouths if true is not None]),
-        face_px=_face_px(reference or generated),
+        face_px=face_px,
+        face_box=face_box,
     )
 
 
@@ -98,9 +102,11 @@ def moments(generated: Subject, reference: Subject | None) -> Iterator[Moment]:
         before = (picture, truth)
 
 
-def _face_px(subject: Subject) -> float:
-    boxes = [square_box(points, subject.size) for points in subject.points[:: 2 * CPBD_EVERY]]
-    return float(np.median([max(box.right - box.left, box.bottom - box.top) for box in boxes]))
+def _usual_boxes(subject: Subject) -> tuple[float, tuple[float, ...]]:
+    """The median longer side of the face box in pixels, and its usual edges as shares of the picture."""
+    boxes = np.array([square_box(points, subject.size) for points in subject.points[:: 2 * CPBD_EVERY]])
+    longer = np.median((boxes[:, 2:] - boxes[:, :2]).max(1))
+    return float(longer), tuple((np.median(boxes, axis=0) / (subject.size * 2)).tolist())
 
 
 def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

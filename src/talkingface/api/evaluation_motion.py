@@ -97,7 +97,7 @@ def score_motion(figures: Figures, subject: Subject, moves: Moves) -> None:
 def score_against(figures: Figures, subject: Subject, moves: Moves, reference: Subject, true: Moves) -> None:
     """Motion against the reference's; both of one length. Frames in which a face was not seen are left out."""
     both = subject.seen & reference.seen
-    made, real = subject.points[both], reference.points[both]
+    made, real = (s.points if both.all() else s.points[both] for s in (subject, reference))
     sizes = (subject.size, reference.size)
     found = {
         "lmd_mouth_512": landmarks.lmd_mouth_512(made, real, *sizes),

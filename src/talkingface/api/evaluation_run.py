@@ -25,7 +25,7 @@ from talkingface.core.errors import TalkingFaceError, WeightsError
 from talkingface.core.progress import tell
 from talkingface.core.weights import find_weights, read_card
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 """Raise when what is measured changes in a way that no definition's version tells."""
 
 

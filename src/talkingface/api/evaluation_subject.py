@@ -22,6 +22,7 @@ LEAST_SEEN = 0.5
 LEAST_FRAMES = CLOCK_FPS
 ASPECT_TOLERANCE = 0.02
 FARTHEST = 0.5
+_ROWS = 1000  # at a time, so that long clips need little more than their points
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,20 +110,23 @@ def _on_clock(path: Path, track: Track, fps: Fraction, notes: list[str]) -> Subj
     end_s = float(track.times_s[-1]) + float(1 / fps)
     count = num_frames(end_s - 0.25 / CLOCK_FPS, CLOCK_FPS)
     times = np.arange(count) / CLOCK_FPS
-    flat = track.landmarks.reshape(len(track), -1)
     after = np.clip(np.searchsorted(track.times_s, times), 1, max(len(track) - 1, 1))
     before = after - 1
     if len(track) == 1:
-        points, seen = np.repeat(flat, count, axis=0), np.repeat(track.confidence > 0, count)
+        points, seen = np.repeat(track.landmarks, count, axis=0), np.repeat(track.confidence > 0, count)
     else:
         span = track.times_s[after] - track.times_s[before]
         part = np.clip((times - track.times_s[before]) / np.maximum(span, 1e-9), 0, 1).astype(np.float32)
         # where a source frame falls on the clock its points are taken as they are
-        points = flat[before] * (1 - part)[:, None] + flat[after] * part[:, None]
+        points = np.empty((count, *track.landmarks.shape[1:]), np.float32)
+        for start in range(0, count, _ROWS):
+            rows = slice(start, start + _ROWS)
+            near = part[rows, None, None]
+            points[rows] = track.landmarks[before[rows]] * (1 - near) + track.landmarks[after[rows]] * near
         nearest = np.where(part < 0.5, before, after)
         seen = track.confidence[nearest] > 0
     return Subject(
-        path=path, points=points.reshape(count, -1, 3), seen=seen, size=track.size, fps=fps, duration_s=end_s,
+        path=path, points=points, seen=seen, size=track.size, fps=fps, duration_s=end_s,
         notes=notes,
     )  # fmt: skip
 
@@ -135,16 +139,16 @@ def check_comparable(generated: Subject, reference: Subject) -> None:
             f"the two videos overlap for only {count / CLOCK_FPS:.2f} s; at least {LEAST_FRAMES / CLOCK_FPS:g} s needed"
         )
     (width, height), (true_width, true_height) = generated.size, reference.size
-    ratio = (width / height) / (true_width / true_height)
-    if abs(ratio - 1) > ASPECT_TOLERANCE:
+    if abs((width / height) / (true_width / true_height) - 1) > ASPECT_TOLERANCE:
         raise UsageError(
             f"the generated pictures are {width} x {height}, the reference's {true_width} x {true_height}: other "
             "shapes show other parts of the scene; crop the reference as the generated video is cropped"
         )
-    made = generated.points[:count, :, :2] * np.float32(true_width / width)
-    true = reference.points[:count, :, :2]
-    apart = np.linalg.norm(made.mean(1) - true.mean(1), axis=-1) / np.ptp(true, axis=1).max(-1)
-    scale = np.ptp(made, axis=1).max(-1) / np.ptp(true, axis=1).max(-1)
+    ratio = np.float32(true_width / width)
+    made, true = generated.points[:count, :, :2], reference.points[:count, :, :2]
+    wide = np.ptp(true, axis=1).max(-1)
+    apart = np.linalg.norm(ratio * made.mean(1) - true.mean(1), axis=-1) / wide
+    scale = ratio * np.ptp(made, axis=1).max(-1) / wide
     if np.median(apart) > FARTHEST or not FARTHEST < np.median(scale) < 1 / FARTHEST:
         raise UsageError(
             f"the faces lie {np.median(apart):.2f} face sizes apart and differ {np.median(scale):.2f} times in size: "

@@ -30,6 +30,7 @@ TARGETS = {
     "picture": "talkingface.apps.bench_portrait:picture",
     "sync": "talkingface.apps.bench_sync:sync",
     "avatar": "talkingface.apps.bench_avatar:avatar",
+    "reencode": "talkingface.apps.bench_reencode:reencode",
     "robustness": "talkingface.apps.bench_faces:measure_faces",
     "speed": "talkingface.apps.bench_media:speed",
     "memory": "talkingface.apps.bench_media:memory",

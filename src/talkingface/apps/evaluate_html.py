@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from talkingface.core.errors import TalkingFaceError
 
 WORST = 3
 APART_S = 0.5
-PICTURE_PX = 400
+PICTURE_PX, LONGEST_PX = 440, 1280
+ROOM = 0.15
+"""Of the face box, on each side of a picture that is shown."""
 WORST_BY = (("landmarks.lmd_aligned", 1), ("picture.ssim.mouth", -1), ("motion.warp_error", 1))
 """What makes a frame bad, the first that was measured, and whether large (1) or small (-1) is bad."""
 
@@ -24,18 +27,21 @@ _STYLE = """
 --c:#15803d;--area:#c9d3de}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--soft:#98a2ad;--line:#333a42;--paper:#14171a;--a:#6cb0ff;
 --b:#ff9a5c;--c:#5fd08a;--area:#39424d}}
-body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:960px;margin:2em auto;
+body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:1040px;margin:2em auto;
 padding:0 1em}
 h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em;border-top:1px solid var(--line);padding-top:1em}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.6em 0}
-td,th{padding:.18em .8em .18em 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-td.number{text-align:right}p.soft,td.soft{color:var(--soft)}.failed{color:var(--b)}
-svg{width:100%;height:auto;margin:.3em 0}svg text{fill:var(--ink);font-size:12px}svg .title{font-weight:600}
+td,th{padding:.18em .9em .18em 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
+white-space:nowrap}td.long{white-space:normal;min-width:20em}
+.number{text-align:right}p.soft,td.soft{color:var(--soft)}.failed{color:var(--b)}
+svg{width:100%;min-width:620px;height:auto;margin:.3em 0;display:block}
+svg text{fill:var(--ink);font-size:12px}svg .title{font-weight:600}
 svg .tick{fill:var(--soft);font-size:11px}svg .grid{stroke:var(--line)}svg .mark{stroke:var(--b);stroke-dasharray:2 3}
-svg path{fill:none;stroke-width:1.4}.made{stroke:var(--a)}.real{stroke:var(--b);stroke-dasharray:5 3}
+svg path{fill:none;stroke-width:1.4;stroke-linecap:round}
+.made{stroke:var(--a)}.real{stroke:var(--b);stroke-dasharray:5 3}
 .other{stroke:var(--c)}.third{stroke:var(--soft)}svg path.area{fill:var(--area);stroke:none}
-figure{display:inline-block;margin:.4em .8em .4em 0}figure img{max-width:100%;display:block}
+figure{margin:.8em 0}figure div{display:flex;gap:6px}figure img{max-width:calc(50% - 3px);display:block}
 figcaption{color:var(--soft);font-size:.9em}
 """
 
@@ -64,27 +70,32 @@ def _page(report: dict[str, Any]) -> Iterator[str]:
         yield "<table>"
         for clip in clips:
             if clip["status"] != "scored":
-                yield f"<tr><td>{escape(clip['name'])}</td><td class='failed'>{escape(clip['reason'])}</td></tr>"
+                reason = escape(clip["reason"])
+                yield f"<tr><td>{escape(clip['name'])}</td><td class='failed long'>{reason}</td></tr>"
         yield "</table>"
-    for table in figure_tables(report):
-        yield _table(table)
+    tables = list(figure_tables(report))
+    if len(clips) > 1:
+        yield from map(_table, tables)
     for clip in scored:
         yield from _clip(clip)
+    if len(clips) == 1:
+        yield from (_table(replace(table, title="Figures")) for table in tables)
     yield "<h2>Definitions</h2><div class='scroll'><table>"
     for key, found in report["definitions"].items():
         yield (
             f"<tr><td>{escape(key)}</td><td>v{found['version']}</td><td>{escape(found['unit'])}</td>"
-            f"<td>{escape(found['meaning'])}</td></tr>"
+            f"<td class='long'>{escape(found['meaning'])}</td></tr>"
         )
     yield "</table></div>"
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
+    kinds = ["" if name in ("figure", "figure, mean", "unit", "better") else " class='number'" for name in table.head]
+    head = "".join(f"<th{kind}>{escape(cell)}</th>" for cell, kind in zip(table.head, kinds, strict=True))
     rows = []
     for row in table.rows:
-        cells = "".join(f"<td class='number'>{escape(cell)}</td>" for cell in row[1:])
-        rows.append(f"<tr><td>{escape(row[0])}</td>{cells}</tr>")
+        cells = "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
+        rows.append(f"<tr>{cells}</tr>")
     title = f"<h2>{escape(table.title)}</h2>" if table.title else ""
     return f"{title}<div class='scroll'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
 
@@ -97,10 +108,14 @@ def _clip(clip: dict[str, Any]) -> Iterator[str]:
     yield f"<p class='soft'>{compared}{'; beyond that: ' + ', '.join(excess) if excess else ''}</p>"
     for note in clip["notes"]:
         yield f"<p class='soft'>{escape(note)}</p>"
-    worst = worst_frames(clip)
+    key, worst = worst_frames(clip)
+    yield "<div class='scroll'>"
     for title, lines in _plots(rows):
         yield plot(title, lines, fps, worst)
-    yield from _worst_pictures(clip, worst)
+    yield "</div>"
+    if worst:
+        yield "<p class='soft'>Dotted lines: the worst frames, which are shown here.</p>"
+    yield from _worst_pictures(clip, key, worst)
     if clip["gaps"]:
         reasons: dict[str, list[str]] = {}
         for key, reason in clip["gaps"].items():
@@ -152,49 +167,63 @@ def _plots(rows: dict[str, Any]) -> Iterator[tuple[str, list[Line]]]:
     )
 
 
-def worst_frames(clip: dict[str, Any]) -> list[int]:
-    """The frames of a record that are worst by the first of `WORST_BY` that it has, half a second apart."""
+def worst_frames(clip: dict[str, Any]) -> tuple[str, list[int]]:
+    """The frames of a record that are worst, half a second apart, by the first of `WORST_BY` that it has.
+
+    Returns that figure and the frames; none when it is the same in every frame, as for identical videos.
+    """
     for key, sign in WORST_BY:
-        values = clip["per_frame"].get(key)
-        if values and any(value for value in values if value is not None):
-            ranked = sorted((-sign * value, frame) for frame, value in enumerate(values) if value is not None)
-            chosen: list[int] = []
-            for _, frame in ranked:
-                if all(abs(frame - other) > APART_S * clip["fps"] for other in chosen):
-                    chosen.append(frame)
-                if len(chosen) == WORST:
-                    break
-            return sorted(chosen)
-    return []
+        known = [(value, frame) for frame, value in enumerate(clip["per_frame"].get(key, ())) if value is not None]
+        if not known:
+            continue
+        chosen: list[int] = []
+        for _, frame in sorted(known, key=lambda pair: -sign * pair[0]):
+            if len(chosen) < WORST and all(abs(frame - other) > APART_S * clip["fps"] for other in chosen):
+                chosen.append(frame)
+        return key, sorted(chosen) if min(known)[0] < max(known)[0] else []
+    return "", []
 
 
-def _worst_pictures(clip: dict[str, Any], frames: Sequence[int]) -> Iterator[str]:
-    key = next((key for key, _ in WORST_BY if key in clip["per_frame"]), "")
+def _worst_pictures(clip: dict[str, Any], key: str, frames: Sequence[int]) -> Iterator[str]:
     for frame in frames:
-        pictures = [
-            _picture(Path(clip[role]), frame / clip["fps"]) for role in ("generated", "reference") if clip[role]
-        ]
-        images = "".join(f"<img alt='' src='data:image/jpeg;base64,{data}'>" for data in pictures if data)
+        time_s = frame / clip["fps"]
+        roles = [role for role in ("generated", "reference") if clip[role]]
+        pictures = [_picture(Path(clip[role]), time_s, clip["face_box"]) for role in roles]
+        images = "".join(
+            f"<img alt='{role}' src='data:image/jpeg;base64,{data}'>"
+            for role, data in zip(roles, pictures, strict=True)
+            if data
+        )
         if images:
-            sides = "generated, then reference; " if len(pictures) == 2 else ""
+            sides = "generated, then reference; " if len(roles) == 2 else ""
             value = shown(clip["per_frame"][key][frame])
             yield (
-                f"<figure>{images}<figcaption>{frame / clip['fps']:.2f} s: {sides}"
-                f"{escape(key)} {value}</figcaption></figure>"
+                f"<figure><div>{images}</div><figcaption>{time_s:.2f} s: {sides}{escape(key)} {value}</figcaption>"
+                "</figure>"
             )
 
 
-def _picture(path: Path, time_s: float) -> str | None:
-    """The picture of a video at a time as base64 JPEG; None when the file is no longer there."""
+def _picture(path: Path, time_s: float, box: Sequence[float]) -> str | None:
+    """The face in a video at a time as base64 JPEG, cut to `box` (shares of the picture) with room around; None when
+    the file is no longer there."""
     import cv2
 
     from talkingface.video.read import read_frames
 
     try:
-        frame = next(read_frames(path, start_s=time_s, fps=25, longest_px=PICTURE_PX), None)
+        frame = next(read_frames(path, start_s=time_s, fps=25, longest_px=LONGEST_PX), None)
     except TalkingFaceError:
         return None
     if frame is None:
         return None
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    height, width = frame.rgb.shape[:2]
+    left, top, right, bottom = box
+    room_x, room_y = ROOM * (right - left), ROOM * (bottom - top)
+    across = slice(round(max(left - room_x, 0) * width), max(round((right + room_x) * width), 1))
+    down = slice(round(max(top - room_y, 0) * height), max(round((bottom + room_y) * height), 1))
+    face = frame.rgb[down, across]
+    scale = PICTURE_PX / max(face.shape[:2])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    face = cv2.resize(face, None, fx=scale, fy=scale, interpolation=method)
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(face, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
     return base64.b64encode(data.tobytes()).decode() if done else None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 Values = Sequence["float | None"]
 
@@ -99,7 +100,8 @@ def _path(line: Line, bounds: tuple[float, float], frames: int) -> str:
             first, last = (_x(run[end][0], frames) for end in (0, -1))
             shapes.append(f"M{first:.1f},{ground}L{_points(run, bounds, frames)}L{last:.1f},{ground}Z")
     else:
-        shapes = [f"M{_points(run, bounds, frames)}" for run in runs]
+        # a single value is a dot: a line of no length with round ends
+        shapes = [f"M{_points(run, bounds, frames)}{'h0' if len(run) == 1 else ''}" for run in runs]
     return f'<path d="{"".join(shapes)}" class="{line.style}"/>'
 
 
@@ -108,22 +110,28 @@ def _points(run: Sequence[tuple[int, float]], bounds: tuple[float, float], frame
 
 
 def _runs(values: Values) -> list[list[tuple[int, float]]]:
-    """Stretches without a gap as (frame, value); of long clips only so many frames as can be seen."""
+    """Stretches without a gap as (frame, value); of long clips only so many frames as can be seen.
+
+    What is measured in every third frame only has no gaps between those.
+    """
     step = max(1, len(values) // MAX_POINTS)
-    runs: list[list[tuple[int, float]]] = [[]]
-    for frame in range(0, len(values), step):
-        value = values[frame]
-        if value is not None:
-            runs[-1].append((frame, value))
-        elif runs[-1]:
+    known = [(frame, value) for frame, value in enumerate(values) if value is not None]
+    usual = min((b - a for (a, _), (b, _) in pairwise(known)), default=1)
+    runs: list[list[tuple[int, float]]] = []
+    before = -math.inf
+    for number, (frame, value) in enumerate(known):
+        if frame - before > usual:
             runs.append([])
-    return [run for run in runs if run]
+        before = frame
+        if not runs[-1] or number % max(1, step // usual) == 0:
+            runs[-1].append((frame, value))
+    return runs
 
 
 def _legend(lines: Sequence[Line]) -> str:
     parts, x = [], WIDTH - RIGHT
     for line in reversed(lines):
-        x -= 26 + 6.5 * len(line.label)
+        x -= 30 + 6.8 * len(line.label)
         shape = "M{0},10h16" if not line.filled else "M{0},6h16v8h-16Z"
         parts.append(f'<path d="{shape.format(f"{x:.0f}")}" class="{line.style}"/>')
         parts.append(f'<text x="{x + 20:.0f}" y="14" class="tick">{escape(line.label)}</text>')

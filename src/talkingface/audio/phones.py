@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import astuple, dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from talkingface.core.errors import DependencyError
 
 RATE_HZ = 16000
 FRAME_S = 0.01
+LONGEST_S = 30
+_PAUSE_FRAMES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,30 @@ def _decoder(*, recognise: bool) -> Any:
 def align_phones(samples: np.ndarray, words: str | None = None) -> list[PhoneSpan]:
     """Phones of mono speech float32 [N] at 16 kHz, in order; empty if the recogniser finds no path.
 
-    With `words` (lower case, in the dictionary) they are aligned; otherwise English is recognised first.
-    The times are those of a recogniser's 10 ms frames, good to about 20 ms.
+    With `words` (lower case, in the dictionary) they are aligned; otherwise English is recognised first, in pieces of
+    at most half a minute, between which the speaker is quietest. The times are those of a recogniser's 10 ms frames,
+    good to about 20 ms.
     """
+    if words is not None:
+        return _align(samples, words, 0)
+    edges = [0, *_pauses(samples), len(samples)]
+    return [span for start, end in pairwise(edges) for span in _align(samples[start:end], None, start)]
+
+
+def _pauses(samples: np.ndarray) -> list[int]:
+    """Where long speech is cut. The recogniser's memory grows with an utterance, 5 MB a second."""
+    hop, cuts, start = RATE_HZ // 100, [], 0
+    while len(samples) - start > LONGEST_S * RATE_HZ:
+        part = samples[start + LONGEST_S * RATE_HZ // 2 : start + LONGEST_S * RATE_HZ].astype(np.float64)
+        level = (part[: len(part) // hop * hop].reshape(-1, hop) ** 2).mean(1)
+        quiet = int(np.argmin(np.convolve(level, np.ones(_PAUSE_FRAMES), "same")))
+        start += LONGEST_S * RATE_HZ // 2 + quiet * hop
+        cuts.append(start)
+    return cuts
+
+
+def _align(samples: np.ndarray, words: str | None, first: int) -> list[PhoneSpan]:
+    """Phones of one utterance, which begins at sample `first`."""
     decoder = _decoder(recognise=words is None)
     data = (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
     if words is None:
@@ -66,8 +90,13 @@ def align_phones(samples: np.ndarray, words: str | None = None) -> list[PhoneSpa
         return []  # no path through the sentence
     finally:
         decoder.activate_search()
+    begin = round(first / RATE_HZ / FRAME_S)
     return [
-        PhoneSpan(phone=phone.name, start_s=phone.start * FRAME_S, end_s=(phone.start + phone.duration) * FRAME_S)
+        PhoneSpan(
+            phone=phone.name,
+            start_s=(begin + phone.start) * FRAME_S,
+            end_s=(begin + phone.start + phone.duration) * FRAME_S,
+        )
         for word in alignment or ()
         for phone in word
     ]

@@ -96,11 +96,10 @@ def mouth_shape(landmarks: np.ndarray) -> np.ndarray:
 
     Each frame is laid onto the clip's middle frame by the points that speech does not move, and measured from there.
     """
-    points = np.asarray(landmarks, np.float64)
-    rest = points[len(points) // 2]
-    upright = undo_similarity(points, *fit_similarity(rest[STABLE_POINTS], points[:, STABLE_POINTS]))
-    upright = undo_similarity(upright, *_own_axes(rest))
-    return upright[:, SHAPE_POINTS].astype(np.float32)
+    rest = np.asarray(landmarks[len(landmarks) // 2], np.float64)
+    pose = fit_similarity(rest[STABLE_POINTS], landmarks[:, STABLE_POINTS])
+    upright = undo_similarity(landmarks[:, SHAPE_POINTS].astype(np.float64), *pose)
+    return undo_similarity(upright, *_own_axes(rest)).astype(np.float32)
 
 
 def _own_axes(rest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

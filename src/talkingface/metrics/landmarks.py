@@ -51,12 +51,12 @@ def lmd_256(
     median place. The generated picture is first scaled to the reference's width; head motion counts.
     """
     _check(generated, reference)
-    flat = reference[..., :2].astype(np.float64)
-    span = np.median((flat.max(1) - flat.min(1)).max(1))
+    flat = reference[..., :2]
+    span = np.median((flat.max(1).astype(np.float64) - flat.min(1)).max(1))
     pixels = 256 / (CROP_SCALE * max(span, 1e-9))
-    scaled = generated[..., :2] * (reference_size[0] / generated_size[0])
     chosen = list(MOUTH_20)
-    return _summary(pixels * _distances(scaled[:, chosen], flat[:, chosen]).mean(1))
+    scaled = generated[:, chosen, :2] * (reference_size[0] / generated_size[0])
+    return _summary(pixels * _distances(scaled, flat[:, chosen]).mean(1))
 
 
 def lmd_aligned(generated: np.ndarray, reference: np.ndarray) -> tuple[float, np.ndarray]:

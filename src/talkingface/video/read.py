@@ -99,6 +99,17 @@ def probe(path: str | Path) -> VideoInfo:
         )
 
 
+def picture_bytes(path: str | Path, end_s: float = math.inf) -> int:
+    """Bytes of the compressed pictures shown before `end_s`; sound and container do not count. Raises InputError."""
+    with open_media(path) as container:
+        stream = _pictures(container)
+        if stream is None:
+            return 0
+        zero = zero_s(container)
+        packets = (packet for packet in container.demux(stream) if packet.pts is not None)
+        return sum(packet.size for packet in packets if float(packet.pts * stream.time_base) - zero < end_s)
+
+
 def read_frames(
     path: str | Path,
     *,

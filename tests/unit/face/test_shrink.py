@@ -9,8 +9,10 @@ from talkingface.face.shrink import shrink_area
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [((717, 717), (640, 640)), ((431, 388), (256, 230)), ((640, 300), (101, 37)), ((90, 60), (90, 41)),
-     ((80, 60), (40, 30))],
+    [
+        ((717, 717), (640, 640)), ((431, 388), (256, 230)), ((640, 300), (101, 37)), ((90, 60), (90, 41)),
+        ((80, 60), (40, 30)),
+    ],
 )  # fmt: skip
 def test_it_is_opencvs_area_average(old: tuple[int, int], new: tuple[int, int]) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (old[1], old[0], 3)).astype(np.uint8)

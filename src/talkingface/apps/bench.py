@@ -30,6 +30,7 @@ TARGETS = {
     "picture": "talkingface.apps.bench_portrait:picture",
     "sync": "talkingface.apps.bench_sync:sync",
     "robustness": "talkingface.apps.bench_faces:measure_faces",
+    "fit3d": "talkingface.apps.bench_fit3d:fit3d",
     "speed": "talkingface.apps.bench_media:speed",
     "memory": "talkingface.apps.bench_media:memory",
     "muxing": "talkingface.apps.bench_media:muxing",

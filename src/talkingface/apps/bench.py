@@ -32,6 +32,7 @@ TARGETS = {
     "avatar": "talkingface.apps.bench_avatar:avatar",
     "reencode": "talkingface.apps.bench_reencode:reencode",
     "robustness": "talkingface.apps.bench_faces:measure_faces",
+    "fit3d": "talkingface.apps.bench_fit3d:fit3d",
     "speed": "talkingface.apps.bench_media:speed",
     "memory": "talkingface.apps.bench_media:memory",
     "muxing": "talkingface.apps.bench_media:muxing",

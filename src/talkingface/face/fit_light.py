@@ -166,7 +166,7 @@ def _solve_light(
             slopes = basis * albedo[:, channel, None]
             gram += (slopes * weight[:, None]).T @ slopes
             side += (slopes * weight[:, None]).T @ seen
-        pull = strength * gram[0, 0] / CONSTANT**2 * np.eye(9)
+        pull = (strength * gram[0, 0] / CONSTANT**2 + 1e-6) * np.eye(9)
         light[channel] = np.linalg.solve(gram + pull, side + pull @ prior[channel])
     return light
 

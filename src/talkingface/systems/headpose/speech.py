@@ -28,17 +28,21 @@ _CLOSEST = 0.1  # share of the clip's frames among which the seed picks the firs
 _LEAST_TURN = 1e-4
 
 
-def coefficients(samples: np.ndarray, frames: int) -> np.ndarray:
-    """What ATC-net sees of `frames` frames of speech at 16 kHz: float32 [4 T + 24, 12], windows overlapping."""
-    return np.ascontiguousarray(cepstra(samples, frames)[:, 1:])
+def coefficients(samples: np.ndarray, frames: int, first: int = 0) -> np.ndarray:
+    """What ATC-net sees of frames `first` to `frames` - 1 of speech at 16 kHz: float32 [4 T + 24, 12], windows
+    overlapping."""
+    return np.ascontiguousarray(cepstra(samples, frames, first)[:, 1:])
 
 
-def cepstra(samples: np.ndarray, frames: int) -> np.ndarray:
+def cepstra(samples: np.ndarray, frames: int, first: int = 0) -> np.ndarray:
     """The same with the energy, which comes first: float32 [4 T + 24, 13]."""
-    length = FRAME_HOP * frames + FRAME_ROWS - FRAME_HOP
-    padded = np.zeros(max(2 * FRAME_PADDING + len(samples), HOP * (length + 3)))
-    padded[FRAME_PADDING : FRAME_PADDING + len(samples)] = samples
-    return mfcc(padded)[:length].astype(np.float32)
+    low, high = FRAME_HOP * first, FRAME_HOP * frames + FRAME_ROWS - FRAME_HOP
+    before = min(low, 1)  # pre-emphasis looks one sample back: a row more, to be dropped
+    begin, end = HOP * (low - before) - FRAME_PADDING, HOP * (high + 2) - FRAME_PADDING
+    padded = np.zeros(end - begin, np.float32)
+    heard = samples[max(begin, 0) : max(end, 0)]
+    padded[max(begin, 0) - begin :][: len(heard)] = heard
+    return mfcc(padded)[before : before + high - low].astype(np.float32)
 
 
 def windows_of(rows: Tensor) -> Tensor:
@@ -71,13 +75,12 @@ class Listener:
         """Mono float32 [N] at 16 kHz -> expression float32 [T, 20] and pose rows [T, 6] for every frame that begins
         within the speech."""
         frames = num_frames(samples_to_time(len(samples), RATE_HZ), FPS)
-        rows = torch.from_numpy(coefficients(samples, frames))
         found, state = [], None
         with torch.inference_mode():
             for first in range(0, frames, _PIECE):
                 last = min(first + _PIECE, frames)
-                part = rows[None, FRAME_HOP * first : FRAME_HOP * last + FRAME_ROWS - FRAME_HOP]
-                numbers, state = self._net(windows_of(part).to(self._device), state)
+                rows = torch.from_numpy(coefficients(samples, last, first))
+                numbers, state = self._net(windows_of(rows[None]).to(self._device), state)
                 found.append(numbers[0].float().cpu().numpy())
         joined = np.concatenate(found)
         expression = np.zeros((frames, NUM_EXPRESSION), np.float32)

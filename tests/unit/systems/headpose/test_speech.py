@@ -40,6 +40,13 @@ def test_windows_are_those_of_the_published_program() -> None:
     np.testing.assert_allclose(ours[: len(theirs)], theirs[:25], atol=1e-4)
 
 
+@pytest.mark.parametrize("first", [0, 1, 7, 24])
+def test_a_piece_is_heard_as_in_the_whole(first: int) -> None:
+    voice = make_voice(1.0)
+    whole = coefficients(voice, 25)
+    np.testing.assert_allclose(coefficients(voice, 25, first), whole[4 * first :], atol=1e-4)
+
+
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 1.3])
 def test_every_frame_that_begins_within_the_voice_is_there(listener: Listener, seconds: float) -> None:
     voice = make_voice(seconds)

@@ -72,6 +72,12 @@ def test_batches_of_a_stream_that_begins_later_keep_to_the_multiples() -> None:
     assert [(start, len(rows)) for start, rows in motions.batches(rest, 4)] == [(5, 3), (8, 4), (12, 4), (16, 4)]
 
 
+def test_batches_of_motion_without_pose_and_blink() -> None:
+    bare = Motion(space="test", expression=np.zeros((3, 2), np.float32), pose=None, blink=None, fps=25)
+    ((start, rows),) = motions.batches([bare], 8)
+    assert (start, len(rows), rows.pose, rows.blink, rows.source) == (0, 3, None, None, None)
+
+
 def test_the_clips_frame_travels_with_the_motion_until_the_pose_is_replaced() -> None:
     twice = motions.concatenate(motions.resample_motion(_pieces(10, [4]), 50))
     np.testing.assert_allclose(twice.source, 2 * twice.expression)

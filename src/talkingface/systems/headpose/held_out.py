@@ -20,6 +20,8 @@ from talkingface.video.write import Synthetic, VideoWriter
 
 PICTURE = ("psnr", "ssim", "ms_ssim", "gradient_error")
 SCORED_PX = 256
+FACE_EDGE = 0.06
+"""How far beyond the landmarks the face reaches, in distances between the eyes."""
 SCORED = 1.3
 """The scored square over the bounding square of the 478 points of the real frame."""
 
@@ -43,6 +45,17 @@ def scored_square(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (SCORED_PX, SCORED_PX), borderMode=cv2.BORDER_REPLICATE)
 
 
+def over_own_background(made: np.ndarray, real: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The face of `made` laid into the `real` frame uint8 [H, W, 3], whose landmarks are `points` [478, 3]."""
+    unit = float(np.linalg.norm(points[33] - points[263]))
+    reach = max(1, round(FACE_EDGE * unit))
+    face = np.zeros(real.shape[:2], np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.round(points[:, :2]).astype(np.int32)), 255)
+    face = cv2.dilate(face, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    share = cv2.GaussianBlur(face, (0, 0), 0.7 * reach).astype(np.float32) / 255
+    return cv2.blendLinear(made, real, share, 1 - share)
+
+
 def judge(
     made: Iterator[Frames],
     frames: StoredFrames,
@@ -56,7 +69,8 @@ def judge(
 
     Writes `video` (.mp4): the real frames on the left, the made ones on the right, with the sound `samples` float32 [N]
     at 16 kHz of those frames. Picture figures are over `scored_square`, `lmd` is `metrics.landmarks.lmd_aligned`, gap,
-    width and jaw are correlations with the true mouth.
+    width and jaw are correlations with the true mouth. `still_...` is frame 0 in place of what was made; `paper_...` is
+    the face that was made over the held-back frame's own background, which is how the paper rebuilds such frames.
     """
     still = frames[0].copy()
     scores: list[list[float]] = []
@@ -73,8 +87,9 @@ def judge(
                     real, points = frames[number], track.landmarks[number]
                     writer.write(np.concatenate([real, rgb], axis=1))
                     truth = scored_square(real, points)
-                    both = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, still))
-                    scores.append([getattr(score, name) for score in both for name in PICTURE])
+                    rebuilt = over_own_background(rgb, real, points)
+                    seen = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, still, rebuilt))
+                    scores.append([getattr(score, name) for score in seen for name in PICTURE])
                     count += 1
                     yield rgb, count / FPS
 
@@ -83,14 +98,14 @@ def judge(
     resting = np.repeat(track.landmarks[:1], count, axis=0)
     mouths = compare_mouths(mouth_measures(found.landmarks), mouth_measures(true))
     means = np.mean(scores, axis=0)
+    names = [prefix + name for prefix in ("", "still_", "paper_") for name in PICTURE]
     figures = {
-        **dict(zip(PICTURE, means[: len(PICTURE)], strict=True)),
+        **dict(zip(names, means, strict=True)),
         "lmd": lmd_aligned(found.landmarks, true)[0],
         "gap": mouths.correlation[0],
         "width": mouths.correlation[1],
         "jaw": mouths.correlation[2],
         "gap_ratio": mouths.gap_ratio,
-        **{f"still_{name}": value for name, value in zip(PICTURE, means[len(PICTURE) :], strict=True)},
         "still_lmd": lmd_aligned(resting, true)[0],
         "frames": count,
     }

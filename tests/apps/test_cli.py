@@ -206,3 +206,10 @@ def test_public_names_are_lazy_and_complete() -> None:
         _ = talkingface.animat
     code = "import sys, talkingface; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_api_loads_nothing_that_only_some_verbs_need() -> None:
+    heavy = "{'torch', 'cv2', 'numba', 'mediapipe', 'scipy.stats'}"
+    code = f"import sys, talkingface.api; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

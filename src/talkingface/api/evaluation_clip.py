@@ -231,5 +231,6 @@ def _record(
         "metrics": figures.metrics,
         "gaps": figures.gaps,
         "per_frame": figures.per_frame,
+        "minutes": figures.minutes,
         "notes": figures.notes,
     }

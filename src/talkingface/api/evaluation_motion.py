@@ -28,11 +28,13 @@ MIN_CORRELATION = 0.2
 
 @dataclass(slots=True)
 class Figures:
-    """Figures of one clip as they are found: values, why others are missing, and values by frame [T] for plots."""
+    """Figures of one clip as they are found: values, why others are missing, values by frame [T] for plots, and the
+    offset of mouth and loudness by minute."""
 
     metrics: dict[str, float] = field(default_factory=dict)
     gaps: dict[str, str] = field(default_factory=dict)
     per_frame: dict[str, np.ndarray] = field(default_factory=dict)
+    minutes: list[dict[str, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def put(
@@ -113,7 +115,7 @@ def score_against(figures: Figures, subject: Subject, moves: Moves, reference: S
         figures.put(f"mouth.correlation.{name}", agreement.correlation[k])
         figures.put(f"mouth.correlation_lag0.{name}", agreement.aligned[k])
         figures.put(f"mouth.lag.{name}", agreement.lag_frames[k])
-    figures.put("mouth.gap_ratio", agreement.gap_ratio)
+        figures.put(f"mouth.{name}_ratio", agreement.ratios[k])
     figures.put("mouth.mean_gap_error", moves.mouth[:, 0].mean() - true.mouth[:, 0].mean())
     figures.per_frame |= {"mouth.gap.reference": true.mouth[:, 0], "eyes.closure.reference": true.closure}
     for k, name in enumerate(("yaw", "pitch", "roll")):
@@ -139,6 +141,10 @@ def score_speech(figures: Figures, moves: Moves, samples: np.ndarray, real_motio
         figures.miss(f"mouth and loudness hardly go together (correlation {agreement:.2f})", "sync.mouth_offset_ms")
     drift = offset_per_minute(gap, samples, CLOCK_FPS)
     figures.put("sync.drift", drift.slope_ms_per_min)
+    figures.minutes = [
+        {"start_s": minute.start_s, "offset_ms": 1000 * minute.offset_s, "correlation": minute.correlation}
+        for minute in drift.minutes
+    ]
     spoken = behaviour.speech_frames(samples, CLOCK_FPS, len(gap))
     silent = behaviour.silent_open_share(gap, spoken)
     figures.put("speech.silent_open_share", silent, reason="there is no silence")

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from talkingface.api.evaluation_learned import imported_hashes
 from talkingface.api.evaluation_pairs import Pair
 from talkingface.api.evaluation_report import strict_record, write_json
 from talkingface.core.cache import content_hash, write_atomic
@@ -58,6 +57,7 @@ def run_pairs(pairs: Sequence[Pair], work: Path, workers: int | None = None) -> 
 
 def record_key(pair: Pair) -> str:
     """A text equal for pairs with equal inputs under equal definitions. Raises InputError for an unreadable file."""
+    from talkingface.api.evaluation_learned import imported_hashes
     from talkingface.face.track import VERSION
     from talkingface.metrics.definitions import VERSIONS
 

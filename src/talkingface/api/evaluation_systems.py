@@ -160,7 +160,7 @@ def _hold_mouths(jobs: Sequence[_Job], records: Sequence[dict[str, Any]]) -> Non
             found = compare_mouths(made[:count], true[:count])
             for k, name in enumerate(MEASURES):
                 record["metrics"][f"mouth.correlation.{name}"] = strict(found.correlation[k])
-            record["metrics"]["mouth.gap_ratio"] = strict(found.gap_ratio)
+                record["metrics"][f"mouth.{name}_ratio"] = strict(found.ratios[k])
 
 
 def _measure_leaks(
@@ -181,7 +181,9 @@ def _measure_leaks(
     ]
     for number, (job, record) in enumerate(own):
         tell("looking for leaks", number, len(own))
-        true = np.array(record["per_frame"]["mouth.gap.reference"])
+        rows = record["per_frame"]
+        true = np.array(rows["mouth.gap.reference"])
+        envelope = np.array(rows["speech.envelope"], float)
         for key, sound in sounds.items():
             maker = makers[job.row]
             task = Task(face=job.clip, sound=sound(job), own_pose=True)
@@ -189,25 +191,26 @@ def _measure_leaks(
                 video = make_once(maker, _label(job.row, maker), task, work / "videos")
                 gap = mouth_measures(read_subject(video, "generated video").points)[:, 0]
             except TalkingFaceError as error:
-                record["gaps"][key] = str(error)
+                record["gaps"] |= dict.fromkeys((key, f"{key}_envelope"), str(error))
                 continue
-            count = min(len(gap), len(true))
-            leaked = _leaked(gap[:count], true[:count])
-            if np.isnan(leaked):
-                record["gaps"][key] = "the clip is too short"
-            else:
-                record["metrics"][key] = strict(leaked)
+            for name, hidden in ((key, true), (f"{key}_envelope", envelope[np.isfinite(envelope)])):
+                leaked = _leaked(gap, hidden, true.std())
+                if np.isnan(leaked):
+                    record["gaps"][name] = "the clip is too short"
+                else:
+                    record["metrics"][name] = strict(leaked)
 
 
-def _leaked(gap: np.ndarray, true: np.ndarray) -> float:
-    """Correlation above chance of two lip gaps [T], times how far the first moves beside the second, at most 1.
+def _leaked(gap: np.ndarray, hidden: np.ndarray, usual: float) -> float:
+    """Correlation above chance of a lip gap [T] with what it was not told [T'], times how far it moves beside the true
+    one's standard deviation `usual`, at most 1.
 
     Correlation alone does not see size: lips at rest on a nodding head move by a fortieth of speech, and with it.
     """
     from talkingface.metrics.behaviour import leakage
 
-    moved = min(1.0, float(gap.std() / max(true.std(), 1e-9)))
-    return leakage(gap, true, CLOCK_FPS).excess * moved
+    moved = min(1.0, float(gap[: len(hidden)].std() / max(usual, 1e-9)))
+    return leakage(gap, hidden, CLOCK_FPS).excess * moved
 
 
 def _rows(jobs: Sequence[_Job], records: Sequence[dict[str, Any]], work: Path) -> dict[str, dict[str, Any]]:

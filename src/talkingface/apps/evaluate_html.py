@@ -116,6 +116,9 @@ def _clip(clip: dict[str, Any]) -> Iterator[str]:
     if worst:
         yield "<p class='soft'>Dotted lines: the worst frames, which are shown here.</p>"
     yield from _worst_pictures(clip, key, worst)
+    if len(clip["minutes"]) > 1:
+        rows = [(shown(m["start_s"] / 60), shown(m["offset_ms"]), shown(m["correlation"])) for m in clip["minutes"]]
+        yield _table(Table(title="", head=("minute", "mouth late by, ms", "correlation with loudness"), rows=rows))
     if clip["gaps"]:
         reasons: dict[str, list[str]] = {}
         for key, reason in clip["gaps"].items():

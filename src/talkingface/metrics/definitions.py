@@ -109,6 +109,8 @@ _FIRST: dict[str, Definition] = {
         "mouth",
         {
             "gap_ratio": ("standard deviation of the lip gap over the true one's", "", "real"),
+            "width_ratio": ("standard deviation of the mouth width over the true one's", "", "real"),
+            "jaw_ratio": ("standard deviation of the distance of chin and nose over the true one's", "", "real"),
             "mean_gap": ("mean inner-lip gap", IOD, "real"),
             "mean_gap_error": ("mean inner-lip gap minus the true one's", IOD, "real"),
         },
@@ -168,16 +170,17 @@ _FIRST: dict[str, Definition] = {
     **_rows(
         "leak",
         {
-            "silence": (
-                "what the mouth shares with the true one although told silence: correlation above chance x size",
+            name: (
+                f"what the mouth shares with {what} although told {told}: correlation above chance x size",
                 "",
                 "lower",
-            ),
-            "other_speech": (
-                "what the mouth shares with the true one although told other speech: correlation above chance x size",
-                "",
-                "lower",
-            ),
+            )
+            for name, what, told in (
+                ("silence", "the true mouth", "silence"),
+                ("silence_envelope", "the loudness of the clip's speech", "silence"),
+                ("other_speech", "the true mouth", "other speech"),
+                ("other_speech_envelope", "the loudness of the clip's speech", "other speech"),
+            )
         },
     ),
     **_rows("track", {"seen_share": ("share of frames in which a face was seen", "", "higher")}),

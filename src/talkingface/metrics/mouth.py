@@ -30,8 +30,13 @@ class MouthAgreement:
     """Correlation at lag 0 after shifting the clip by `offset_frames`."""
     offset_frames: int
     """One offset of the clip, the true mouth's against the sound."""
-    gap_ratio: float
-    """Standard deviation of the generated gap over the true one's."""
+    ratios: tuple[float, float, float]
+    """Standard deviations of the generated measures over the true ones'."""
+
+    @property
+    def gap_ratio(self) -> float:
+        """The gap's."""
+        return self.ratios[0]
 
 
 def compare_mouths(generated: np.ndarray, true: np.ndarray, offset_frames: int = 0) -> MouthAgreement:
@@ -43,12 +48,13 @@ def compare_mouths(generated: np.ndarray, true: np.ndarray, offset_frames: int =
         raise ValueError(f"cannot compare measures of shapes {generated.shape} and {true.shape}")
     best = [best_lag(generated[:, k], true[:, k], MAX_LAG) for k in range(3)]
     aligned = [correlation_at(generated[:, k], true[:, k], offset_frames) for k in range(3)]
+    ratios = (generated.std(0) / np.maximum(true.std(0), 1e-9)).tolist()
     return MouthAgreement(
         correlation=(best[0][1], best[1][1], best[2][1]),
         lag_frames=(best[0][0], best[1][0], best[2][0]),
         aligned=(aligned[0], aligned[1], aligned[2]),
         offset_frames=offset_frames,
-        gap_ratio=float(generated[:, 0].std() / max(float(true[:, 0].std()), 1e-9)),
+        ratios=(ratios[0], ratios[1], ratios[2]),
     )
 
 

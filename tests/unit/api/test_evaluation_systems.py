@@ -78,6 +78,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             mouth = _gap(who)
             rows = {"mouth.mean_gap": mouth, "mouth.width": mouth, "mouth.jaw": mouth, "mouth.gap.reference": mouth}
             metrics = {"mouth.mean_gap": float(mouth.mean())}
+            rows["speech.envelope"] = mouth * 100 - 60
             rows = {key: values.tolist() for key, values in rows.items()}
             records.append({**base, "status": "scored", "metrics": metrics, "per_frame": rows})
         return records
@@ -133,6 +134,8 @@ def test_a_mouth_that_moves_without_its_speech_leaks(stage: dict[str, Any]) -> N
     rows = stage["report"]["systems"]["self-driven"]
     assert rows["portrait"]["leak.silence"]["min"] > 0.3
     assert rows["portrait"]["leak.other_speech"]["min"] > 0.3
+    assert rows["portrait"]["leak.silence_envelope"]["min"] > 0.3
+    assert rows["portrait"]["leak.other_speech_envelope"]["min"] > 0.3
     assert "leak.silence" not in rows["still photo"] and "leak.silence" not in rows["bare warp"]
     silent = [task for kind, task in stage["tasks"] if task.sound.name.startswith("silence")]
     assert silent and all(task.own_pose for task in silent)

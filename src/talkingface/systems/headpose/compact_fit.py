@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from talkingface.core.device import likes_bfloat16
 from talkingface.core.types import Controls
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.headpose.clip import cut_clip, load_clip, save_clip
@@ -60,7 +61,8 @@ def load_compact(
 
     network = CompactRenderer(config.renderer.widths)
     network.load_state_dict(tensors_of(tensors, "renderer"))
-    network = network.eval().to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    precision = torch.bfloat16 if likes_bfloat16(device) else torch.float32
+    network = network.eval().to(device, precision, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def drawer(controls: Controls) -> ClipDrawer:
         return ClipDrawer(clip, model, network, config.renderer.view_px, controls, device)

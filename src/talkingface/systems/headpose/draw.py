@@ -119,6 +119,7 @@ class ClipDrawer:
         other = controls.background not in ("keep", "transparent")
         self._background = make_background(controls.background, self._place.size) if other else None
         self._fade = fade(view_px)
+        self._precision = next((p.dtype for p in network.parameters()), torch.float32)
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """Pictures for a stream of motion from frame `first` on."""
@@ -182,7 +183,7 @@ class ClipDrawer:
         """Colours uint8 [B, S, S, 3] and how much of them is shown, float32 [B, S, S]."""
         with torch.inference_mode():
             pictures = torch.from_numpy(views).to(self._device).permute(0, 3, 1, 2).float() / 255
-            painted = self._network(pictures)
+            painted = self._network(pictures.to(self._precision))
             colour = (painted.colour.float() * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
             return colour, 1 - painted.mask[:, 0].float().cpu().numpy()
 

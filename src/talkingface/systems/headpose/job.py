@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from talkingface.core.config import from_dict, to_dict
+from talkingface.core.device import likes_bfloat16
 from talkingface.core.errors import UsageError
 from talkingface.core.system import Weights
 from talkingface.systems.headpose.config import HeadposeConfig
@@ -40,10 +41,9 @@ class FitJob:
 
 def make_trainer(job: FitJob, recipe: Any, name: str, steps: int, **options: Any) -> Trainer:
     """The trainer of one stage, in its folder; bfloat16 where the machine multiplies such numbers."""
-    bf16 = job.device != "cpu" or torch.cpu._is_amx_tile_supported()
     return Trainer(
         recipe, job.folder / name, steps=steps, seed=job.config.fit.seed, device=job.device,
-        checkpoint_every_s=CHECKPOINT_EVERY_S, precision="bf16" if bf16 else "32", **options,
+        checkpoint_every_s=CHECKPOINT_EVERY_S, precision="bf16" if likes_bfloat16(job.device) else "32", **options,
     )  # fmt: skip
 
 

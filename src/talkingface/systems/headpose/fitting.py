@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.config import to_dict
-from talkingface.core.errors import UsageError
+from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.types import Avatar, Controls
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.systems.headpose import SPEC
@@ -41,7 +42,7 @@ def fit_avatar(job: FitJob) -> Avatar:
     _check_folder(job)
     model = load_mesh478()
     fit = job.config.fit
-    material = prepare(job.path, job.folder, model, fit, job.face_index, job.size)
+    material = _prepare(job, model)
     train, test = splits(len(material), fit.test_first, fit.test_frames, fit.train_frames)
     audio, gain = _fit_audio(job, material, model, train, test)
     kind = kind_of(job.config)
@@ -65,6 +66,16 @@ def fit_avatar(job: FitJob) -> Avatar:
         card |= {key: job.weights.card[key] for key in ("licence", "allows") if key in job.weights.card}
     files = {"clip": frames, "held_out": job.folder / "held_out.mp4"}
     return Avatar(system=SPEC.name, card=card, tensors=tensors, files=files)
+
+
+def _prepare(job: FitJob, model: LinearFaceModel) -> Material:
+    """The clip made ready; one that is refused leaves no work behind that another clip would stumble over."""
+    try:
+        return prepare(job.path, job.folder, model, job.config.fit, job.face_index, job.size)
+    except TalkingFaceError:
+        if not (job.folder / "audio").exists():
+            shutil.rmtree(job.folder, ignore_errors=True)
+        raise
 
 
 def _outside(job: FitJob) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from clips import sway, write_face_video
 from talkingface import api
-from talkingface.core.errors import UsageError, WeightsError
+from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.systems.headpose import fitting
 from talkingface.systems.headpose.config import preset
@@ -56,6 +56,14 @@ def test_a_folder_with_other_work_is_refused_and_keeps_it(clip: Path, tmp_path: 
     with pytest.raises(UsageError, match="unfinished fit of another clip"):
         fit_avatar(_job(clip, tmp_path))
     assert (tmp_path / "fit.json").read_text() == '{"clip": "another"}'
+
+
+def test_a_clip_that_is_refused_leaves_nothing_in_the_way_of_the_next(clip: Path, tmp_path: Path) -> None:
+    strict = dataclasses.replace(CONFIG, fit=dataclasses.replace(CONFIG.fit, least_s=100.0))
+    job = dataclasses.replace(_job(clip, tmp_path / "work"), config=strict)
+    with pytest.raises(InputError, match="give at least 100 s"):
+        fit_avatar(job)
+    assert not (tmp_path / "work").exists()
 
 
 def test_photos_are_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -45,4 +45,5 @@ def test_clips_are_judged_and_bad_ones_named(clip: Path, tmp_path: Path, monkeyp
     assert list(found.details["left_out"]) == ["bad"]
     (judged,) = found.details["clips"]
     assert judged["clip"] == "good" and -1 <= judged["correlation"] <= 1 and judged["psnr"] > 20
-    assert [row.met is None for row in found.rows] == [False, True, True] * 3
+    assert len(found.rows) >= 3 and all(row.met is not None for row in found.rows)
+    assert found.rows[0].value == pytest.approx(1 - judged["correlation"])

@@ -17,7 +17,16 @@ from talkingface.core.progress import tell
 from talkingface.face.mouth_view import mouth_crop
 from talkingface.face.shrink import shrink_area
 from talkingface.metrics.behaviour import flow_between, frame_change, warp_error
-from talkingface.metrics.picture import Box, cpbd, laplacian_sharpness, mouth_box, picture_scores, psnr, square_box
+from talkingface.metrics.picture import (
+    Box,
+    cpbd,
+    laplacian_sharpness,
+    luma,
+    mouth_box,
+    picture_scores,
+    psnr,
+    square_box,
+)
 
 FLOW_PX = 256
 """Face boxes are scaled down to this before optical flow is sought in them."""
@@ -71,7 +80,7 @@ def score_pictures(generated: Subject, reference: Subject | None, threads: int) 
 
     with ThreadPoolExecutor(threads) as pool:
         for moment in moments(generated, reference):
-            if len(waiting) > threads:
+            if len(waiting) > 2 * threads:  # deep enough that decoding never has to wait for one slow picture
                 take()
             waiting.append(pool.submit(_score, moment, generated, reference))
             tell("comparing pictures", moment.number + 1, count)
@@ -124,28 +133,32 @@ def _score(
     shown = reference if reference is not None else generated
     points = own if reference is None else reference.points[k]
     face = square_box(points, size)
+    grey, true_grey = luma(picture), None if truth is None else luma(truth)
     row: dict[str, float] = {}
-    if truth is not None:
-        row["picture.psnr.frame"] = psnr(picture, truth)
+    if truth is not None and true_grey is not None:
+        pictures, greys = (picture, truth), (grey, true_grey)
         if k % math.ceil(size[0] * size[1] / WHOLE_PX) == 0:
-            row |= _keyed("frame", picture, truth)
+            row |= _keyed("frame", pictures, greys)
+        else:
+            row["picture.psnr.frame"] = psnr(*pictures)
         if shown.seen[k]:
-            row |= _keyed("face", face.cut(picture), face.cut(truth))
-            mouth = mouth_box(points, size)
-            row |= _keyed("mouth", mouth.cut(picture), mouth.cut(truth))
+            for name, box in (("face", face), ("mouth", mouth_box(points, size))):
+                row |= _keyed(name, *((box.cut(a), box.cut(b)) for a, b in (pictures, greys)))
     if shown.seen[k]:
-        row["picture.sharpness"] = laplacian_sharpness(face.cut(picture))
+        row["picture.sharpness"] = laplacian_sharpness(face.cut(grey))
         if k % CPBD_EVERY == 0:
-            row["picture.cpbd"] = cpbd(face.cut(picture))
+            row["picture.cpbd"] = cpbd(face.cut(grey))
     if moment.before is not None:
         row |= _over_time(moment, face)
-    true_mouth = None if truth is None or reference is None else mouth_crop(truth, reference.points[k])
-    return row, mouth_crop(picture, own), true_mouth
+    true_mouth = None if true_grey is None or reference is None else mouth_crop(true_grey, reference.points[k])
+    return row, mouth_crop(grey, own), true_mouth
 
 
-def _keyed(place: str, picture: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    scores = asdict(picture_scores(np.ascontiguousarray(picture), np.ascontiguousarray(truth)))
-    return {f"picture.{name}.{place}": value for name, value in scores.items()}
+def _keyed(
+    place: str, pictures: tuple[np.ndarray, np.ndarray], greys: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
+    a, b = (np.ascontiguousarray(picture) for picture in pictures)
+    return {f"picture.{name}.{place}": value for name, value in asdict(picture_scores(a, b, greys)).items()}
 
 
 def _over_time(moment: Moment, face: Box) -> dict[str, float]:

@@ -24,6 +24,7 @@ from talkingface.core.errors import TalkingFaceError, WeightsError
 from talkingface.core.progress import tell
 from talkingface.core.weights import find_weights, read_card
 
+SWITCH_S = 0.0005
 RECORD_VERSION = 2
 """Raise when what is measured changes in a way that no definition's version tells."""
 
@@ -95,7 +96,7 @@ def _read(place: Path) -> dict[str, Any] | None:
 
 def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
     if len(todo) <= 1 or workers == 1:
-        with _one_opencv_thread():  # its own threads would only stand in the way of ours
+        with _room_for_threads():
             for number, (pair, place) in todo.items():
                 yield number, score_and_keep(pair, place, workers)
         return
@@ -113,15 +114,19 @@ def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> 
 
 
 @contextlib.contextmanager
-def _one_opencv_thread() -> Iterator[None]:
+def _room_for_threads() -> Iterator[None]:
+    """OpenCV's own threads would stand in the way of ours; ours hand over the interpreter often, since they mostly wait
+    for it for a moment between two long calls."""
     import cv2
 
-    usual = cv2.getNumThreads()
+    usual = cv2.getNumThreads(), sys.getswitchinterval()
     cv2.setNumThreads(1)
+    sys.setswitchinterval(SWITCH_S)
     try:
         yield
     finally:
-        cv2.setNumThreads(usual)
+        cv2.setNumThreads(usual[0])
+        sys.setswitchinterval(usual[1])
 
 
 class _Crew:

@@ -1,13 +1,14 @@
 """How far a harsh encoder moves what `evaluate` says of a mouth: `bench --what reencode`.
 
 The first ten seconds of each val clip are encoded again with at most a quarter of the bytes, and held against the
-original: its mouth moves as before, so what differs is the tracker's trouble with blocks and blur.
+original, whose mouth moves alike. Many of these clips were starved before: what a quarter of 100 kbit/s shows is no
+longer the same mouth, so clips that keep some bit rate are also judged by themselves.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ SECONDS = 10.0
 SHARE = 0.25
 FINEST, COARSEST = 12, 51
 """Constant rate factors of H.264 between which the one is sought that gives that share."""
-LEAST_CORRELATION, MOST_GAP, MOST_OFFSET = 0.97, 0.01, 0.5
+MOST_LOST, MOST_GAP, MOST_OFFSET = 0.03, 0.01, 0.5
+"""Half a frame: offsets are found in whole frames, fractions are a parabola's guess."""
+STARVED_KBIT = 150
+"""Below it the encoder blurs mouths and leaves them standing for frames: then it is not the tracker that errs."""
 
 
 def reencode(job: TargetJob) -> Finding:
@@ -90,29 +94,32 @@ def _encode(source: Path, target: Path, quality: int) -> None:
 
 
 def _rows(clips: list[dict[str, Any]]) -> Iterator[Row]:
-    moved = [clip["offset_moved"] for clip in clips if clip["offset_moved"] is not None]
-    for name, values, good, target in (
-        (
-            "correlation of the lip gap with the original's",
-            [clip["correlation"] for clip in clips],
-            lambda value: value >= LEAST_CORRELATION,
-            f">= {LEAST_CORRELATION}",
-        ),
-        (
-            "mean lip gap moved, inter-ocular distances",
-            [abs(clip["mean_gap_error"]) for clip in clips],
-            lambda value: value <= MOST_GAP,
-            f"<= {MOST_GAP}",
-        ),
-        (
-            "offset to the sound moved, frames",
-            [abs(value) for value in moved],
-            lambda value: value < MOST_OFFSET,
-            f"< {MOST_OFFSET}",
-        ),
-    ):
-        inside = [good(value) for value in values]
-        worst = min(values) if target.startswith(">") else max(values)
-        yield Row(name=f"{name}: worst of {len(values)} clips", value=worst, target=target, met=all(inside))
-        yield Row(name=f"{name}: median", value=float(np.median(values)))
-        yield Row(name=f"{name}: share of clips within", value=float(np.mean(inside)))
+    moved = [clip for clip in clips if clip["offset_moved"] is not None]
+    yield from _judged("lost correlation of the lip gap with the original's", clips, _lost, MOST_LOST)
+    yield from _judged("mean lip gap moved, inter-ocular distances", clips, _gap_moved, MOST_GAP)
+    yield from _judged("offset to the sound moved, frames", moved, _offset_moved, MOST_OFFSET)
+
+
+def _judged(
+    name: str, clips: list[dict[str, Any]], value: Callable[[dict[str, Any]], float], most: float
+) -> Iterator[Row]:
+    """The worst clip, of all and of those whose bit rate is not starved; and how many are within."""
+    fed = [clip for clip in clips if clip["kbit_per_s"] >= STARVED_KBIT]
+    for group, which in ((clips, "clips"), (fed, f"clips that keep {STARVED_KBIT} kbit/s")):
+        if group:
+            values = [value(clip) for clip in group]
+            inside = sum(found <= most for found in values)
+            counted = f"{name}: worst of {len(group)} {which}, {inside} within"
+            yield Row(name=counted, value=max(values), target=f"<= {most}", met=max(values) <= most)
+
+
+def _lost(clip: dict[str, Any]) -> float:
+    return 1 - clip["correlation"]
+
+
+def _gap_moved(clip: dict[str, Any]) -> float:
+    return abs(clip["mean_gap_error"])
+
+
+def _offset_moved(clip: dict[str, Any]) -> float:
+    return abs(clip["offset_moved"])

@@ -37,7 +37,7 @@ class MouthView:
 
 
 def mouth_crop(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The upright grey mouth uint8 [24, 40] of a frame [H, W, 3] with points [478, 3] in its pixels.
+    """The upright grey mouth uint8 [24, 40] of a frame [H, W, 3], or of its luma [H, W]; points [478, 3] in its pixels.
 
     Its scale is the distance of the eye corners in three dimensions, so a turned head keeps its size.
     """
@@ -54,7 +54,9 @@ def mouth_crop(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
     low, high = (np.clip(corner, 0, (rgb.shape[1], rgb.shape[0])) for corner in (low, high))
     if (high - low).min() < 2:
         return np.zeros(VIEW_HW, np.uint8)
-    grey = cv2.cvtColor(np.ascontiguousarray(rgb[low[1] : high[1], low[0] : high[0]]), cv2.COLOR_RGB2GRAY)
+    grey = np.ascontiguousarray(rgb[low[1] : high[1], low[0] : high[0]])
+    if rgb.ndim == 3:
+        grey = cv2.cvtColor(grey, cv2.COLOR_RGB2GRAY)
     if pixel > 1.4:  # warpAffine does not filter
         grey = cv2.GaussianBlur(grey, (0, 0), 0.35 * pixel)
     start = centre - low - pixel * (across * (width - 1) / 2 + down * (height - 1) / 2)

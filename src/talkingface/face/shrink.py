@@ -40,7 +40,7 @@ def shrink_area(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _taps(length: int, target: int) -> _Taps:
     """For each new pixel: its first old one, how many it covers, and their shares [target, at least 3]."""
     scale = length / target
-    first, count = np.empty(target, np.int64), np.empty(target, np.int64)
+    first, count = np.empty(target, np.uint64), np.empty(target, np.uint64)
     shares = np.zeros((target, max(_FEW_TAPS, math.ceil(scale) + 2)), np.float32)
     for new in range(target):
         start, end = new * scale, (new + 1) * scale
@@ -56,7 +56,9 @@ def _taps(length: int, target: int) -> _Taps:
     return first, count, np.ascontiguousarray(shares[:, : max(_FEW_TAPS, int(count.max()))])
 
 
-_INDICES = types.Array(types.int64, 1, "C", readonly=True)
+# without a sign numba need not ask whether an index counts from the end
+_INDICES = types.Array(types.uint64, 1, "C", readonly=True)
+_ONE, _TWO, _PIXEL = np.uint64(1), np.uint64(2), np.uint64(3)
 _SHARES = types.Array(types.float32, 2, "C", readonly=True)
 _RGB = types.Array(types.uint8, 3, "C", readonly=True)
 
@@ -76,29 +78,33 @@ def _shrink(
     old, new = rgb.reshape(rgb.shape[0], 3 * rgb.shape[1]), small.reshape(height, 3 * width)
     line = np.zeros(3 * (rgb.shape[1] + taps), np.float32)  # the last taps of the last pixel may reach beyond
     across, total = np.empty(3 * width, np.float32), np.empty(3 * width, np.float32)
+    share_a, share_b = np.ascontiguousarray(share_x[:, 0]), np.ascontiguousarray(share_x[:, 1])
+    share_c = np.ascontiguousarray(share_x[:, 2])
     done = -1
     for y in range(height):
-        for k in range(count_y[y]):
-            if first_y[y] + k != done:  # neighbours in y share a row
-                done = first_y[y] + k
+        for k in range(np.int64(count_y[y])):
+            if np.int64(first_y[y]) + k != done:  # neighbours in y share a row
+                done = np.int64(first_y[y]) + k
                 row = old[done]
                 for x in range(len(row)):
                     line[x] = row[x]
                 if taps == _FEW_TAPS:
                     for x in range(width):
-                        at = 3 * first_x[x]
-                        a, b, c = share_x[x, 0], share_x[x, 1], share_x[x, 2]
-                        across[3 * x] = line[at] * a + line[at + 3] * b + line[at + 6] * c
-                        across[3 * x + 1] = line[at + 1] * a + line[at + 4] * b + line[at + 7] * c
-                        across[3 * x + 2] = line[at + 2] * a + line[at + 5] * b + line[at + 8] * c
+                        at = _PIXEL * first_x[x]
+                        second, third = at + _PIXEL, at + _PIXEL + _PIXEL
+                        a, b, c = share_a[x], share_b[x], share_c[x]
+                        across[3 * x] = line[at] * a + line[second] * b + line[third] * c
+                        across[3 * x + 1] = line[at + _ONE] * a + line[second + _ONE] * b + line[third + _ONE] * c
+                        across[3 * x + 2] = line[at + _TWO] * a + line[second + _TWO] * b + line[third + _TWO] * c
                 else:
                     for x in range(width):
-                        at = 3 * first_x[x]
+                        at = _PIXEL * first_x[x]
                         red, green, blue = np.float32(0), np.float32(0), np.float32(0)
                         for j in range(taps):
-                            red += line[at + 3 * j] * share_x[x, j]
-                            green += line[at + 3 * j + 1] * share_x[x, j]
-                            blue += line[at + 3 * j + 2] * share_x[x, j]
+                            red += line[at] * share_x[x, j]
+                            green += line[at + _ONE] * share_x[x, j]
+                            blue += line[at + _TWO] * share_x[x, j]
+                            at += _PIXEL
                         across[3 * x], across[3 * x + 1], across[3 * x + 2] = red, green, blue
             share = share_y[y, k]
             if k == 0:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from numba import njit, types
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal import find_peaks, peak_widths
 from scipy.spatial.transform import Rotation
@@ -26,6 +27,7 @@ from talkingface.metrics.mouth import BILABIALS, CLOSED_GAP, OPEN_VOWELS, open_s
 from talkingface.metrics.pose import angle_speeds
 from talkingface.metrics.sync import VOICE_BANDS, best_lag, speech_envelope
 
+_VECTORS = types.Array(types.float32, 3, "C", readonly=True)
 SHUT = 0.5
 BLINK_PROMINENCE = 0.3
 LONGEST_BLINK_S = 1.0
@@ -133,9 +135,10 @@ def still_share(changes: np.ndarray) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """Where pixels go: `forward` float32 [H, W, 2] from the first picture to the second; `seen` bool [H, W] in both."""
+    """Where pixels go: `target` float32 [H, W, 2], the place (x, y) in the second picture of each of the first's, and
+    `seen` bool [H, W], whether in both."""
 
-    forward: np.ndarray
+    target: np.ndarray
     seen: np.ndarray
 
 
@@ -150,12 +153,21 @@ def flow_between(first: np.ndarray, second: np.ndarray) -> Flow:
     forward = search.calc(a, b, np.zeros((*a.shape, 2), np.float32))
     backward = search.calc(b, a, np.zeros((*a.shape, 2), np.float32))
     target = forward + _grid(a.shape)
-    height, width = a.shape
-    x, y = target[..., 0], target[..., 1]
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    back = _taken(backward, target)
-    length = _squared(forward) + _squared(back)
-    return Flow(forward=forward, seen=inside & (_squared(forward + back) <= OCCLUSION_SHARE * length + OCCLUSION_PX2))
+    return Flow(target=target, seen=_seen_in_both(forward, target, _taken(backward, target)))
+
+
+@njit(types.boolean[:, ::1](_VECTORS, _VECTORS, _VECTORS), nogil=True, cache=True)
+def _seen_in_both(forward: np.ndarray, target: np.ndarray, back: np.ndarray) -> np.ndarray:
+    """Whether each pixel's target lies inside and the flow taken there leads back."""
+    height, width = forward.shape[:2]
+    seen = np.empty((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            inside = 0 <= target[y, x, 0] <= width - 1 and 0 <= target[y, x, 1] <= height - 1
+            dx, dy = forward[y, x, 0] + back[y, x, 0], forward[y, x, 1] + back[y, x, 1]
+            length = forward[y, x, 0] ** 2 + forward[y, x, 1] ** 2 + back[y, x, 0] ** 2 + back[y, x, 1] ** 2
+            seen[y, x] = inside and dx**2 + dy**2 <= OCCLUSION_SHARE * length + OCCLUSION_PX2
+    return seen
 
 
 def warp_error(first: np.ndarray, second: np.ndarray, flow: Flow | None = None) -> float:
@@ -167,7 +179,7 @@ def warp_error(first: np.ndarray, second: np.ndarray, flow: Flow | None = None) 
     flow = flow_between(first, second) if flow is None else flow
     if not flow.seen.any():
         return float("nan")
-    warped = _taken(second, flow.forward + _grid(first.shape[:2]))
+    warped = _taken(second, flow.target)
     squares = cv2.norm(warped, first, cv2.NORM_L2SQR, flow.seen.astype(np.uint8))
     return squares / (255**2 * first.shape[2] * np.count_nonzero(flow.seen))
 
@@ -175,11 +187,6 @@ def warp_error(first: np.ndarray, second: np.ndarray, flow: Flow | None = None) 
 def _taken(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Values [H, W, C] at places [H, W, 2] (x, y), bilinear."""
     return cv2.remap(values, places, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
-
-
-def _squared(vectors: np.ndarray) -> np.ndarray:
-    """Squared lengths [H, W] of [H, W, 2]; several times faster than a sum over so short an axis."""
-    return vectors[..., 0] * vectors[..., 0] + vectors[..., 1] * vectors[..., 1]
 
 
 @lru_cache(maxsize=8)

@@ -1,8 +1,8 @@
 """Pictures against a reference, and the sharpness of one picture.
 
 All take uint8 RGB [H, W, 3]. PSNR is over the three channels; the others see luma: BT.601 (0.299 R + 0.587 G +
-0.114 B) rounded to 8 bits, as the papers' own MATLAB code does. Boxes come from the reference's points only, so that a
-generated face cannot choose where it is measured.
+0.114 B) rounded to 8 bits, as the papers' own MATLAB code does; who has it already may give it, uint8 [H, W]. Boxes
+come from the reference's points only, so that a generated face cannot choose where it is measured.
 """
 
 from __future__ import annotations
@@ -77,13 +77,20 @@ class PictureScores:
     gradient_error: float
 
 
-def picture_scores(generated: np.ndarray, reference: np.ndarray) -> PictureScores:
-    """All four at once, which costs hardly more than MS-SSIM alone.
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """What the figures but PSNR see of uint8 RGB [H, W, 3] (or of luma, which is given back): uint8 [H, W]."""
+    return rgb if rgb.ndim == 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+
+
+def picture_scores(
+    generated: np.ndarray, reference: np.ndarray, lumas: tuple[np.ndarray, np.ndarray] | None = None
+) -> PictureScores:
+    """All four at once, which costs hardly more than MS-SSIM alone; `lumas` of both, if they are known.
 
     Raises ValueError when the shapes differ or the pictures are smaller than 11 pixels.
     """
     _check(generated, reference)
-    a, b = _luma(generated), _luma(reference)
+    a, b = (_float_luma(picture) for picture in lumas or (generated, reference))
     first = similarity(a, b)
     return PictureScores(
         psnr=psnr(generated, reference),
@@ -108,7 +115,7 @@ def ssim(generated: np.ndarray, reference: np.ndarray) -> float:
     1e-6 on pictures with texture, 1e-4 on flat ones.
     """
     _check(generated, reference)
-    return similarity(_luma(generated), _luma(reference))[0]
+    return similarity(_float_luma(generated), _float_luma(reference))[0]
 
 
 def ms_ssim(generated: np.ndarray, reference: np.ndarray) -> float:
@@ -119,7 +126,7 @@ def ms_ssim(generated: np.ndarray, reference: np.ndarray) -> float:
     bicubic interpolation, until their shorter side has them.
     """
     _check(generated, reference)
-    a, b = _luma(generated), _luma(reference)
+    a, b = _float_luma(generated), _float_luma(reference)
     return _over_scales(a, b, similarity(a, b))
 
 
@@ -130,7 +137,7 @@ def gradient_error(generated: np.ndarray, reference: np.ndarray) -> float:
     before (gradient matching of Li & Snavely 2018, on luma instead of depth). 0: all edges are where they should be.
     """
     _check(generated, reference)
-    return _gradient_error(_luma(generated), _luma(reference))
+    return _gradient_error(_float_luma(generated), _float_luma(reference))
 
 
 def laplacian_sharpness(rgb: np.ndarray) -> float:
@@ -138,7 +145,7 @@ def laplacian_sharpness(rgb: np.ndarray) -> float:
 
     Larger: sharper, but noisier too; it means something only as a ratio to another picture of the same face and size.
     """
-    edges = cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_32F)
+    edges = cv2.Laplacian(luma(rgb), cv2.CV_16S)
     return float(cv2.meanStdDev(edges)[1].item() ** 2)
 
 
@@ -151,16 +158,16 @@ def cpbd(rgb: np.ndarray) -> float:
     release: Sobel edges with the threshold of MATLAB's `edge`, widths along rows, blocks with more than 0.2 % edge
     pixels, 0 if there is none; unlike it, an edge along its row has no width. A picture narrower than a block is one.
     """
-    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    edges = _sobel_edges(luma)
-    widths = _edge_widths(luma, edges)
-    height, width = luma.shape
+    grey = luma(rgb)
+    edges = _sobel_edges(grey)
+    widths = _edge_widths(grey, edges)
+    height, width = grey.shape
     noticed, total = 0, 0
     for top in range(0, max(height - BLOCK, 0) + 1, BLOCK):
         for left in range(0, max(width - BLOCK, 0) + 1, BLOCK):
             part = np.s_[top : top + BLOCK, left : left + BLOCK]
             if np.count_nonzero(edges[part]) > edges[part].size * EDGE_SHARE:
-                contrast = int(luma[part].max()) - int(luma[part].min())
+                contrast = int(grey[part].max()) - int(grey[part].min())
                 limit = LOW_CONTRAST_WIDTH if contrast <= LOW_CONTRAST else HIGH_CONTRAST_WIDTH
                 noticed += np.count_nonzero(widths[part] > limit)
                 total += np.count_nonzero(widths[part])
@@ -172,8 +179,8 @@ def _check(generated: np.ndarray, reference: np.ndarray) -> None:
         raise ValueError(f"cannot compare pictures of shapes {generated.shape} and {reference.shape}")
 
 
-def _luma(rgb: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+def _float_luma(picture: np.ndarray) -> np.ndarray:
+    return luma(picture).astype(np.float32)
 
 
 def _over_scales(a: np.ndarray, b: np.ndarray, first: tuple[float, float]) -> float:
@@ -212,12 +219,12 @@ def _gradient_error(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean(errors))
 
 
-def _sobel_edges(luma: np.ndarray) -> np.ndarray:
+def _sobel_edges(grey: np.ndarray) -> np.ndarray:
     """Thin Sobel edges, bool [H, W], with the threshold that MATLAB's `edge` takes when given none."""
-    x, y = cv2.Sobel(luma, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(luma, cv2.CV_32F, 0, 1) / 8
+    x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(grey, cv2.CV_32F, 0, 1) / 8
     x, y = x * x, y * y
     strength = x + y
-    edges = np.zeros(luma.shape, bool)
+    edges = np.zeros(grey.shape, bool)
     core = strength[1:-1, 1:-1]
     across = (x >= y)[1:-1, 1:-1] & (strength[1:-1, :-2] <= core) & (core > strength[1:-1, 2:])
     down = (y >= x)[1:-1, 1:-1] & (strength[:-2, 1:-1] <= core) & (core > strength[2:, 1:-1])
@@ -225,13 +232,13 @@ def _sobel_edges(luma: np.ndarray) -> np.ndarray:
     return edges
 
 
-def _edge_widths(luma: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _edge_widths(grey: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Width along its row of the edge at each pixel of `edges`, int32 [H, W]; 0 elsewhere, and where luma changes
     mostly up or down.
 
     An edge ends where luma stops falling, or rising, on the way from the pixel's neighbours outwards.
     """
-    values = cv2.copyMakeBorder(luma, 1, 1, 1, 1, cv2.BORDER_REPLICATE).astype(np.int16)
+    values = cv2.copyMakeBorder(grey, 1, 1, 1, 1, cv2.BORDER_REPLICATE).astype(np.int16)
     row, column = np.nonzero(edges)
     row, column = row + 1, column + 1
     gradient_x = values[row, column + 1] - values[row, column - 1]
@@ -248,6 +255,6 @@ def _edge_widths(luma: np.ndarray, edges: np.ndarray) -> np.ndarray:
             going, place = going[on], place[on] + side
             if not len(going):
                 break
-    widths = np.zeros(luma.shape, np.int32)
+    widths = np.zeros(grey.shape, np.int32)
     widths[row - 1, column - 1] = width
     return widths

@@ -53,12 +53,12 @@ class SyncNetCpu:
 
     def _conv(self, name: str, x: np.ndarray, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> np.ndarray:
         """Convolution over time: [T, in] -> [T', out]."""
-        weight = self._tensors[f"{name}.weight"]  # [out, in, taps]
+        taps = np.ascontiguousarray(self._tensors[f"{name}.weight"].T)  # [taps, in, out]
         padded = np.pad(x, ((padding, padding), (0, 0)))
-        rows = (len(padded) - dilation * (weight.shape[2] - 1) - 1) // stride + 1
-        # tap by tap: windows laid out side by side would take taps times the memory
-        taps = (padded[dilation * k :: stride][:rows] @ weight[:, :, k].T for k in range(weight.shape[2]))
-        return sum(taps, self._tensors[f"{name}.bias"])
+        rows = (len(padded) - dilation * (len(taps) - 1) - 1) // stride + 1
+        # tap by tap: windows laid out side by side would take several times the memory
+        parts = (padded[dilation * k :: stride][:rows] @ tap for k, tap in enumerate(taps))
+        return sum(parts, self._tensors[f"{name}.bias"])
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self._tensors[f"{name}.weight"].T + self._tensors[f"{name}.bias"]

@@ -129,9 +129,15 @@ def shifted(picture: np.ndarray, x: float, y: float) -> np.ndarray:
     return cv2.warpAffine(picture, np.array([[1, 0, x], [0, 1, y]], float), size, borderMode=cv2.BORDER_REFLECT)
 
 
+def own_places() -> np.ndarray:
+    """Each pixel's own place (x, y) in a texture."""
+    return np.stack(np.meshgrid(np.arange(220), np.arange(220)), -1).astype(np.float32)
+
+
 def test_flow_finds_a_shift_and_what_leaves_the_picture() -> None:
     flow = flow_between(texture(), shifted(texture(), 3, -2))
-    np.testing.assert_allclose(flow.forward[30:-30, 30:-30].mean((0, 1)), (3, -2), atol=0.1)
+    moved = flow.target - own_places()
+    np.testing.assert_allclose(moved[30:-30, 30:-30].mean((0, 1)), (3, -2), atol=0.1)
     assert flow.seen[30:-30, 30:-30].mean() > 0.98
     assert not flow.seen[:, -1].any() and not flow.seen[0].any()
 
@@ -147,7 +153,7 @@ def test_warp_error_forgives_motion_but_not_flicker() -> None:
 
 
 def still_flow(seen: bool = True) -> Flow:
-    return Flow(forward=np.zeros((220, 220, 2), np.float32), seen=np.full((220, 220), seen))
+    return Flow(target=own_places(), seen=np.full((220, 220), seen))
 
 
 def test_warp_error_along_the_references_flow() -> None:

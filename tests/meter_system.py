@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from talkingface.core.motion import skip_frames
 from talkingface.core.spec import SystemSpec
 from talkingface.core.stream import windows
 from talkingface.core.system import System
@@ -49,7 +50,7 @@ class MeterSystem(System):
 
     SPEC = SPEC
 
-    def fit(self, source, *, face_index=None, size=None) -> Avatar:
+    def fit(self, source, *, face_index=None, size=None, folder=None) -> Avatar:
         return Avatar(system="meter", card={"notes": ["a note"]}, tensors={"base": np.full((48, 64, 3), 40, np.uint8)})
 
     def motion_from_audio(
@@ -80,8 +81,10 @@ class MeterSystem(System):
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         return np.concatenate([angles_rad, np.zeros_like(angles_rad)], axis=1)
 
-    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls) -> Iterator[Frames]:
-        for piece in motion:
+    def render(
+        self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0
+    ) -> Iterator[Frames]:
+        for piece in skip_frames(motion, first):
             rgb = np.repeat(avatar.tensors["base"][None], len(piece), axis=0)
             for row, picture in enumerate(rgb):
                 height = int(np.clip(piece.expression[row, 0] * self.config.gain, 0, 47))

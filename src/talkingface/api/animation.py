@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from talkingface.api.report import measure_offset, versions
 from talkingface.core.cache import check_writable, write_atomic
 from talkingface.core.device import peak_memory_mb
 from talkingface.core.errors import InputError, UsageError
-from talkingface.core.motion import limit_frames, resample_motion, skip_frames
+from talkingface.core.motion import limit_frames, resample_motion
 from talkingface.core.progress import tell
 from talkingface.core.system import System
 from talkingface.core.timing import num_frames
@@ -67,7 +67,7 @@ class Animation:
     def frames(self, first: int = 0) -> Iterator[Frames]:
         """Pictures from frame `first` on; the same pictures whatever `first` is."""
         motion = self._end_with_speech(resample_motion(self.motions(), self.fps))
-        return self.system.render(self.avatar, skip_frames(motion, first), self.controls)
+        return self.system.render(self.avatar, motion, self.controls, first)
 
     def _end_with_speech(self, motions: Iterator[Motion]) -> Iterator[Motion]:
         for piece in motions:
@@ -153,8 +153,11 @@ class Animation:
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Name, SHA-256, licence and what it allows, of the weights used; empty for fresh ones."""
-        card = {} if self.system.weights is None else self.system.weights.card
+        """Name, SHA-256, licence and what it allows, of the weights used; empty for fresh ones. An avatar that holds
+        networks of its own speaks for itself."""
+        card: Mapping[str, Any] = {} if self.system.weights is None else self.system.weights.card
+        if "licence" in self.avatar.card:
+            card = self.avatar.card
         return {key: card[key] for key in ("name", "version", "sha256", "licence", "allows") if key in card}
 
 

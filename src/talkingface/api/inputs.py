@@ -44,8 +44,10 @@ def face_kind(path: str | Path) -> FaceKind:
 
 
 def existing(path: str | Path) -> Path:
-    """`path` as a Path. Raises InputError if nothing is there."""
+    """`path` as a Path; the name of an avatar in the store is its folder. Raises InputError if nothing is there."""
     found = Path(path).expanduser()
+    if not found.exists() and (stored := store.find_avatar(str(path))):
+        return stored
     if not found.exists():
         raise InputError(f"there is no file {path}; check the name")
     return found

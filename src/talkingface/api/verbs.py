@@ -15,11 +15,18 @@ from talkingface.api.inputs import Speech, SpeechSource, default_pose, existing,
 from talkingface.api.resume import job_key
 from talkingface.core import registry
 from talkingface.core import weights as store
-from talkingface.core.config import from_dict
+from talkingface.core.config import from_dict, merged, parse_json, to_dict, upgrade
 from talkingface.core.device import pick_device
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.motion import check_space, concatenate, load_motion, replace_pose
-from talkingface.core.options import AnimateOptions, MotionOptions, PictureOptions, SystemOptions, make_options
+from talkingface.core.options import (
+    AnimateOptions,
+    FitOptions,
+    MotionOptions,
+    PictureOptions,
+    SystemOptions,
+    make_options,
+)
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Controls, Motion
 
@@ -62,14 +69,45 @@ def _load(system: str, ref: store.WeightsRef, device: str) -> System:
     return registry.import_attribute(spec.factory)(weights, config, device)
 
 
-def fit(face: Face, *, face_index: int | None = None, size: int | str | None = None, **options: Any) -> Avatar:
+def fit(
+    face: Face,
+    *,
+    face_index: int | None = None,
+    size: int | str | None = None,
+    folder: str | Path | None = None,
+    **options: Any,
+) -> Avatar:
     """Make an avatar, which `animate` takes in place of a face, as often as you like.
 
     `face`: a photo, a clip, an RGB picture uint8 [H, W, 3], or an avatar folder (which is loaded). `face_index` counts
-    faces from the left, None takes the largest; `size` see `Controls.size`; further options: `SystemOptions`.
+    faces from the left, None takes the largest; `size` see `Controls.size`. A system that trains (`headpose`) keeps
+    unfinished work in `folder` and goes on from there. Further options: `core.options.FitOptions`.
     `core.weights.save_avatar` keeps it. Raises FaceError, InputError, UsageError.
     """
-    return _prepare(face, make_options(SystemOptions, options), face_index, size)[1]
+    choice = make_options(FitOptions, options)
+    if choice.config is None and folder is None:
+        return _prepare(face, choice, face_index, size)[1]
+    if isinstance(face, Avatar) or (isinstance(face, (str, Path)) and face_kind(existing(face)) == "avatar"):
+        raise UsageError("this is an avatar already; give the photo or video to fit it anew")
+    system = load(choice.system or DEFAULT_SYSTEM, weights=choice.weights, device=choice.device)
+    if choice.config is not None:
+        system = _with_config(system, choice.config)
+    source = face if isinstance(face, np.ndarray) else existing(face)
+    return system.fit(source, face_index=face_index, size=size, folder=None if folder is None else Path(folder))
+
+
+def _with_config(system: System, config: str) -> System:
+    """The system with a preset's config, or with its own but for what a JSON file says."""
+    spec = system.SPEC
+    if config in spec.presets:
+        chosen = registry.get_config(spec, config)
+    else:
+        path = existing(config)
+        data = parse_json(path.read_text(encoding="utf-8"), str(path))
+        if not isinstance(data, dict):
+            raise UsageError(f"{path} must hold one JSON object")
+        chosen = from_dict(type(system.config), merged(to_dict(system.config), upgrade(data)), path.name)
+    return registry.import_attribute(spec.factory)(system.weights, chosen, system.device)
 
 
 def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> Animation:

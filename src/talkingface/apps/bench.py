@@ -29,11 +29,14 @@ TARGETS = {
     "closures": "talkingface.apps.bench_motion:closures",
     "picture": "talkingface.apps.bench_portrait:picture",
     "sync": "talkingface.apps.bench_sync:sync",
+    "avatar": "talkingface.apps.bench_avatar:avatar",
     "reencode": "talkingface.apps.bench_reencode:reencode",
     "robustness": "talkingface.apps.bench_faces:measure_faces",
+    "fit3d": "talkingface.apps.bench_fit3d:fit3d",
     "speed": "talkingface.apps.bench_media:speed",
     "memory": "talkingface.apps.bench_media:memory",
     "muxing": "talkingface.apps.bench_media:muxing",
+    "headpose": "talkingface.apps.bench_headpose:headpose",
 }
 """What `bench --what` can measure, each a function from a `TargetJob` to a `Finding`."""
 

@@ -34,8 +34,8 @@ from talkingface.metrics.mouth import (
 )
 from talkingface.metrics.pose import CHANNELS, PoseRange, angle_speeds, pose_angles, pose_range, share_inside
 from talkingface.metrics.sync import best_lag
-from talkingface.systems.portrait.motion_data import FPS, SILENT, SpeakingClip, describe_clip
 from talkingface.training.prepare import ClipEntry, list_clips
+from talkingface.training.speaking_clips import FPS, SILENT, SpeakingClip, describe_clip
 from talkingface.video.image import read_image
 from talkingface.video.read import read_frames
 

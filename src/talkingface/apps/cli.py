@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from talkingface import __version__
 from talkingface.core.errors import DependencyError, OutputError, TalkingFaceError, UsageError
 from talkingface.core.importers import importer_kinds
-from talkingface.core.options import AnimateOptions, MotionOptions, PictureOptions, SystemOptions
+from talkingface.core.options import AnimateOptions, FitOptions, MotionOptions, PictureOptions, SystemOptions
 
 EXIT_INTERRUPTED = 130
 
@@ -109,8 +109,10 @@ def _track(parser: argparse.ArgumentParser) -> None:
 
 def _fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("face", help="photo or video")
-    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="avatar folder to make")
-    _add_options(parser, SystemOptions)
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FOLDER", help="avatar folder to make; work waits in FOLDER.part"
+    )
+    _add_options(parser, FitOptions)
     for field in dataclasses.fields(PictureOptions):
         if field.name in ("size", "face_index"):
             facts = field.metadata

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -116,12 +117,16 @@ def fit(face: str, output: str, size: int | str | None, face_index: int | None, 
     if not folder.exists():
         check_writable(folder)
     tune_allocator()
+    work = folder.with_name(f"{folder.name}.part")
     with Progress():
-        avatar = api.fit(face, size=size, face_index=face_index, **options)
+        avatar = api.fit(face, size=size, face_index=face_index, folder=work, **options)
     store.save_avatar(output, avatar)
+    shutil.rmtree(work, ignore_errors=True)
     notes = avatar.card.get("notes")
     for note in notes if isinstance(notes, (list, tuple)) else ():
         _note(str(note))
+    if isinstance(figures := avatar.card.get("held_out"), dict):
+        print("held-out frames: " + ", ".join(f"{name} {value:g}" for name, value in figures.items()))
     print(f"{output}: avatar for system {avatar.system}; use it as FACE in talkingface animate")
 
 
@@ -238,6 +243,8 @@ def _import_weights(names: list[str], output: str | None) -> int:
     ref = api.import_weights(names[0], names[1:], folder=output)
     card = store.read_card(ref.folder)
     print(f"{ref.folder}: {card['name']}; {card.get('licence', 'no licence stated')}")
+    for note in card.get("notes", []):
+        print(note)
     return 0
 
 

@@ -69,7 +69,8 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     spectrum = scipy.fft.rfft(frames * _window(), NUM_FFT, axis=1)
     power = spectrum.real**2 + spectrum.imag**2
     bands = power @ mel_filters().T
-    return (10.0 * np.log10(np.maximum(bands, np.float32(10.0 ** (FLOOR_DB / 10.0))))).astype(np.float32)
+    level = 10.0 * np.log10(np.maximum(bands, np.float32(10.0 ** (FLOOR_DB / 10.0))))
+    return np.maximum(level, FLOOR_DB).astype(np.float32)  # some processors round the logarithm past the floor
 
 
 class MelStream:

@@ -119,6 +119,19 @@ def _kind(value: Any) -> str:
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `changes` in their places, section by section.
+
+    >>> merged({"fit": {"steps": 5, "seed": 1}}, {"fit": {"steps": 9}})
+    {'fit': {'steps': 9, 'seed': 1}}
+    """
+    result = dict(base)
+    for key, value in changes.items():
+        own = result.get(key)
+        result[key] = merged(own, value) if isinstance(own, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
 def parse_json(text: str, name: str) -> Any:
     """Strict JSON: no NaN or infinity, no key twice, no absurd nesting. Raises InputError naming `name`."""
 

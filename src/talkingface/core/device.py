@@ -51,6 +51,15 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def likes_bfloat16(device: str) -> bool:
+    """Whether `device` multiplies matrices of bfloat16 in hardware: GPUs, and processors with AMX."""
+    if device != "cpu":
+        return not device.startswith("mps")
+    import torch
+
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
 def tune_allocator() -> bool:
     """Let glibc keep freed blocks for the next use; call before the first big allocation.
 

@@ -18,6 +18,7 @@ from talkingface.core.errors import UsageError
 GROUP = "talkingface.importers"
 IMPORTERS: dict[str, str] = {
     "arcface": "talkingface.metrics.arcface:import_arcface",
+    "headpose": "talkingface.systems.headpose.importing:import_headpose",
     "inception": "talkingface.metrics.inception:import_inception",
     "lpips": "talkingface.metrics.lpips:import_lpips",
     "syncnet": "talkingface.metrics.syncnet:import_syncnet",

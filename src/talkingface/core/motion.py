@@ -15,7 +15,8 @@ from talkingface.core.timing import as_rate, frame_position, num_frames
 from talkingface.core.types import Motion
 
 _FORMAT_VERSION = 1
-_KEYS = {"format_version", "space", "fps", "expression", "pose", "blink"}
+_ROWS = ("expression", "pose", "blink", "source")
+_KEYS = {"format_version", "space", "fps", *_ROWS}
 _MAX_BYTES = 1 << 30
 
 
@@ -44,6 +45,7 @@ def concatenate(motions: Iterable[Motion]) -> Motion:
         expression=np.concatenate([piece.expression for piece in pieces]),
         pose=_join([piece.pose for piece in pieces]),
         blink=_join([piece.blink for piece in pieces]),
+        source=_join([piece.source for piece in pieces]),
     )
 
 
@@ -89,13 +91,20 @@ def _interpolate(known: Motion, frames: list[tuple[int, float]], fps: float, sta
         return None if rows is None else rows[before] * (1 - share) + rows[after] * share
 
     expression = known.expression[before] * (1 - share) + known.expression[after] * share
-    return replace(known, expression=expression, pose=mix(known.pose), blink=mix(known.blink), fps=fps, start=start)
+    return replace(
+        known, expression=expression, pose=mix(known.pose), blink=mix(known.blink), source=mix(known.source), fps=fps,
+        start=start,
+    )  # fmt: skip
 
 
 def _rows(motion: Motion, begin: int, end: int) -> Motion:
-    pose = None if motion.pose is None else motion.pose[begin:end]
-    blink = None if motion.blink is None else motion.blink[begin:end]
-    return replace(motion, expression=motion.expression[begin:end], pose=pose, blink=blink, start=motion.start + begin)
+    def cut(rows: np.ndarray | None) -> np.ndarray | None:
+        return None if rows is None else rows[begin:end]
+
+    return replace(
+        motion, expression=motion.expression[begin:end], pose=cut(motion.pose), blink=cut(motion.blink),
+        source=cut(motion.source), start=motion.start + begin,
+    )  # fmt: skip
 
 
 def skip_frames(motions: Iterable[Motion], frames: int) -> Iterator[Motion]:
@@ -117,23 +126,39 @@ def limit_frames(motions: Iterable[Motion], frames: int) -> Iterator[Motion]:
         yield piece
 
 
+def batches(motions: Iterable[Motion], size: int) -> Iterator[tuple[int, Motion]]:
+    """Cut motion into (first frame, rows) of `size` frames, on multiples of `size` whatever the stream's split."""
+    held: list[Motion] = []
+    for piece in motions:
+        begin = 0
+        while begin < len(piece):
+            end = min(len(piece), begin + size - (piece.start + begin) % size)
+            held.append(_rows(piece, begin, end))
+            begin = end
+            if (piece.start + end) % size == 0:
+                yield held[0].start, concatenate(held)
+                held = []
+    if held:
+        yield held[0].start, concatenate(held)
+
+
 def replace_pose(motions: Iterable[Motion], pose: np.ndarray | None) -> Iterator[Motion]:
     """Give each frame the head pose `pose` float32 [T, P]; past its end it plays backwards, then forwards again.
 
-    None or an empty array: the rest pose (zeros).
+    None or an empty array: the rest pose (zeros). The clip's frame that the old pose came with is forgotten.
     """
     for piece in motions:
         if piece.pose is None:
             raise UsageError(f"motion in space {piece.space!r} has no head pose to replace; leave --pose out")
         if pose is None or not len(pose):
-            yield replace(piece, pose=np.zeros_like(piece.pose))
+            yield replace(piece, pose=np.zeros_like(piece.pose), source=None)
             continue
         if pose.shape[1] != piece.pose.shape[1]:
             raise UsageError(
                 f"the head pose has {pose.shape[1]} columns, motion in space {piece.space!r} has {piece.pose.shape[1]}"
             )
         index = ping_pong(np.arange(piece.start, piece.start + len(piece)), len(pose))
-        yield replace(piece, pose=pose[index].astype(np.float32))
+        yield replace(piece, pose=pose[index].astype(np.float32), source=None)
 
 
 def ping_pong(frames: np.ndarray, length: int) -> np.ndarray:
@@ -147,9 +172,10 @@ def ping_pong(frames: np.ndarray, length: int) -> np.ndarray:
 def save_motion(path: str | Path, motion: Motion) -> None:
     """Write a Motion as an .npz file of plain arrays (no pickle). Raises OutputError if it cannot be written.
 
-    Arrays: `expression` [T, E], and if present `pose` [T, P] and `blink` [T, 1], all float32; scalars `fps`, `space`.
+    Arrays: `expression` [T, E], and if present `pose` [T, P], `blink` and `source` [T, 1], all float32; scalars `fps`,
+    `space`.
     """
-    arrays = {"expression": motion.expression, "pose": motion.pose, "blink": motion.blink}
+    arrays = {name: getattr(motion, name) for name in _ROWS}
     with write_atomic(path) as file:
         np.savez(
             file,
@@ -171,7 +197,7 @@ def load_motion(path: str | Path) -> Motion:
             missing = {"space", "fps", "expression"} - set(archive.files)
             if unknown or missing:
                 problem = f"has unknown arrays {sorted(unknown)}" if unknown else f"lacks {', '.join(sorted(missing))}"
-                raise InputError(f"{path} {problem}; a motion file holds expression, pose, blink, fps and space")
+                raise InputError(f"{path} {problem}; a motion file holds space, fps, {', '.join(_ROWS)}")
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}") from error
@@ -184,7 +210,7 @@ def _to_motion(arrays: dict[str, np.ndarray], path: str | Path) -> Motion:
     try:
         if int(arrays.get("format_version", _FORMAT_VERSION)) > _FORMAT_VERSION:
             raise InputError(f"{path} was written by a newer version; upgrade talkingface")
-        rows = {name: arrays[name].astype(np.float32) for name in ("expression", "pose", "blink") if name in arrays}
+        rows = {name: arrays[name].astype(np.float32) for name in _ROWS if name in arrays}
         if not 1 <= float(arrays["fps"]) <= 1000:
             raise ValueError(f"fps is {arrays['fps']}")
         return Motion(
@@ -193,6 +219,7 @@ def _to_motion(arrays: dict[str, np.ndarray], path: str | Path) -> Motion:
             expression=rows["expression"],
             pose=rows.get("pose"),
             blink=rows.get("blink"),
+            source=rows.get("source"),
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"{path} is not a usable motion file: {error}") from error

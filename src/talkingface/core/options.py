@@ -47,6 +47,17 @@ class SystemOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class FitOptions(SystemOptions):
+    """How an avatar is made."""
+
+    config: str | None = option(
+        None,
+        "settings of a system that trains: a preset (see: talkingface systems NAME) or a JSON file of what differs",
+        metavar="PRESET|FILE.json",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MotionOptions:
     """How the face moves."""
 

@@ -16,7 +16,10 @@ from talkingface.core.errors import UsageError
 from talkingface.core.spec import SystemSpec
 
 GROUP = "talkingface.systems"
-_BUILT_IN = {"portrait": "talkingface.systems.portrait:SPEC"}
+_BUILT_IN = {
+    "headpose": "talkingface.systems.headpose:SPEC",
+    "portrait": "talkingface.systems.portrait:SPEC",
+}
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -42,13 +42,19 @@ class System(ABC):
 
     @abstractmethod
     def fit(
-        self, source: str | Path | np.ndarray, *, face_index: int | None = None, size: int | str | None = None
+        self,
+        source: str | Path | np.ndarray,
+        *,
+        face_index: int | None = None,
+        size: int | str | None = None,
+        folder: Path | None = None,
     ) -> Avatar:
         """Make an avatar from a photo (path, or RGB uint8 [H, W, 3]) or a clip (path).
 
         `face_index` counts faces from the left; None takes the largest. `size`: see `Controls.size`. The card gets
         "kind" ("photo" or "clip"), "notes" (sentences for the user: "3 faces found, the largest is used"), "weights"
-        (their name) and, for a clip, "fps".
+        (their name) and, for a clip that sets the output's rate, "fps". A system that trains keeps unfinished work in
+        `folder` (None: in the user's cache) and goes on from there.
         Raises FaceError, InputError, UsageError.
         """
 
@@ -76,8 +82,13 @@ class System(ABC):
         raise UsageError(f"system {self.SPEC.name} takes no head angles; give a video or a motion file for --pose")
 
     @abstractmethod
-    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls) -> Iterator[Frames]:
-        """Pictures from motion at any rate, frame for frame; `Frames.start` continues the motion's.
+    def render(
+        self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0
+    ) -> Iterator[Frames]:
+        """Pictures from motion at any rate, frame for frame from `first` on; `Frames.start` continues the motion's.
+
+        The motion comes from its beginning also where the pictures do not: a resumed job must go on exactly as it would
+        have, and what is seen may depend on what was.
 
         `Frames.mask` is given exactly when `controls.background` is "transparent". With `controls.pose` "source" the
         head moves as in the avatar's clip, whatever the motion says. Each `Frames` is the receiver's to keep.

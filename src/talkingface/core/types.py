@@ -109,7 +109,9 @@ class Motion:
     `space` names the meaning of the columns; only equal spaces may be mixed. `expression` float32 [T, E] is
     absolute (0: the person's neutral, mouth closed). `pose` float32 [T, P] or None; in space `mesh478` P is 6:
     rotation vector in radians and translation (x, y in inter-ocular distances, log scale), all relative to
-    the avatar's rest pose. `blink` float32 [T, 1] in [0, 1] (1: closed) or None. Row 0 is frame `start`.
+    the avatar's rest pose. `blink` float32 [T, 1] in [0, 1] (1: closed) or None. `source` float32 [T, 1] or None: which
+    frame of the avatar's own clip is seen, between two for a fraction; systems that show no clip ignore it, and without
+    it the renderer chooses. Row 0 is frame `start`.
     """
 
     space: str
@@ -118,6 +120,7 @@ class Motion:
     blink: np.ndarray | None
     fps: float
     start: int = 0
+    source: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         t = len(self.expression)
@@ -130,6 +133,9 @@ class Motion:
         if self.blink is not None:
             _check(self.blink.shape == (t, 1), f"blink must be [{t}, 1]")
             _finite("blink", self.blink)
+        if self.source is not None:
+            _check(self.source.shape == (t, 1), f"source must be [{t}, 1]")
+            _finite("source", self.source)
 
     def __len__(self) -> int:
         return len(self.expression)

@@ -182,6 +182,14 @@ def is_avatar(path: str | Path) -> bool:
         return False
 
 
+def find_avatar(name: str) -> Path | None:
+    """The folder of the avatar called `name` ("headpose.grid-s1") in the store, or None."""
+    if not _NAME.fullmatch(name):
+        return None
+    folders = (root / name for root in _roots())
+    return next((folder for folder in folders if (folder / _CARD).is_file() and is_avatar(folder)), None)
+
+
 def save_avatar(folder: str | Path, avatar: Avatar) -> None:
     """Write an avatar with copies of the files it needs, so that the folder can be moved. Raises OutputError."""
     folder = Path(folder)

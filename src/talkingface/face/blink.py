@@ -6,6 +6,7 @@ import numpy as np
 
 RIGHT_EYE = {"corners": (33, 133), "upper": (160, 159, 158), "lower": (144, 145, 153)}
 LEFT_EYE = {"corners": (362, 263), "upper": (385, 386, 387), "lower": (380, 374, 373)}
+CLOSED_SHARE = 0.28  # of the open eye's aspect that the mesh still shows when the lids meet
 
 
 def eye_aspect(landmarks: np.ndarray) -> np.ndarray:
@@ -22,5 +23,5 @@ def eye_closure(landmarks: np.ndarray) -> np.ndarray:
     """Closure [T, 1] in [0, 1] of a track [T, 478, 3]: eye aspect against the person's own open eyes."""
     aspect = eye_aspect(landmarks)
     open_aspect = np.percentile(aspect, 80)
-    closed_aspect = 0.28 * open_aspect
+    closed_aspect = CLOSED_SHARE * open_aspect
     return np.clip((open_aspect - aspect) / (open_aspect - closed_aspect), 0, 1).astype(np.float32)[:, None]

@@ -50,7 +50,7 @@ class Camera:
         """Points [..., V, 3] seen at pixels [..., V, 2] at distance `depth` [..., V] along the axis."""
         x = (pixels[..., 0] - self.centre_px[0]) * depth / self.focal_px
         y = (pixels[..., 1] - self.centre_px[1]) * depth / self.focal_px
-        return _library(pixels).stack([x, y, depth], axis=-1)
+        return array_library(pixels).stack([x, y, depth], axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,19 @@ class OrthographicCamera:
         """Points [..., V, 3] seen at pixels [..., V, 2] with `depth` [..., V] in pixels."""
         x = (pixels[..., 0] - self.centre_px[0]) / self.scale_px
         y = (pixels[..., 1] - self.centre_px[1]) / self.scale_px
-        return _library(pixels).stack([x, y, depth / self.scale_px], axis=-1)
+        return array_library(pixels).stack([x, y, depth / self.scale_px], axis=-1)
+
+
+def array_library(array: Array) -> Any:
+    """The module whose functions fit the array: NumPy, or torch, which accepts NumPy's names for what is used."""
+    torch = sys.modules.get("torch")  # a tensor can only come from a torch that is loaded already
+    return torch if torch is not None and isinstance(array, torch.Tensor) else np
 
 
 def to_screen(camera: Camera | OrthographicCamera, points: Array) -> Array:
     """Project points [..., V, 3] to rows of x, y in pixels and depth, as `face/raster.py` takes them."""
     pixels, depth = camera.project(points)
-    return _library(points).concatenate([pixels, depth[..., None]], axis=-1)
+    return array_library(points).concatenate([pixels, depth[..., None]], axis=-1)
 
 
 def rotation_matrix(rotvec: Array) -> Array:
@@ -84,7 +90,7 @@ def rotation_matrix(rotvec: Array) -> Array:
     >>> rotation_matrix(np.array([0.0, 0.0, pi / 2])).round(3)[0].tolist()
     [0.0, -1.0, 0.0]
     """
-    xp = _library(rotvec)
+    xp = array_library(rotvec)
     x, y, z = rotvec[..., 0], rotvec[..., 1], rotvec[..., 2]
     square = x * x + y * y + z * z
     small = square < _SMALL
@@ -102,7 +108,7 @@ def rotation_matrix(rotvec: Array) -> Array:
 
 def rotation_vector(rotation: Array) -> Array:
     """Rotation vectors [..., 3], length at most pi, of matrices [..., 3, 3]; exact up to and at half turns."""
-    xp = _library(rotation)
+    xp = array_library(rotation)
     r = [[rotation[..., i, j] for j in range(3)] for i in range(3)]
     # Rows of 4 q q^T for the quaternion q = (w, x, y, z); the one with the largest diagonal is its safest multiple.
     wx, wy, wz = r[2][1] - r[1][2], r[0][2] - r[2][0], r[1][0] - r[0][1]
@@ -135,7 +141,7 @@ def euler_degrees(rotation: Array) -> Array:
     >>> round(float(yaw), 3), round(float(pitch), 3), round(float(roll), 3)
     (30.0, -10.0, 5.0)
     """
-    xp = _library(rotation)
+    xp = array_library(rotation)
     forward_x, forward_y, forward_z = rotation[..., 0, 2], rotation[..., 1, 2], rotation[..., 2, 2]
     yaw = -xp.arctan2(forward_x, forward_z)
     pitch = xp.arctan2(forward_y, xp.sqrt(forward_x**2 + forward_z**2))
@@ -145,7 +151,7 @@ def euler_degrees(rotation: Array) -> Array:
 
 def from_euler_degrees(angles: Array) -> Array:
     """Rotation matrices [..., 3, 3] of yaw, pitch, roll in degrees, [..., 3]."""
-    xp = _library(angles)
+    xp = array_library(angles)
     radians = angles * (pi / 180)
     zero = xp.zeros_like(radians[..., 0])
     about_y = rotation_matrix(xp.stack([zero, -radians[..., 0], zero], axis=-1))
@@ -154,13 +160,7 @@ def from_euler_degrees(angles: Array) -> Array:
     return about_y @ about_x @ about_z
 
 
-def _library(array: Array) -> Any:
-    """The module whose functions fit the array: torch accepts NumPy's names for all that is used here."""
-    torch = sys.modules.get("torch")  # a tensor can only come from a torch that is loaded already
-    return torch if torch is not None and isinstance(array, torch.Tensor) else np
-
-
 def _pixels(points: Array, scale: Array | float, centre_px: tuple[float, float]) -> Array:
     x = points[..., 0] * scale + centre_px[0]
     y = points[..., 1] * scale + centre_px[1]
-    return _library(points).stack([x, y], axis=-1)
+    return array_library(points).stack([x, y], axis=-1)

@@ -1,9 +1,10 @@
-"""Linear face models: one interface for our `mesh478` and for the licensed models to come.
+"""Linear face models: one interface for our `mesh478` and for the Basel model that a user brings (`face/bfm.py`).
 
-A shape is mean + identity basis @ identity + expression basis @ expression, [V, 3] in model units. For
-`mesh478` one unit is the mean face's distance between the outer eye corners (points 33 and 263), the
-origin is the centre of the stable points (`pose.STABLE_POINTS`), x points right in the picture, y down, z away
-from the viewer. Expression columns: `mouth` first (jaw, lips, cheeks), then `brow`. 0 is neutral, mouth closed.
+A shape is mean + identity basis @ identity + expression basis @ expression, [V, 3] in model units, in the axes of
+`face/camera.py`: x points right in the picture, y down, z away from the viewer. For `mesh478` one unit is the mean
+face's distance between the outer eye corners (points 33 and 263) and the origin is the centre of the stable points
+(`pose.STABLE_POINTS`). Its expression columns: `mouth` first (jaw, lips, cheeks), then `brow`. 0 is neutral, mouth
+closed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkingface.core.types import FaceCoeffs, Track
+from talkingface.core.types import NUM_POINTS, FaceCoeffs, Track
 from talkingface.face.pose import STABLE_POINTS, fit_similarity, undo_similarity
-from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
+from talkingface.face.topology import FACE_68, INNER_LIP_LOWER, INNER_LIP_UPPER
 
 POSE_ROUNDS = 3
 CLOSED_GAP, OPEN_GAP = 0.02, 0.08  # inner-lip gap over eye distance: lips together, teeth showing
@@ -29,6 +30,10 @@ class LinearFaceModel:
     `mean` float32 [V, 3]; `identity` [V, 3, K] and `expression` [V, 3, E], columns scaled so that
     coefficients have standard deviation 1 over people / over talking; `num_mouth` leading expression columns
     belong to the mouth; `triangles` int32 [F, 3]; `noise` standard deviation of points about the model in model units.
+
+    `landmarks` int [N]: the vertices that stand for the tracked points `tracked` int [N] of the 478 of a `Track`.
+    `landmarks68` int [68]: the vertices of the iBUG scheme. Models with colour have `mean_texture` float32 [V, 3] (RGB,
+    0 to 255) and `texture` [V, 3, K2]; without, both are None.
     """
 
     name: str
@@ -38,10 +43,21 @@ class LinearFaceModel:
     num_mouth: int
     triangles: np.ndarray
     noise: float
+    landmarks: np.ndarray
+    tracked: np.ndarray
+    landmarks68: np.ndarray
+    mean_texture: np.ndarray | None = None
+    texture: np.ndarray | None = None
 
     def shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Vertices [..., V, 3] in model units for coefficients [..., K] and [..., E]."""
         return self.mean + self.identity @ identity + np.einsum("vde,...e->...vd", self.expression, expression)
+
+    def albedo(self, texture: np.ndarray) -> np.ndarray:
+        """Colours [V, 3], RGB 0 to 255, of texture coefficients [K2]. Raises ValueError for a model without colour."""
+        if self.mean_texture is None or self.texture is None:
+            raise ValueError(f"the face model {self.name} has no colours")
+        return self.mean_texture + self.texture @ texture
 
     def displacement(self, expression: np.ndarray) -> np.ndarray:
         """What an expression [..., E] adds to a neutral shape: [..., V, 3] in model units."""
@@ -176,7 +192,14 @@ def model_from_tensors(tensors: dict[str, np.ndarray]) -> LinearFaceModel:
         num_mouth=int(tensors["num_mouth"].item()),
         triangles=tensors["triangles"].astype(np.int32),
         noise=float(tensors["noise"].item()),
+        **mesh478_landmarks(),
     )
+
+
+def mesh478_landmarks() -> dict[str, np.ndarray]:
+    """The landmark fields of a model whose vertices are the 478 points themselves."""
+    every = np.arange(NUM_POINTS)
+    return {"landmarks": every, "tracked": every, "landmarks68": np.array(FACE_68)}
 
 
 def model_to_tensors(model: LinearFaceModel) -> dict[str, np.ndarray]:

@@ -12,16 +12,16 @@ STABLE_POINTS = np.array(
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The similarity transform that best maps `source` [..., N, 3] onto `target` [..., N, 3] (Umeyama 1991).
+    """The similarity transform that best maps `source` [..., N, D] onto `target` [..., N, D] (Umeyama 1991), D 2 or 3.
 
-    Returns rotation [..., 3, 3], scale [...], translation [..., 3]: target = scale * rotation @ source + translation.
+    Returns rotation [..., D, D], scale [...], translation [..., D]: target = scale * rotation @ source + translation.
     """
     source, target = np.broadcast_arrays(np.asarray(source, np.float64), np.asarray(target, np.float64))
     mean_s, mean_t = source.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
     s, t = source - mean_s, target - mean_t
     u, d, vt = np.linalg.svd(np.swapaxes(t, -1, -2) @ s)
     sign = np.ones(d.shape)
-    sign[..., 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    sign[..., -1] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
     rotation = (u * sign[..., None, :]) @ vt
     scale = (d * sign).sum(-1) / (s**2).sum((-1, -2))
     translation = mean_t[..., 0, :] - scale[..., None] * np.einsum("...ij,...j->...i", rotation, mean_s[..., 0, :])
@@ -38,3 +38,12 @@ def apply_similarity(
 def undo_similarity(points: np.ndarray, rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """The inverse of `apply_similarity`."""
     return (points - translation[..., None, :]) @ rotation / np.asarray(scale)[..., None, None]
+
+
+def head_box(points: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """An even-sided square (x0, y0, x1, y1) around head and neck, inside the picture."""
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    side = int(min(2.1 * float((high - low).max()), *size)) // 2 * 2
+    x, y = (low + high) / 2 - side / 2
+    x0, y0 = int(np.clip(x, 0, size[0] - side)), int(np.clip(y - 0.05 * side, 0, size[1] - side))
+    return x0, y0, x0 + side, y0 + side

@@ -11,18 +11,11 @@ import numpy as np
 
 from talkingface.face.morphable import quiet_shape
 from talkingface.face.pose import STABLE_POINTS, fit_similarity, undo_similarity
-from talkingface.face.topology import LIPS
+from talkingface.face.topology import FACE_68, LIPS
 
 Size = tuple[int, int]
 """Width and height in pixels."""
 
-FACE_68 = (
-    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
-    71, 63, 105, 66, 107, 336, 296, 334, 293, 301, 168, 197, 5, 4, 75, 97, 2, 326, 305,
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
-    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,
-)  # fmt: skip
-"""Mesh points nearest to the 68 of the iBUG scheme, in its order; the last 20 are the mouth."""
 MOUTH_20 = FACE_68[48:]
 OUTER_EYE_CORNERS = (33, 263)
 MESH_SKIN = 468

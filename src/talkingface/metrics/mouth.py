@@ -1,10 +1,4 @@
-"""Mouth measures of tracked points, and how well generated ones follow the true ones.
-
-Definitions: `gap` is the mean distance of the five inner-lip pairs 13-14, 82-87, 312-317, 81-178, 311-402; `width`
-the distance of the mouth corners 61-291; `jaw` that of chin and nose tip 152-1; all over the distance of the outer
-eye corners 33-263. Distances in three dimensions do not change when the head turns, so they need no pose removal;
-given points with x and y only, the same formulas measure the picture.
-"""
+"""How well generated mouth measures (`face.mouth_measures`) follow the true ones."""
 
 from __future__ import annotations
 
@@ -13,29 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkingface.audio.phones import PhoneSpan
+from talkingface.face.mouth_measures import LOWER_LIP as LOWER_LIP
+from talkingface.face.mouth_measures import UPPER_LIP as UPPER_LIP
+from talkingface.face.mouth_measures import mouth_measures as mouth_measures
 from talkingface.metrics.sync import best_lag, correlation_at
 
-UPPER_LIP = (13, 82, 312, 81, 311)
-LOWER_LIP = (14, 87, 317, 178, 402)
 MEASURES = ("gap", "width", "jaw")
 MAX_LAG = 3
 CLOSED_GAP = 0.02
 """A gap below this, in inter-ocular distances, is a closed mouth."""
-
-
-def mouth_measures(points: np.ndarray) -> np.ndarray:
-    """gap, width and jaw of tracked points [..., 478, 2 or 3] in any unit: float [..., 3], inter-ocular distances.
-
-    >>> mouth_measures(np.zeros((4, 478, 3)) + np.arange(478)[:, None]).shape
-    (4, 3)
-    """
-
-    def distance(a: int, b: int) -> np.ndarray:
-        return np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)
-
-    gap = np.mean([distance(upper, lower) for upper, lower in zip(UPPER_LIP, LOWER_LIP, strict=True)], axis=0)
-    measures = np.stack([gap, distance(61, 291), distance(152, 1)], axis=-1)
-    return measures / np.maximum(distance(33, 263), 1e-9)[..., None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

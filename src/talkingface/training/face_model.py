@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from talkingface.core.types import Track
-from talkingface.face.morphable import LinearFaceModel, quiet_shape
+from talkingface.face.morphable import LinearFaceModel, mesh478_landmarks, quiet_shape
 from talkingface.face.pose import STABLE_POINTS, fit_similarity, undo_similarity
 from talkingface.face.topology import LIPS, face_triangles
 
@@ -62,6 +62,7 @@ def learn_mesh478(tracks: Sequence[tuple[str, Track]], portraits: Sequence[np.nd
         num_mouth=NUM_MOUTH,
         triangles=face_triangles(),
         noise=noise,
+        **mesh478_landmarks(),
     )
 
 

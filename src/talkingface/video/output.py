@@ -86,6 +86,7 @@ class Plan:
     fps: Fraction
     tags: dict[str, str]
     threads: int
+    keyframe_every: int | None = None
 
 
 class Output:
@@ -172,6 +173,8 @@ class Output:
         context.thread_type = "FRAME"
         context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709
         context.color_range = 1  # limited
+        if self._plan.keyframe_every is not None:
+            context.gop_size = self._plan.keyframe_every
         if fmt.codec == "libvpx-vp9":
             context.bit_rate = 0  # leaves the quality constant
         return stream

@@ -46,6 +46,7 @@ class VideoWriter:
         threads: of the encoder, 0 for as many as there are cores.
         key: see above.
         segment_frames: frames that a killed job can lose at most.
+        keyframe_every: frames from one that can be decoded alone to the next, for files that are read in any order.
 
     Raises OutputError if the result cannot be written, InputError or SpeechError if the sound cannot be read.
 
@@ -68,6 +69,7 @@ class VideoWriter:
         threads: int = 0,
         key: str | None = None,
         segment_frames: int = 1500,
+        keyframe_every: int | None = None,
     ) -> None:
         self._path = Path(path)
         self._plan = Plan(
@@ -77,6 +79,7 @@ class VideoWriter:
             fps=as_rate(fps),
             tags=synthetic.tags() if synthetic else {},
             threads=threads,
+            keyframe_every=keyframe_every,
         )
         check_writable(self._path)
         self._alpha = alpha

@@ -92,8 +92,8 @@ def test_a_fault_keeps_the_earlier_file(
     before = set(tmp_path.iterdir())
     render = MeterSystem.render
 
-    def broken(self, avatar, motion, controls):
-        for count, piece in enumerate(render(self, avatar, motion, controls)):
+    def broken(self, avatar, motion, controls, first=0):
+        for count, piece in enumerate(render(self, avatar, motion, controls, first)):
             if count == 20:
                 raise KeyboardInterrupt
             yield piece

@@ -17,7 +17,8 @@ from talkingface.core.types import Motion
 
 def _motion(length: int, fps: float = 25.0, start: int = 0) -> Motion:
     rows = np.arange(start, start + length, dtype=np.float32)[:, None]
-    return Motion(space="test", expression=rows, pose=np.repeat(rows, 6, 1), blink=(rows % 2), fps=fps, start=start)
+    pose = np.repeat(rows, 6, 1)
+    return Motion(space="test", expression=rows, pose=pose, blink=(rows % 2), source=2 * rows, fps=fps, start=start)
 
 
 def _pieces(length: int, cuts: list[int], fps: float = 25.0) -> list[Motion]:
@@ -55,6 +56,33 @@ def test_skip_and_limit() -> None:
     np.testing.assert_array_equal(motions.concatenate(skipped).expression[:, 0], np.arange(9, 20))
     assert len(motions.concatenate(motions.limit_frames(pieces, 9))) == 9
     assert list(motions.limit_frames(pieces, 0)) == []
+
+
+@given(length=st.integers(1, 50), cuts=st.lists(st.integers(1, 49), max_size=5), size=st.integers(1, 9))
+def test_batches_lie_on_multiples_whatever_the_split(length: int, cuts: list[int], size: int) -> None:
+    pieces = _pieces(length, cuts) if length > 1 else [_motion(1)]
+    found = list(motions.batches(pieces, size))
+    assert [start for start, _ in found] == list(range(0, length, size))
+    assert all(len(rows) == min(size, length - start) for start, rows in found)
+    np.testing.assert_array_equal(np.concatenate([rows.expression[:, 0] for _, rows in found]), np.arange(length))
+
+
+def test_batches_of_a_stream_that_begins_later_keep_to_the_multiples() -> None:
+    rest = motions.skip_frames([_motion(20)], 5)
+    assert [(start, len(rows)) for start, rows in motions.batches(rest, 4)] == [(5, 3), (8, 4), (12, 4), (16, 4)]
+
+
+def test_batches_of_motion_without_pose_and_blink() -> None:
+    bare = Motion(space="test", expression=np.zeros((3, 2), np.float32), pose=None, blink=None, fps=25)
+    ((start, rows),) = motions.batches([bare], 8)
+    assert (start, len(rows), rows.pose, rows.blink, rows.source) == (0, 3, None, None, None)
+
+
+def test_the_clips_frame_travels_with_the_motion_until_the_pose_is_replaced() -> None:
+    twice = motions.concatenate(motions.resample_motion(_pieces(10, [4]), 50))
+    np.testing.assert_allclose(twice.source, 2 * twice.expression)
+    still = motions.concatenate(motions.replace_pose(_pieces(5, [2]), None))
+    assert still.source is None
 
 
 def test_ping_pong() -> None:

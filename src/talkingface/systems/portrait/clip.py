@@ -9,14 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talkingface.core.motion import ping_pong
+from talkingface.core.motion import batches, ping_pong
 from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.face.pose import head_box
 from talkingface.face.raster import Warper, to_rgba
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
 from talkingface.systems.portrait.draw import hidden_mouth
 from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, look_at, make_view
-from talkingface.systems.portrait.photo import BATCH, batches, head_box
+from talkingface.systems.portrait.photo import BATCH
 from talkingface.systems.portrait.window import window_at, window_side
 
 RINGS = ((0.12, 0.35), (0.3, 0.0))  # distance outside the face outline in eye distances, share of its movement
@@ -42,7 +43,7 @@ class ClipRenderer:
     def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
         """Pictures for a stream of motion; past the clip's end it plays backwards, then forwards again."""
         source: Iterator[np.ndarray] | None = None
-        for start, motion in batches(motions):
+        for start, motion in batches(motions, BATCH):
             if source is None:
                 source = self._source(start)
             numbers = ping_pong(np.arange(start, start + len(motion)), len(self._fit["landmarks"]))

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from talkingface.audio.mel import LevelTracker
 from talkingface.systems.portrait.head_motion import FPS, NUM_POSE
 from talkingface.systems.portrait.motion_augment import speech_columns
-from talkingface.systems.portrait.motion_data import SpeakingClip
+from talkingface.training.speaking_clips import SpeakingClip
 
 REACH = 60
 """Frames of noise on either side that form a row of the process."""

@@ -19,11 +19,11 @@ from talkingface.systems.portrait.window import (
     cut,
     mouth_corner,
     openings,
-    shrink,
     stillness,
     window_at,
     window_side,
 )
+from talkingface.video.resize import shrink
 
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
 

@@ -25,14 +25,13 @@ from talkingface.systems.portrait.motion_augment import (
     to_input,
 )
 from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PAUSE, PHONES, MouthConfig
-from talkingface.systems.portrait.motion_data import SpeakingClip, measure_matrix
 from talkingface.systems.portrait.motion_network import MouthNet
 from talkingface.systems.portrait.motion_speech import SpokenText, phone_rows
+from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
+from talkingface.training.speaking_clips import SpeakingClip
 
-MEASURE_SCALE = np.array([0.05, 0.04, 0.06], np.float32)
-"""Usual standard deviations of gap, width and jaw: the unit of the measures' losses."""
 LONG_FRAMES = 45
 LONG_BATCH, SHORT_BATCH, PHONE_BATCH = (20, 100), (56, 36), (24, 80)
 """Rows and frames of the batches of long clips, short clips and synthetic speech."""
@@ -67,17 +66,6 @@ def clip_targets(clip: SpeakingClip, num_mouth: int) -> np.ndarray:
     measures = (clip.measures - clip.neutral_measures) / MEASURE_SCALE
     closed = clip.measures[:, :1] < CLOSED_GAP
     return np.concatenate([clip.expression[:, :num_mouth], measures, closed], axis=1).astype(np.float32)
-
-
-def retime(rows: np.ndarray, speed: float, late_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [T, D] as they look when played at `speed`, after moving them `late_s` earlier; and which are known [K]."""
-    length = len(rows)
-    position = np.arange(int((length - 1) / speed) + 1) * speed + late_s * FPS
-    known = ((position >= 0) & (position <= length - 1)).astype(np.float32)
-    position = np.clip(position, 0, length - 1)
-    before = np.minimum(position.astype(int), max(length - 2, 0))
-    share = (position - before)[:, None].astype(np.float32)
-    return rows[before] * (1 - share) + rows[np.minimum(before + 1, length - 1)] * share, known
 
 
 class MouthRecipe(Recipe):
@@ -259,20 +247,6 @@ def _binary_loss(logits: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean cross entropy of logits [B, T] against shares [B, T] in [0, 1]."""
     losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     return (losses * weight).sum() / weight.sum().clamp(min=1)
-
-
-def correlation_loss(predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
-    """One minus the correlation over time, [B, T, D] with weights [B, T, 1], mean over rows that move.
-
-    Unlike a squared error it does not punish a speaker for moving more or less than others.
-    """
-    count = weight.sum(1, keepdim=True).clamp(min=1)
-    a = (predicted - (predicted * weight).sum(1, keepdim=True) / count) * weight
-    b = (true - (true * weight).sum(1, keepdim=True) / count) * weight
-    power = (b * b).sum(1)
-    value = (a * b).sum(1) / torch.sqrt(((a * a).sum(1) + 0.05) * (power + 0.05))
-    share = (power / count[:, 0] > 0.02).float() * count[:, 0].sqrt()
-    return ((1 - value) * share).sum() / share.sum().clamp(min=1)
 
 
 def lip_offsets(recipe: MouthRecipe, clips: Sequence[SpeakingClip], listed_s: Mapping[str, float]) -> dict[str, float]:

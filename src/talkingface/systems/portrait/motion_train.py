@@ -17,10 +17,11 @@ from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.portrait.head_motion_fit import learn_head_motion
 from talkingface.systems.portrait.motion_augment import SPEEDS
 from talkingface.systems.portrait.motion_config import MouthConfig
-from talkingface.systems.portrait.motion_data import FPS, FREE_LICENCES, SpeakingClip, measure_matrix, speaking_clips
 from talkingface.systems.portrait.motion_recipes import MouthRecipe, lip_offsets
 from talkingface.systems.portrait.motion_speech import SpokenText, recognise, speak
+from talkingface.training.mouth_targets import measure_matrix
 from talkingface.training.prepare import listed_lags
+from talkingface.training.speaking_clips import FPS, FREE_LICENCES, SpeakingClip, speaking_clips
 from talkingface.training.trainer import Trainer
 
 OFFSET_STEPS = 300

@@ -25,13 +25,13 @@ from talkingface.systems.portrait.window import (
     cut,
     mouth_corner,
     openings,
-    shrink,
     stillness,
     window_at,
     window_side,
 )
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
+from talkingface.video.resize import shrink
 
 SOURCES_PER_CLIP = {45: 2, 10**9: 6}  # clips up to so many frames offer so many source frames
 EVALUATED_FRAMES = 4

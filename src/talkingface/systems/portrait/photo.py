@@ -10,15 +10,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from talkingface.core.motion import batches
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import near_colours
+from talkingface.face.pose import head_box
 from talkingface.face.raster import Box
-from talkingface.systems.portrait.background import make_background
 from talkingface.systems.portrait.draw import Drawer, hidden_mouth
 from talkingface.systems.portrait.mend import Drawn, Mender, View, lay_changes, look_at, make_view
 from talkingface.systems.portrait.rig import MAX_SHIFT, Rig
 from talkingface.systems.portrait.scene import Scene, face_unit, make_scene
 from talkingface.systems.portrait.window import window_at, window_side
+from talkingface.video.background import make_background
 
 WORKERS = 2
 """Batches in the making at a time, each in a thread: drawing, the networks and encoding release the GIL."""
@@ -58,7 +60,7 @@ class PhotoRenderer:
         """Pictures for a stream of motion, frame for frame."""
         with ThreadPoolExecutor(WORKERS) as pool:
             making: deque[Future[Frames]] = deque()
-            for number, (start, rows) in enumerate(batches(motions)):
+            for number, (start, rows) in enumerate(batches(motions, BATCH)):
                 if len(making) == WORKERS:  # so that no two batches in the making share a drawer
                     yield making.popleft().result()
                 making.append(pool.submit(self._make, self._drawers[number % WORKERS], start, rows))
@@ -98,38 +100,6 @@ class PhotoRenderer:
         return Frames(rgb=np.ascontiguousarray(drawn.rgb[:, y0:y1, x0:x1]), mask=part, start=drawn.start)
 
 
-def batches(motions: Iterator[Motion]) -> Iterator[tuple[int, Motion]]:
-    """Cut motion into (first frame, rows) of BATCH frames, on multiples of BATCH whatever the stream's split."""
-    held: list[Motion] = []
-    for piece in motions:
-        for k in range(len(piece)):
-            row = _row(piece, k)
-            held.append(row)
-            if (row.start + 1) % BATCH == 0:
-                yield held[0].start, _join(held)
-                held = []
-    if held:
-        yield held[0].start, _join(held)
-
-
-def _row(motion: Motion, k: int) -> Motion:
-    part = slice(k, k + 1)
-    return Motion(
-        space=motion.space,
-        expression=motion.expression[part],
-        pose=None if motion.pose is None else motion.pose[part],
-        blink=None if motion.blink is None else motion.blink[part],
-        fps=motion.fps,
-        start=motion.start + k,
-    )
-
-
-def _join(rows: list[Motion]) -> Motion:
-    from talkingface.core.motion import concatenate
-
-    return concatenate(rows)
-
-
 def moving_region(scene: Scene) -> Box:
     """The part of the picture (x0, y0, x1, y1) that can change."""
     shares = np.concatenate(
@@ -141,15 +111,6 @@ def moving_region(scene: Scene) -> Box:
     low, high = corners.min(0) - margin, corners.max(0) + margin
     width, height = scene.size
     return max(0, int(low[0])), max(0, int(low[1])), min(width, int(high[0]) + 1), min(height, int(high[1]) + 1)
-
-
-def head_box(points: np.ndarray, size: tuple[int, int]) -> Box:
-    """An even-sided square (x0, y0, x1, y1) around head and neck, inside the picture."""
-    low, high = points[:, :2].min(0), points[:, :2].max(0)
-    side = int(min(2.1 * float((high - low).max()), *size)) // 2 * 2
-    x, y = (low + high) / 2 - side / 2
-    x0, y0 = int(np.clip(x, 0, size[0] - side)), int(np.clip(y - 0.05 * side, 0, size[1] - side))
-    return x0, y0, x0 + side, y0 + side
 
 
 def _on_other_background(

@@ -22,7 +22,7 @@ from talkingface.core.weights import save_weights
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.data import HELD_BACK, crop_prepared
-from talkingface.systems.portrait.motion_data import FREE_LICENCES, read_index
+from talkingface.training.speaking_clips import FREE_LICENCES, read_index
 
 PAINTER_STEPS = {"clean": 4000, "research": 3500}
 AUDIO_STEPS = {"clean": 800, "research": 1200}

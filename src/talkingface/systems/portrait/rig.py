@@ -10,29 +10,15 @@ import numpy as np
 
 from talkingface.core.types import NUM_POINTS
 from talkingface.face.camera import rotation_matrix
+from talkingface.face.lids import close_lids
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
-from talkingface.face.topology import (
-    LEFT_EYE_LOWER,
-    LEFT_EYE_UPPER,
-    RIGHT_EYE_LOWER,
-    RIGHT_EYE_UPPER,
-    skin_triangles,
-)
+from talkingface.face.topology import skin_triangles
 from talkingface.systems.portrait.scene import Rigid, face_unit
 
 MAX_TURN_RAD = 0.42  # the photo holds no more of the head's side than this
 MAX_SHIFT = 0.6
-LID_MEETING = 0.85  # closing lids meet this far down the eye opening
-LID_OVERLAP = 1.05
-CREASE_SHARE = 0.45
 SLIVER = 2e-4  # triangles of less area, in squared eye distances, count as edges
 UNFOLDING_STEPS = 32
-_CREASES = np.array([  # skin above the upper lid, and the lid point that each follows
-    (247, 246), (30, 161), (29, 160), (27, 159), (28, 158), (56, 157), (190, 173),
-    (467, 466), (260, 388), (259, 387), (257, 386), (258, 385), (286, 384), (414, 398),
-])  # fmt: skip
-_UPPER = np.array(RIGHT_EYE_UPPER[1:-1] + LEFT_EYE_UPPER[1:-1])
-_LOWER = np.array(RIGHT_EYE_LOWER[1:-1] + LEFT_EYE_LOWER[1:-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,15 +111,3 @@ def soft_limit(values: np.ndarray, limit: float) -> np.ndarray:
     """The vector with its length kept below `limit`, hardly changed up to half of it."""
     length = float(np.linalg.norm(values))
     return values if length < 1e-9 else values * (limit * np.tanh(length / limit) / length)
-
-
-def close_lids(shape: np.ndarray, closure: float) -> np.ndarray:
-    """`shape` [478, 3] with both eyes closed by `closure` in [0, 1]; the skin above follows the lid."""
-    if closure <= 0:
-        return shape
-    moved = np.zeros_like(shape)
-    opening = shape[_LOWER] - shape[_UPPER]
-    moved[_UPPER] = closure * LID_OVERLAP * LID_MEETING * opening
-    moved[_LOWER] = -closure * (1 - LID_MEETING) * opening
-    moved[_CREASES[:, 0]] = CREASE_SHARE * moved[_CREASES[:, 1]]
-    return shape + moved

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from talkingface.core.errors import UsageError
+from talkingface.core.motion import skip_frames
 from talkingface.core.progress import tell
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System, Weights
@@ -22,7 +23,7 @@ from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.fresh import fresh_tensors
 from talkingface.systems.portrait.mend import Mender
 from talkingface.systems.portrait.rig import load_rig
-from talkingface.systems.portrait.window import shrink
+from talkingface.video.resize import shrink
 
 DEFAULT_LONGEST_PX = 1280
 SMALL_FACE_PX = 96
@@ -44,7 +45,12 @@ class PortraitSystem(System):
         return Mender(self._tensors, self.config.painter, self.device)
 
     def fit(
-        self, source: str | Path | np.ndarray, *, face_index: int | None = None, size: int | str | None = None
+        self,
+        source: str | Path | np.ndarray,
+        *,
+        face_index: int | None = None,
+        size: int | str | None = None,
+        folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. A photo takes about a second; a clip is tracked once and its track is cached."""
         if isinstance(source, np.ndarray):
@@ -130,8 +136,11 @@ class PortraitSystem(System):
         pose[:, :3] = rotation_vector(rotations)
         return pose
 
-    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls) -> Iterator[Frames]:
+    def render(
+        self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0
+    ) -> Iterator[Frames]:
         """See `System.render`. A clip avatar with pose "source" is dubbed; otherwise its best frame is animated."""
+        motion = skip_frames(motion, first)
         if controls.pose == "source" and avatar.card.get("kind") == "clip":
             return self._dub(avatar, motion, controls)
         from talkingface.systems.portrait.photo import PhotoRenderer

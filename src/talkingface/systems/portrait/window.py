@@ -18,6 +18,7 @@ from talkingface.face.topology import (
     RIGHT_EYE_UPPER,
 )
 from talkingface.systems.portrait.config import PainterConfig
+from talkingface.video.resize import shrink
 
 FACE_IN_CROP = 1.4
 """The painter's square is this many times the face's bounding square."""
@@ -83,14 +84,6 @@ def cut(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     if left or top or right > 0 or bottom > 0:
         inner = cv2.copyMakeBorder(inner, top, max(0, bottom), left, max(0, right), cv2.BORDER_REPLICATE)
     return inner[: y1 - y0, : x1 - x0]
-
-
-def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize to (width, height): averaged when smaller, bilinear when larger."""
-    if picture.shape[1] == size[0] and picture.shape[0] == size[1]:
-        return picture
-    smaller = picture.shape[1] > size[0]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def openings(points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,16 +15,14 @@ from talkingface.systems.portrait.head_motion import HeadMotion
 from talkingface.systems.portrait.head_motion_fit import blink_profile, learn_head_motion
 from talkingface.systems.portrait.motion_augment import augment_columns, speech_columns, to_input
 from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PHONES, MouthConfig
-from talkingface.systems.portrait.motion_data import SpeakingClip, measure_matrix, on_clock
 from talkingface.systems.portrait.motion_recipes import (
-    MEASURE_SCALE,
     MouthRecipe,
     clip_targets,
-    correlation_loss,
     lip_offsets,
-    retime,
 )
 from talkingface.systems.portrait.motion_speech import SpokenText, make_sentence, phone_rows
+from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
+from talkingface.training.speaking_clips import SpeakingClip, on_clock
 from talkingface.training.trainer import Trainer
 
 TINY = MouthConfig(width=16, front=12, dilations=(1, 2))

@@ -3,16 +3,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from faces import mesh_points, person_alpha, psnr, sample_picture, sample_points
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import person_matte
 from talkingface.face.morphable import fit_photo, load_mesh478
+from talkingface.face.pose import head_box
 from talkingface.systems.portrait.config import preset
 from talkingface.systems.portrait.mend import Mender
-from talkingface.systems.portrait.photo import BATCH, PhotoRenderer, batches, head_box, moving_region
+from talkingface.systems.portrait.photo import PhotoRenderer, moving_region
 from talkingface.systems.portrait.rig import Rig
 from talkingface.systems.portrait.scene import make_scene
 
@@ -37,24 +38,6 @@ def cut_up(motion: Motion, ends: list[int]) -> list[Motion]:
         )
         for a, b in zip(bounds, bounds[1:], strict=False)
     ]  # fmt: skip
-
-
-@given(st.lists(st.integers(0, 30), max_size=8), st.integers(0, 20))
-@settings(max_examples=40)
-def test_batches_do_not_depend_on_the_split_or_the_beginning(ends, start):
-    whole = make_motion(30, start)
-    found = list(batches(iter(cut_up(whole, ends))))
-    assert [first for first, _ in found] == [start, *range(start // BATCH * BATCH + BATCH, start + 30, BATCH)]
-    for first, rows in found:
-        assert rows.start == first and len(rows) <= BATCH
-        assert np.array_equal(rows.expression, whole.expression[first - start : first - start + len(rows)])
-    assert sum(len(rows) for _, rows in found) == 30
-
-
-def test_batches_of_motion_without_pose_and_blink():
-    motion = Motion(space="s", expression=np.zeros((3, 2), np.float32), pose=None, blink=None, fps=25)
-    ((start, rows),) = batches(iter([motion]))
-    assert (start, len(rows), rows.pose, rows.blink) == (0, 3, None, None)
 
 
 @pytest.fixture(scope="module")

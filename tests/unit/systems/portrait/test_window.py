@@ -12,7 +12,6 @@ from talkingface.systems.portrait.window import (
     face_square,
     mouth_corner,
     openings,
-    shrink,
     stillness,
     window_at,
     window_side,
@@ -31,14 +30,6 @@ def test_cutting_repeats_the_edge_wherever_the_box_lies(x0, y0, width, height):
 def test_masks_are_cut_like_pictures():
     part = cut(PICTURE[..., 0], (-5, -5, 10, 10))
     assert part.shape == (15, 15) and part[0, 0] == PICTURE[0, 0, 0]
-
-
-def test_shrinking_averages_and_equal_sizes_are_kept():
-    board = np.zeros((8, 8, 3), np.uint8)
-    board[::2, ::2] = board[1::2, 1::2] = 200
-    assert (shrink(board, (4, 4)) == 100).all()
-    assert shrink(board, (8, 8)) is board
-    assert shrink(board, (16, 12)).shape == (12, 16, 3)
 
 
 def test_the_window_is_centred_and_keeps_its_side():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from talkingface.core.errors import UsageError
-from talkingface.systems.portrait.background import make_background
+from talkingface.video.background import make_background
 from talkingface.video.image import write_image
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.core.errors import UsageError
-from talkingface.systems.portrait.window import shrink
+from talkingface.video.resize import shrink
 
 
 def make_background(name: str, size: tuple[int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from talkingface.core.types import Track
 from talkingface.face.blink import eye_closure
 from talkingface.face.morphable import LinearFaceModel, fit_track
-from talkingface.metrics.mouth import mouth_measures
+from talkingface.face.mouth_measures import mouth_measures
 from talkingface.training.prepare import HELD_BACK, SILENT, read_index
 
 FPS = 25
@@ -119,21 +119,3 @@ def on_clock(rows: np.ndarray, times_s: np.ndarray) -> np.ndarray:
     after = np.clip(np.searchsorted(times_s, clock, side="right"), 1, len(times_s) - 1)
     share = np.clip((clock - times_s[after - 1]) / np.maximum(times_s[after] - times_s[after - 1], 1e-6), 0, 1)[:, None]
     return (rows[after - 1] * (1 - share) + rows[after] * share).astype(np.float32)
-
-
-def measure_matrix(model: LinearFaceModel) -> np.ndarray:
-    """float32 [3, M]: how gap, width and jaw of the mean face change per unit of each mouth coefficient."""
-    basis = model.expression[..., : model.num_mouth].astype(np.float64)
-    step = 1e-3 * basis
-    # The gap is a distance and never negative: measure about an open mouth, where it is linear.
-    middle = model.mean + _opening(model, basis)
-    columns = [
-        (mouth_measures(middle + step[..., k]) - mouth_measures(middle - step[..., k])) / 2e-3
-        for k in range(basis.shape[-1])
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _opening(model: LinearFaceModel, basis: np.ndarray) -> np.ndarray:
-    away = (basis[14] - basis[13])[1]  # how each coefficient parts the middle of the lips
-    return basis @ (away * 0.12 / (away @ away))

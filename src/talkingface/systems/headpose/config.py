@@ -1,0 +1,123 @@
+"""Settings of the `headpose` system. Defaults exist here only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioConfig:
+    """ATC-net: speech to expression and head pose."""
+
+    channels: tuple[int, ...] = (64, 128, 256, 256, 512)
+    """Of its five convolutions."""
+    hidden_fc: int = 2048
+    hidden: int = 256
+    """Width of the LSTM."""
+    layers: int = 3
+    expression: int = 64
+    """Expression numbers that it predicts, from the face model's first on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RendererConfig:
+    """From composite to picture."""
+
+    kind: Literal["compact", "adain", "unetac"] = "adain"
+    """compact: one composite of real pixels; adain: the 2020 paper's; unetac: the journal version's."""
+    widths: tuple[int, ...] = (16, 24, 48, 64, 64)
+    """compact: channels from fine to coarse."""
+    view_px: int = 256
+    """Side of what the network sees; compact: a multiple of 16."""
+    ngf: int = 64
+    """adain, unetac: channels of the finest level."""
+    style_hidden: int = 9984
+    """adain: width of the network that turns an identity feature into style numbers."""
+    feature: int = 512
+    """adain: length of the identity feature."""
+    memory_slots: int = 30000
+    """adain: places in the memory of identity features."""
+    query_width: int = 64
+    """adain: channels of the first stage of the ResNet-18 that asks the memory."""
+    judge_width: int = 64
+    """adain, unetac: channels of the first layer of the discriminator."""
+    mirror: bool = False
+    """adain, unetac: whether half of the training pictures are mirrored, background and asymmetries included."""
+    loss_weights: dict[str, float] = field(
+        default_factory=lambda: {"fool": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5}
+    )
+    """adain, unetac: of the generator's losses (`losses.paint_losses`); these are the published ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """How an avatar is made from a clip."""
+
+    least_s: float = 12.0
+    """Shortest clip."""
+    train_frames: int | None = None
+    """How many leading frames are learned from, as in the paper's 300; None: all but the held-out ones."""
+    test_first: int = 300
+    """The first held-out frame; clips that are too short for it hold back their last frames."""
+    test_frames: int = 100
+    """Frames held back to judge the result by."""
+    most_frames: int = 1500
+    """Frames of a long clip that the renderer learns from, evenly chosen."""
+    shown_frames: int = 1500
+    """Leading frames of the clip that the avatar keeps, to play them behind new speech."""
+    one_shot: bool = True
+    """Whether a cut in the clip is an error; false for sentences recorded one by one with a fixed camera."""
+    audio_steps: int = 100
+    renderer_steps: int = 3000
+    batch_size: int = 8
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadposeConfig:
+    """Everything that decides what `headpose` computes."""
+
+    face_model: str = "mesh478"
+    """mesh478, or bfm09 read from files of your own."""
+    relative_matching: bool = False
+    """Choose the frames behind generated poses as the journal version does, by changes of pose."""
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    renderer: RendererConfig = field(default_factory=RendererConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+CLASSIC_STEPS = 2235
+"""Of eight pictures: the 60 rounds over 298 frames of the paper."""
+TINY_AUDIO = AudioConfig(channels=(4, 4, 4, 4, 4), hidden_fc=8, hidden=8, layers=1, expression=16)
+TINY_FIT = FitConfig(least_s=1.0, test_frames=12, audio_steps=3, renderer_steps=3, batch_size=2)
+
+
+def preset(name: str) -> HeadposeConfig:
+    """The config called `name`: "compact" (two CPU cores), "official" (2020), "journal" (2022).
+
+    For tests: "tiny", "tiny_official", "tiny_journal".
+    """
+    compact = HeadposeConfig(
+        audio=AudioConfig(channels=(16, 24, 32, 32, 48), hidden_fc=96, hidden=96, layers=2, expression=16),
+        renderer=RendererConfig(kind="compact", view_px=192),
+    )
+    if name == "compact":
+        return compact
+    if name == "tiny":
+        return HeadposeConfig(
+            audio=TINY_AUDIO,
+            renderer=RendererConfig(kind="compact", widths=(4, 4, 8, 8, 8), view_px=48),
+            fit=TINY_FIT,
+        )
+    journal = name.endswith("journal")
+    classic = HeadposeConfig(
+        audio=AudioConfig(expression=20),
+        renderer=RendererConfig(kind="unetac" if journal else "adain"),
+        fit=FitConfig(train_frames=300, audio_steps=1700, renderer_steps=CLASSIC_STEPS),
+        relative_matching=journal,
+    )
+    if not name.startswith("tiny"):
+        return classic
+    small = replace(classic.renderer, ngf=2, style_hidden=16, feature=32, memory_slots=24, query_width=4, judge_width=4)
+    return replace(classic, audio=TINY_AUDIO, renderer=small, fit=TINY_FIT)

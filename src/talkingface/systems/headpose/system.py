@@ -1,0 +1,154 @@
+"""`headpose`: an avatar of one person from a short video, with that person's own head motion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from talkingface.core.cache import cache_dir, content_hash
+from talkingface.core.config import from_dict
+from talkingface.core.errors import UsageError, WeightsError
+from talkingface.core.spec import SystemSpec
+from talkingface.core.system import System, Weights
+from talkingface.core.types import Avatar, Controls, Frames, Motion
+from talkingface.systems.headpose import SPEC
+from talkingface.systems.headpose.config import HeadposeConfig
+
+_KEPT = 2  # avatars whose networks stay loaded
+
+
+class HeadposeSystem(System):
+    """Yi et al. 2020 and 2022. See docs/systems/headpose.md."""
+
+    SPEC: ClassVar[SystemSpec] = SPEC
+
+    def __init__(self, weights: Weights | None, config: HeadposeConfig, device: str = "cpu") -> None:
+        super().__init__(weights, config, device)
+        self._people: dict[int, _Person] = {}
+
+    def fit(
+        self,
+        source: str | Path | np.ndarray,
+        *,
+        face_index: int | None = None,
+        size: int | str | None = None,
+        folder: Path | None = None,
+    ) -> Avatar:
+        """See `System.fit`. Trains on the person's clip: minutes to an hour; stopped work goes on in `folder`."""
+        from talkingface.systems.headpose.fitting import fit_avatar
+        from talkingface.systems.headpose.job import FitJob
+        from talkingface.video.image import is_image
+
+        if isinstance(source, np.ndarray) or is_image(source):
+            raise UsageError("headpose learns from a video of one person who speaks; for a photo use --system portrait")
+        path = Path(source)
+        if folder is None:
+            folder = cache_dir() / "fits" / f"headpose-{content_hash(path)[:24]}"
+        job = FitJob(
+            path=path,
+            folder=folder,
+            config=self.config,
+            weights=self.weights,
+            device=self.device,
+            face_index=face_index,
+            size=size,
+        )
+        return fit_avatar(job)
+
+    def motion_from_audio(
+        self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls
+    ) -> Iterator[Motion]:
+        """See `System.motion_from_audio`. Head motion is chosen for the whole voice: nothing comes before its end."""
+        from talkingface.systems.headpose.speech import speech_motion
+
+        if avatar is None:
+            raise UsageError("headpose moves as one person does; name an avatar with --face")
+        person = self._person(avatar)
+        samples = np.concatenate([np.zeros(0, np.float32), *pieces])
+        yield speech_motion(
+            person.listener,
+            samples,
+            person.clip.head,
+            controls,
+            gain=person.gain,
+            journal=person.config.relative_matching,
+            mover=person.mover,
+        )
+
+    def motion_from_video(self, avatar: Avatar, path: str | Path, controls: Controls) -> Iterator[Motion]:
+        """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""
+        from talkingface.systems.headpose.driving import video_motion
+
+        yield video_motion(Path(path), controls)
+
+    def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
+        """See `System.pose_from_angles`."""
+        from talkingface.face.camera import from_euler_degrees, rotation_vector
+
+        pose = np.zeros((len(angles_rad), 6), np.float32)
+        pose[:, :3] = rotation_vector(np.asarray(from_euler_degrees(np.degrees(angles_rad))))
+        return pose
+
+    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
+        """See `System.render`. Motion without `source` gets the clip's frames of the nearest pose behind it."""
+        return self._person(avatar).drawer(controls).frames(motion, first)
+
+    def _person(self, avatar: Avatar) -> _Person:
+        """The networks and the clip of an avatar, loaded once."""
+        key = id(avatar)
+        if key not in self._people or self._people[key].avatar is not avatar:
+            self._people[key] = _Person(avatar, self.device)
+            while len(self._people) > _KEPT:
+                del self._people[next(iter(self._people))]
+        return self._people[key]
+
+
+class _Person:
+    """What an avatar's tensors become."""
+
+    def __init__(self, avatar: Avatar, device: str) -> None:
+        from talkingface.face.morphable import load_mesh478
+        from talkingface.systems.headpose.classic_fit import load_mover
+        from talkingface.systems.headpose.draw import Clip
+        from talkingface.systems.headpose.fitting import POINT_STEPS
+        from talkingface.systems.headpose.head import head_from_tensors
+        from talkingface.systems.headpose.job import part
+        from talkingface.systems.headpose.kinds import kind_of
+        from talkingface.systems.headpose.speech import Listener
+        from talkingface.video.stored import StoredFrames
+
+        self.avatar = avatar
+        tensors, card = avatar.tensors, avatar.card
+        try:
+            self.config = from_dict(HeadposeConfig, _mapping(card["config"]))
+            width, height = (int(v) for v in _sequence(card["size"]))
+            self.gain = float(tensors["gain"].item())
+            self.listener = Listener(self.config.audio, part(tensors, "audio"), device)
+            self.clip = Clip(
+                frames=StoredFrames(avatar.files["clip"], (width, height)),
+                size=(width, height),
+                points=tensors["clip.points"].astype(np.float32) / POINT_STEPS,
+                expression=tensors["clip.expression"].astype(np.float32),
+                head=head_from_tensors(tensors),
+            )
+            self.mover = load_mover(tensors, self.clip, device)
+            self.drawer = kind_of(self.config).load(self.config, tensors, self.clip, load_mesh478(), device)
+        except (KeyError, ValueError, TypeError, RuntimeError, UsageError) as error:
+            raise WeightsError(
+                f"the avatar is damaged or of another version ({' '.join(str(error).split())[:200]}); fit it again"
+            ) from error
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("config is no object")
+    return value
+
+
+def _sequence(value: object) -> list[Any]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise TypeError("size is not width and height")
+    return value

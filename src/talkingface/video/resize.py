@@ -1,0 +1,14 @@
+"""Pictures at other sizes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize to (width, height): averaged when smaller, bilinear when larger."""
+    if picture.shape[1] == size[0] and picture.shape[0] == size[1]:
+        return picture
+    smaller = picture.shape[1] > size[0]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)

@@ -1,0 +1,117 @@
+"""The networks around the generator: ATC-net, the discriminator, the journal version's motion networks, and losses."""
+
+from __future__ import annotations
+
+import torch
+
+from parity.fixtures import load_fixture
+from talkingface.systems.headpose.atcnet import AtcNet
+from talkingface.systems.headpose.discriminator import Discriminator
+from talkingface.systems.headpose.fast import FastAtc
+from talkingface.systems.headpose.features import feature_frames, spread_features
+from talkingface.systems.headpose.losses import (
+    ATC_WEIGHTS,
+    JUDGE_WEIGHTS,
+    PAINT_WEIGHTS,
+    atc_losses,
+    judge_losses,
+    paint_losses,
+)
+from talkingface.systems.headpose.motion_nets import BehaviourEncoder, MotionDecoder
+
+
+@torch.no_grad()
+def test_atcnet():
+    fixture = load_fixture("headpose", "atcnet")
+    network = AtcNet(expression=fixture.config["expression"], pose=fixture.config["pose"]).eval()
+    network.load_state_dict(fixture.weights())
+    windows = fixture.input("mfcc_windows")
+    first = windows[:, 0]
+    fixture.assert_close("encoder_first_step", network.audio_eocder(first[:, None]), 1e-4)
+    fixture.assert_close("embedding_first_step", network.embed(first), 1e-4)
+    fixture.assert_close("coefficients", network(windows)[0], 1e-4)
+    fixture.assert_close("coefficients", FastAtc(network)(windows)[0], 1e-4)
+
+
+def test_atcnet_in_training():
+    fixture = load_fixture("headpose", "atcnet_train")
+    network = AtcNet(stepwise=True)
+    network.load_state_dict(fixture.weights())
+    numbers, _ = network(fixture.input("mfcc_windows"))
+    losses = atc_losses(numbers, fixture.input("target"))
+    config = fixture.config
+    assert ATC_WEIGHTS == {
+        "expression": 1.0,
+        "pose": config["lambda_pose"],
+        "pose_smoothness": config["lambda_smooth_pose"],
+        "expression_smoothness": config["lambda_smooth_expression"],
+    }
+    total = sum(weight * losses[name] for name, weight in ATC_WEIGHTS.items())
+    total.backward()
+    fixture.assert_close("coefficients", numbers, 1e-4)
+    fixture.assert_each_close("losses", torch.stack([*losses.values(), total]), 1e-4)
+    names = ("audio_eocder.0.0.weight", "audio_eocder_fc.0.weight", "lstm.weight_ih_l0", "lstm_fc.0.weight")
+    norms = torch.stack([network.get_parameter(name).grad.norm() for name in names])
+    fixture.assert_each_close("grad_norms", norms, 1e-4)
+    state = network.state_dict()
+    fixture.assert_close("running_mean_first_bn", state["audio_eocder.0.1.running_mean"], 1e-4)
+    fixture.assert_close("running_var_last_bn", state["audio_eocder.5.1.running_var"], 1e-4)
+    fixture.assert_equal("num_batches_tracked", state["audio_eocder.0.1.num_batches_tracked"][None])
+
+
+@torch.no_grad()
+def test_discriminator():
+    fixture = load_fixture("headpose", "patch_discriminator")
+    network = Discriminator(fixture.config["input_nc"], fixture.config["ndf"], fixture.config["n_layers"])
+    network.load_state_dict(fixture.weights())
+    picture = fixture.input("x")
+    fixture.assert_close("logits_eval", network.eval()(picture), 1e-4)
+    fixture.assert_close("logits_train", network.train()(picture), 1e-4)
+    fixture.assert_close("running_mean_after_train", network.model[3].running_mean, 1e-4)
+
+
+def test_gan_losses():
+    fixture = load_fixture("headpose", "memory_gan_losses")
+    config = fixture.config
+    weights = {name: config[f"lambda_{key}"] for name, key in (("picture", "L1"), ("mask", "mask"))}
+    assert {**PAINT_WEIGHTS, **weights, "mask_smoothness": config["lambda_mask_smooth"]} == PAINT_WEIGHTS
+    judge = Discriminator()
+    judge.load_state_dict(fixture.weights())
+    frames, real = fixture.input("real_A"), fixture.input("real_B")
+    colour, mask = (fixture.input(name).requires_grad_() for name in ("fake_B_img", "fake_B_mask"))
+    fake = mask * frames[:, -3:] + (1 - mask) * colour
+    fixture.assert_close("fake_B", fake, 1e-4)
+    judged = judge_losses(judge, frames, real, fake)
+    painted = paint_losses(judge, frames, real, fake, mask)
+    weighted = [weight * painted[name] for name, weight in PAINT_WEIGHTS.items()]
+    total = torch.stack(weighted).sum()
+    judged_total = sum(weight * judged[name] for name, weight in JUDGE_WEIGHTS.items())
+    fixture.assert_each_close("losses", torch.stack([*weighted, total, *judged.values(), judged_total]), 1e-4)
+    total.backward()
+    fixture.assert_close("grad_img", colour.grad, 1e-4)
+    fixture.assert_close("grad_mask", mask.grad, 1e-4)
+
+
+def test_feature_interpolation():
+    fixture = load_fixture("headpose", "feature_interpolation")
+    retrieved, count = fixture.input("retrieved"), fixture.config["frames"]
+    frames = feature_frames(count, fixture.config["period"])
+    fixture.assert_close("used", spread_features(retrieved[frames], frames, count), 1e-6)
+
+
+@torch.no_grad()
+def test_motion_networks():
+    fixture = load_fixture("headpose", "tmm_motion_encoder")
+    encoder = BehaviourEncoder(inputs=fixture.config["input_ch"], behaviour=fixture.config["idd_ch"]).eval()
+    encoder.load_state_dict(fixture.weights())
+    poses = fixture.input("pose")
+    outputs, states = encoder.read(poses)
+    behaviour = encoder(poses)
+    fixture.assert_close("lstm_out", outputs, 1e-4)
+    fixture.assert_close("state_vector", states, 1e-4)
+    fixture.assert_close("behaviour", behaviour, 1e-4)
+
+    fixture = load_fixture("headpose", "tmm_motion_decoder")
+    decoder = MotionDecoder(inputs=fixture.config["audio_dim"], behaviour=fixture.config["idd_ch"]).eval()
+    decoder.load_state_dict(fixture.weights())
+    fixture.assert_close("pose", decoder(fixture.input("mfcc"), behaviour), 1e-4)

@@ -89,9 +89,7 @@ def _redrawn(path: Path, fit: VideoFit, sheets: Path | None) -> Iterator[tuple[i
             continue
         points = fit.points(model, surface, number)
         view = look_at_face(rgb, fit.head.camera, points)
-        seen = raster.rasterize(
-            to_screen(view.camera, points), surface.visible, view.camera.size, perspective=True
-        )
+        seen = raster.rasterize(to_screen(view.camera, points), surface.visible, view.camera.size, perspective=True)
         colours = lit_colours(surface, points, fit.albedo, fit.light[number])
         drawn = np.clip(raster.interpolate(seen, surface.visible, colours), 0, 255).astype(np.uint8)
         face = seen.face_id >= 0

@@ -22,7 +22,7 @@ from talkingface.core.errors import InputError
 from talkingface.core.types import FaceCoeffs, Track
 from talkingface.face.blink import eye_closure
 from talkingface.face.camera import rotation_matrix, rotation_vector
-from talkingface.face.fit_colours import ColourProblem, Expected, grey_levels, refine_frames
+from talkingface.face.fit_colours import ColourProblem, Expected, expect, refine_frames
 from talkingface.face.fit_landmarks import (
     HeadFit,
     HeadState,
@@ -100,9 +100,7 @@ class VideoFit:
         )
 
 
-def head_shape(
-    model: LinearFaceModel, neutral: np.ndarray, expression: np.ndarray, closure: float = 0.0
-) -> np.ndarray:
+def head_shape(model: LinearFaceModel, neutral: np.ndarray, expression: np.ndarray, closure: float = 0.0) -> np.ndarray:
     """Vertices float32 [V, 3] of a person's face [V, 3] with an expression [E] and its eyes closed by `closure`.
 
     Only the 478 points have lids that close; in other models expression does that, and `closure` is ignored.
@@ -172,23 +170,21 @@ class _Fitter:
     ) -> tuple[HeadState, np.ndarray, np.ndarray, np.ndarray]:
         """Albedo, light and evidence from selected frames, which are placed by their own colours in between."""
         picked = select_frames(track)
+        chosen = set(picked)
         views = {
             k: look_at_face(rgb, self.head.camera, self.points(state, k))
             for k, rgb in enumerate(_whole(frames, len(track)))
-            if k in picked
+            if k in chosen
         }
         emphasis = self._emphasis(track, picked)
-        sightings = [sight(views[k], self.surface, self.points(state, k)) for k in picked]
-        albedo, light, _ = split_light(sightings, emphasis)
+        sightings = {k: sight(views[k], self.surface, self.points(state, k)) for k in picked}
+        albedo, light, _ = split_light(list(sightings.values()), emphasis)
         for start in range(0, len(picked), CHUNK):
             rows = picked[start : start + CHUNK]
-            expected = [
-                _expect(views[k], seen.at(self.colours.picked), albedo[self.colours.picked], light)
-                for k, seen in zip(rows, sightings[start : start + CHUNK], strict=True)
-            ]
+            expected = [self._expect(views[k], sightings[k], albedo, light) for k in rows]
             state, _ = self._refine(state, rows, expected)
-        sightings = [sight(views[k], self.surface, self.points(state, k)) for k in picked]
-        albedo, light, evidence = split_light(sightings, emphasis)
+        sightings = {k: sight(views[k], self.surface, self.points(state, k)) for k in picked}
+        albedo, light, evidence = split_light(list(sightings.values()), emphasis)
         return state, fill_unseen(albedo, evidence, self.surface.triangles), light, evidence
 
     def every_frame(
@@ -205,15 +201,19 @@ class _Fitter:
             if track.confidence[k] > 0:
                 points = self.points(state, k)
                 view = look_at_face(rgb, self.head.camera, points)
-                seen = sight(view, self.surface, points).at(self.colours.picked)
+                seen = sight(view, self.surface, points, self.colours.picked)
                 lights[k] = frame_light(seen, known, light)
-                expected.append(_expect(view, seen, known, lights[k]))
+                expected.append(expect(view, seen, known, lights[k]))
                 rows.append(k)
             if rows and (len(rows) == CHUNK or k == num_frames - 1):
                 state, (matrix, side) = self._refine(state, rows, expected)
                 matrices[rows], sides[rows] = matrix.cpu(), side.cpu()
                 rows, expected = [], []
         return state, _smooth_light(lights, track.confidence > 0), (matrices, sides)
+
+    def _expect(self, view: View, seen: Sighting, albedo: np.ndarray, light: np.ndarray) -> Expected:
+        some = self.colours.picked
+        return expect(view, Sighting(seen.colours[some], seen.weights[some], seen.normals[some]), albedo[some], light)
 
     def _refine(
         self, state: HeadState, rows: list[int], expected: list[Expected]
@@ -233,12 +233,6 @@ class _Fitter:
             inner = np.setdiff1d(self.surface.eyes, self.surface.skin)
             emphasis[:, inner] = np.exp(-((off / GAZE_SPREAD) ** 2) / 2)[:, None] + 1e-3
         return emphasis
-
-
-def _expect(view: View, seen: Sighting, albedo: np.ndarray, light: np.ndarray) -> Expected:
-    """What the samples should look like."""
-    colours = albedo * shading(seen.normals, light.astype(np.float32))
-    return Expected(view, grey_levels(colours).astype(np.float32), seen.weights)
 
 
 def select_frames(track: Track, count: int = NUM_SIGHTINGS) -> list[int]:
@@ -278,5 +272,3 @@ def _smooth_light(lights: np.ndarray, seen: np.ndarray) -> np.ndarray:
     bridged = np.stack([np.interp(np.arange(len(flat)), at, column[at]) for column in flat.T], 1)
     smooth = gaussian_filter1d(bridged, LIGHT_SMOOTHING_FRAMES, axis=0, mode="nearest")
     return smooth.reshape(lights.shape).astype(np.float32)
-
-

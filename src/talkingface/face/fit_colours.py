@@ -24,7 +24,8 @@ from talkingface.face.fit_landmarks import (
     normal_equations,
     pixel_slopes,
 )
-from talkingface.face.fit_light import View, sample
+from talkingface.face.fit_light import Sighting, View, sample
+from talkingface.face.lighting import shading
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.refine import Surface, border_vertices
 
@@ -43,6 +44,12 @@ class Expected:
     view: View
     grey: np.ndarray
     weights: np.ndarray
+
+
+def expect(view: View, seen: Sighting, albedo: np.ndarray, light: np.ndarray) -> Expected:
+    """What samples of known albedo [N, 3] should look like, where they are sighted, under `light` [3, 9]."""
+    colours = albedo * shading(seen.normals, light.astype(np.float32))
+    return Expected(view, grey_levels(colours).astype(np.float32), seen.weights)
 
 
 class ColourProblem:

@@ -31,13 +31,14 @@ INDEPENDENT = 8  # a person unlike the model is unlike it in all frames: so many
 OUTLIER = 2.5  # in standard deviations: points farther off count less (Huber)
 FOCAL_PRIOR, FOCAL_SPREAD = 1.8, 0.6  # of the frame's longer side, and natural logarithm: from phones to studio lenses
 FOCAL_RANGE = (0.4, 12.0)
+MOST_CHANGE = 0.5  # of the logarithm in one step
 OPEN_EYES = 0.2  # closure up to which a frame tells how this person's lids rest
 
 Rows = slice | Tensor
 
-# How far a head strays from even motion: rad and model units per frame, then per frame squared.
-_POSE_STEP = (0.1, 0.1, 0.1, 0.2, 0.2, 0.4)
-_POSE_JOLT = (0.006, 0.006, 0.006, 0.01, 0.01, 0.03)
+# How far a head strays from even motion: rad and model units (distance: share of it) per frame, then per frame squared.
+_POSE_STEP = (0.1, 0.1, 0.1, 0.2, 0.2, 0.03)
+_POSE_JOLT = (0.006, 0.006, 0.006, 0.01, 0.01, 0.002)
 _EXPRESSION_STEP, _EXPRESSION_JOLT = 3.0, 0.6
 
 
@@ -145,13 +146,17 @@ class LandmarkProblem:
         """Normal equations of the frames in `rows`: matrices [B, P, P] and right sides [B, P], priors left out.
 
         P is 6 + E; the clip's unknowns, K identities and the logarithm of the focal length, come after them if asked.
+        The head's distance grows with the focal length, so that the picture hardly changes: the two are told apart by
+        their difference only, and steps along both at once would overshoot.
         """
         residual, turned, points = self.residuals(state, rows)
         depth = points[..., 2]
         moving = MovingPoints(self.expression, self.identity if with_globals else None)
         slopes = moving.slopes(pixel_slopes(points, state.focal), turned, state)
         if with_globals:
-            slopes = torch.cat([slopes, (state.focal * points[..., :2] / depth[..., None])[..., None]], -1)
+            by_depth = -state.focal * points[..., :2] / depth[..., None] ** 2
+            by_focal = -by_depth * depth[..., None] + by_depth * state.shift[:, None, 2:]
+            slopes = torch.cat([slopes, by_focal[..., None]], -1)
         deviation = self.model.noise * state.focal / depth.mean(1, keepdim=True)
         off = residual.norm(dim=-1) / deviation
         weight = (OUTLIER / off.clamp(min=OUTLIER)) / (deviation**2 * CORRELATED)
@@ -255,14 +260,18 @@ def _fit_globals(problem: LandmarkProblem, state: HeadState, picked: Tensor) -> 
         prior[-1] /= FOCAL_SPREAD**2
         strayed = torch.cat([identity, right.new_tensor([np.log(part.focal / (FOCAL_PRIOR * longest))])])
         change = torch.linalg.solve(own + torch.diag(prior), right - prior * strayed)
+        low, high = (float(np.log(share * longest / part.focal)) for share in FOCAL_RANGE)
+        change[-1] = change[-1].clamp(max(low, -MOST_CHANGE), min(high, MOST_CHANGE))
         part = part.moved(solved[..., -1] - (solved[..., :-1] @ change[:, None])[..., 0])
+        part = _refocused(part, part.focal * float(torch.exp(change[-1])))
         identity = identity + change[:-1]
-        focal = part.focal * float(torch.exp(change[-1].clamp(-0.5, 0.5)))
-        part.focal = float(np.clip(focal, FOCAL_RANGE[0] * longest, FOCAL_RANGE[1] * longest))
         part.base = problem.mean + problem.identity @ identity
-    # the other frames keep their pictures: a longer lens stands farther away
-    shift = state.shift * state.shift.new_tensor([1.0, 1.0, part.focal / state.focal])
-    return identity.cpu().numpy(), replace(state, shift=shift, base=part.base, focal=part.focal)
+    return identity.cpu().numpy(), replace(_refocused(state, part.focal), base=part.base)
+
+
+def _refocused(state: HeadState, focal: float) -> HeadState:
+    """The same pictures through another lens: a longer one stands farther away."""
+    return replace(state, shift=state.shift * state.shift.new_tensor([1.0, 1.0, focal / state.focal]), focal=focal)
 
 
 def _fit_motion(problem: LandmarkProblem, state: HeadState) -> HeadState:
@@ -287,13 +296,16 @@ def smooth_step(problem: LandmarkProblem, state: HeadState, evidence: tuple[Tens
     if evidence is not None:
         matrix, side = matrix + evidence[0].to(matrix), side + evidence[1].to(side)
     _add_expression_prior(matrix, side, state.expression)
-    num_expressions = num_local - 6
+    steps = np.array([*_POSE_STEP, *[_EXPRESSION_STEP] * (num_local - 6)])
+    jolts = np.array([*_POSE_JOLT, *[_EXPRESSION_JOLT] * (num_local - 6)])
+    distance = float(state.shift[:, 2].abs().mean())
+    steps[5], jolts[5] = steps[5] * distance, jolts[5] * distance
     change = solve_smooth(
         matrix.double().cpu().numpy(),
         side.double().cpu().numpy(),
         state.motion.double().cpu().numpy(),
-        np.array([*_POSE_STEP, *[_EXPRESSION_STEP] * num_expressions]),
-        np.array([*_POSE_JOLT, *[_EXPRESSION_JOLT] * num_expressions]),
+        steps,
+        jolts,
     )
     return state.moved(torch.from_numpy(change).to(state.turn))
 

@@ -61,16 +61,15 @@ class Sighting:
     weights: np.ndarray
     normals: np.ndarray
 
-    def at(self, vertices: np.ndarray) -> Sighting:
-        """Of some vertices only."""
-        return Sighting(self.colours[vertices], self.weights[vertices], self.normals[vertices])
 
-
-def sight(view: View, surface: Surface, points: np.ndarray) -> Sighting:
-    """Look up the colours of the surface's vertices at `points` [V', 3] before the camera."""
+def sight(view: View, surface: Surface, points: np.ndarray, vertices: np.ndarray | None = None) -> Sighting:
+    """Look up the colours of the surface's vertices at `points` [V', 3] before the camera; of all, or of some."""
     screen = to_screen(view.camera, points.astype(np.float32))
+    seen = raster.rasterize(screen, surface.visible, view.camera.size, perspective=True)
     normals = surface.normals(points)
-    return Sighting(sample(view.picture, screen[:, :2]), visibility(view, surface, points, screen, normals), normals)
+    some = slice(None) if vertices is None else vertices
+    weights = visibility(seen.depth, points[some], screen[some], normals[some])
+    return Sighting(sample(view.picture, screen[some, :2]), weights, normals[some])
 
 
 def sample(picture: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -79,13 +78,15 @@ def sample(picture: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return cv2.remap(picture.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
 
 
-def visibility(view: View, surface: Surface, points: np.ndarray, screen: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """How well each vertex is seen, float32 [V'] in [0, 1]: by its angle, 0 where hidden or outside the picture."""
-    size = view.camera.size
-    seen = raster.rasterize(screen, surface.visible, size, perspective=True)
+def visibility(depth: np.ndarray, points: np.ndarray, screen: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """How well vertices are seen, float32 [N] in [0, 1]: by their angle, 0 where hidden or outside the picture.
+
+    `depth` [H, W] of what is nearest; `points` [N, 3] before the camera, `screen` the same in pixels, unit `normals`.
+    """
+    height, width = depth.shape
     column, row = np.floor(screen[:, 0]).astype(int), np.floor(screen[:, 1]).astype(int)
-    inside = (column >= 0) & (column < size[0]) & (row >= 0) & (row < size[1])
-    nearest = seen.depth[np.clip(row, 0, size[1] - 1), np.clip(column, 0, size[0] - 1)]
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    nearest = depth[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
     in_front = screen[:, 2] <= nearest + BEHIND * np.ptp(points[:, 2])
     facing = -(normals * points).sum(-1) / np.linalg.norm(points, axis=-1)
     return np.where(inside & in_front, np.clip(facing - GRAZING, 0, None) / (1 - GRAZING), 0).astype(np.float32) ** 2

@@ -28,12 +28,14 @@ SPARSE = replace(MODEL, landmarks=np.array(FACE_68), tracked=np.array(FACE_68))
 """The same model known at 68 of its vertices only, as the Basel model is."""
 
 
-def known_head(num_frames: int = 60, focal_px: float = 1400.0, seed: int = 0) -> dict[str, np.ndarray]:
+def known_head(
+    num_frames: int = 60, focal_px: float = 1400.0, distance: float = 9.0, seed: int = 0
+) -> dict[str, np.ndarray]:
     """A head that nods, turns, sways and speaks before a camera of 640 x 480."""
     rng = np.random.default_rng(seed)
     time = np.linspace(0, 2 * np.pi, num_frames)
     angles = np.stack([0.15 * np.sin(time), 0.35 * np.sin(0.7 * time + 1), 0.1 * np.cos(time)], 1)
-    shift = np.stack([0.2 * np.sin(time), 0.1 * np.cos(2 * time), 9 + np.sin(time)], 1)
+    shift = np.stack([0.2 * np.sin(time), 0.1 * np.cos(2 * time), distance * (1 + np.sin(time) / 9)], 1)
     expression = np.zeros((num_frames, MODEL.expression.shape[-1]), np.float32)
     expression[:, :4] = rng.normal(size=4) * np.sin(np.outer(2 * time, rng.uniform(1, 2, 4)))
     identity = (0.6 * rng.normal(size=MODEL.identity.shape[-1])).astype(np.float32)
@@ -83,6 +85,17 @@ def test_the_lens_is_found(focal_px):
     head = known_head(120, focal_px)
     fit, _, _ = fit_landmarks(MODEL, tracked(head))
     assert np.log(fit.camera.focal_px / focal_px) == pytest.approx(0, abs=0.35)
+
+
+def test_parallel_light_is_a_very_long_lens():
+    """Pictures without any perspective must not lead the lens and the distance astray."""
+    head = known_head(40, 60_000.0, 400.0)
+    fit, _, _ = fit_landmarks(MODEL, tracked(head, noise_px=0.3))
+    assert fit.camera.focal_px > 2000 and fit.translation[:, 2].min() > 10
+    assert np.median(degrees_between(fit.rotation, head["rotation"])) < 2.0
+    shape = fit.neutral + MODEL.displacement(fit.expression)
+    pixels, _ = fit.camera.project(shape @ fit.rotation.swapaxes(1, 2) + fit.translation[:, None])
+    assert np.linalg.norm(pixels - head["pixels"], axis=-1).mean() < 0.8
 
 
 def test_frames_without_a_face_are_bridged():

@@ -39,7 +39,7 @@ def test_stopped_work_goes_on_and_gives_the_same_avatar(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "_fit_renderer", stop)
+        patch.setattr(fitting, "kind_of", stop)
         with pytest.raises(KeyboardInterrupt):
             fit_avatar(_job(clip, tmp_path / "cut"))
     heard = (tmp_path / "cut" / "audio" / "checkpoint.safetensors").stat().st_mtime_ns

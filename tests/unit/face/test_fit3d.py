@@ -18,7 +18,8 @@ from talkingface.face.fit_colours import pick_samples
 from talkingface.face.lids import close_lids
 from talkingface.face.lighting import ambient_light
 from talkingface.face.morphable import close_mouth, load_mesh478
-from talkingface.face.refine import mesh478_surface
+from talkingface.face.refine import mesh478_surface, plain_surface
+from talkingface.face.topology import FACE_68
 
 MODEL, SURFACE = load_mesh478(), mesh478_surface(2)
 CAMERA = Camera(900.0, (160.0, 120.0), (320, 240))
@@ -150,6 +151,18 @@ def test_frames_are_read_twice_in_order_and_gaps_are_bridged():
 def test_a_shorter_video_than_the_track_is_an_error():
     with pytest.raises(InputError, match="30 were tracked"):
         fit_video(MODEL, SURFACE, clip().track, lambda: iter(clip().pictures[:20]))
+
+
+def test_a_model_known_at_68_points_is_fitted_the_same_way():
+    """The Basel model's way: few landmarks, a mesh that needs no refining, no lids of its own."""
+    sparse = replace(MODEL, landmarks=np.array(FACE_68), tracked=np.array(FACE_68))
+    surface = plain_surface(mesh478_surface(0).visible, len(MODEL.mean))
+    fit = fit_video(sparse, surface, clip().track, lambda: iter(clip().pictures))
+    assert fit.albedo.shape == (len(MODEL.mean), 3) and not fit.closure.any()
+    assert np.median(degrees_off(fit)) < 1.5
+    points = fit.points(sparse, surface, 4)
+    seen = np.abs(lit_colours(surface, points, fit.albedo, fit.light[4])[[205, 425, 4, 50, 280]])
+    assert seen.min() > 20 and seen.max() < 300
 
 
 def test_selected_frames_are_spread_and_awake():

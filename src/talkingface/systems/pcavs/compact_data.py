@@ -1,0 +1,197 @@
+"""Pairs of frames of one person for the compact networks: who, and what the same face does at another moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from talkingface.face.blink import eye_closure
+from talkingface.face.mouth_measures import mouth_measures
+from talkingface.systems.pcavs.align import EYE_POINTS_LEFT, EYE_POINTS_RIGHT, SIZE_PX
+from talkingface.systems.pcavs.augment import Augmentation, draw_augmentation
+from talkingface.systems.pcavs.compact_view import (
+    EYES,
+    SIDE_PX,
+    hide_mouth,
+    mouth_view,
+    on_square,
+    pose_view,
+    shifted,
+    square_matrix,
+    steadying,
+    view,
+)
+from talkingface.systems.pcavs.config import CompactConfig
+from talkingface.systems.pcavs.prepare import CropClip
+from talkingface.training.mouth_targets import MEASURE_SCALE
+
+APART = 12
+"""Frames between the two of a pair, where the clip is long enough."""
+RESHAPED = 0.3
+"""How often proportions change too; always, and the pose code could not say where the head is to the pixel."""
+MOST_TURN, MOST_GROWTH, MOST_SHIFT = np.radians(5), 0.09, 0.08
+"""Of the random placement of both pictures: turn in radians, relative size, shift in halves of the side."""
+CLOSURE_UNIT, PLACE_UNIT, SIZE_UNIT, TURN_UNIT, BROWS_UNIT = 0.35, 0.12, 0.12, 0.2, 2.5
+"""Units of the pose facts, about a standard deviation: of the closure, halves of the side, logarithm, radians, pixels of the
+crop."""
+BROWS_LEFT, BROWS_RIGHT = (105, 66, 107), (334, 296, 336)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of each frame of a clip: `shift` [T, 2] steadies its crop, `points` [T, 478, 2] lie in the steadied
+    one; `rotation` [T, 3, 3], `closure` and `brows` [T], `mouth` [T, 3]."""
+
+    shift: np.ndarray
+    points: np.ndarray
+    rotation: np.ndarray
+    closure: np.ndarray
+    brows: np.ndarray
+    mouth: np.ndarray
+
+
+def clip_facts(clip: CropClip) -> Facts:
+    """Measure a clip."""
+    shift = steadying(clip.matrices)
+    points = clip.landmarks.astype(np.float64) + shift[:, None]
+    eyes, arches = [*EYE_POINTS_LEFT, *EYE_POINTS_RIGHT], [*BROWS_LEFT, *BROWS_RIGHT]
+    brows = points[:, eyes, 1].mean(1) - points[:, arches, 1].mean(1)
+    measures = mouth_measures(points)
+    mouth = measures - np.array([0, *np.median(measures[:, 1:], axis=0)])
+    return Facts(
+        shift=shift,
+        points=points,
+        rotation=Rotation.from_rotvec(clip.pose).as_matrix(),
+        closure=eye_closure(points)[:, 0] / CLOSURE_UNIT,
+        brows=np.clip((brows - np.median(brows)) / BROWS_UNIT, -3, 3),
+        mouth=(mouth / MEASURE_SCALE).astype(np.float32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A random place of the face: `matrix` [2, 3] crop -> square, `turn` in the picture in radians, `mirrored`."""
+
+    matrix: np.ndarray
+    turn: float
+    mirrored: bool
+
+
+def place(rng: np.random.Generator, size_px: int, mirrored: bool) -> Placement:
+    """Draw one."""
+    turn = float(rng.normal() * MOST_TURN / 2)
+    growth = float(np.exp(rng.normal() * MOST_GROWTH / 2))
+    shift = rng.normal(size=2) * MOST_SHIFT / 2 * size_px / 2
+    base = square_matrix(size_px)
+    middle = (size_px - 1) / 2
+    spin = growth * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix = np.column_stack([spin @ base[:, :2], spin @ (base[:, 2] - middle) + middle + shift])
+    if mirrored:
+        matrix = np.diag([-1.0, 1.0]) @ matrix
+        matrix[0, 2] += size_px - 1
+    return Placement(matrix, turn, mirrored)
+
+
+def pose_facts(facts: Facts, number: int, points: np.ndarray, placed: Placement) -> np.ndarray:
+    """rotation (3), place (2), size, closed eyes, brows of a frame whose square points are `points`: float32 [8]."""
+    cos, sin = np.cos(placed.turn), np.sin(placed.turn)
+    rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ facts.rotation[number]
+    vector = Rotation.from_matrix(rotation).as_rotvec()
+    if placed.mirrored:
+        vector *= (1, -1, -1)
+    left, right = points[list(EYE_POINTS_LEFT)].mean(0), points[list(EYE_POINTS_RIGHT)].mean(0)
+    nose = points[[168, 6, 197, 195]].mean(0)  # the bridge of the nose, which no mouth moves
+    size = np.log(max(float(np.linalg.norm(right - left)), 0.05) / EYES)
+    return np.array(
+        [*vector / TURN_UNIT, nose[0] / PLACE_UNIT, (nose[1] + 0.25) / PLACE_UNIT, size / SIZE_UNIT,
+         facts.closure[number], facts.brows[number]], np.float32,
+    )  # fmt: skip
+
+
+class Pairs:
+    """Draws training pairs from clips."""
+
+    def __init__(self, clips: Sequence[CropClip], config: CompactConfig, *, augmented: bool = True) -> None:
+        self._clips = [clip for clip in clips if int((clip.weight > 0).sum()) >= 2]
+        self._facts = [clip_facts(clip) for clip in self._clips]
+        self._free = [np.flatnonzero(clip.weight > 0) for clip in self._clips]
+        people: dict[str, float] = {}
+        lengths = [min(len(free), 250) ** 0.5 for free in self._free]
+        for clip, length in zip(self._clips, lengths, strict=True):
+            people[clip.person] = people.get(clip.person, 0.0) + length
+        # a person with many clips counts for more than one with few, but not in proportion
+        share = np.array([n * people[c.person] ** -0.5 for c, n in zip(self._clips, lengths, strict=True)])
+        self._share = share / share.sum()
+        self._config, self._augmented = config, augmented
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def draw(self, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
+        """A batch. Pictures uint8: `source`, `target` [B, S, S, 3], `own_pose`, `pose` [B, P, P, 3], `mouth` [B, M, M];
+        points float32 [B, 478, 2] `source_points`, `target_points`; `own_facts`, `pose_facts`, `mouth_facts`; `exact`
+        [B]: 1 where the pose picture keeps its proportions."""
+        rows = [self._pair(rng, int(rng.choice(len(self._clips), p=self._share))) for _ in range(count)]
+        return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
+
+    def pair(self, clip: int, source: int, target: int) -> dict[str, np.ndarray]:
+        """One pair as it is, nothing random: for judging."""
+        matrix = square_matrix(self._config.size_px)
+        plain = Placement(matrix, 0.0, False)
+        return self._make(clip, source, target, plain, plain, None, False)
+
+    def _pair(self, rng: np.random.Generator, number: int) -> dict[str, np.ndarray]:
+        free = self._free[number]
+        source = int(rng.choice(free))
+        far = free[np.abs(free - source) >= APART]
+        target = int(rng.choice(far if len(far) else free))
+        mirrored = bool(rng.integers(2)) and self._augmented
+        size = self._config.size_px
+        placed = [place(rng, size, mirrored), place(rng, size, mirrored)]
+        change = draw_augmentation(rng, 1) if self._augmented else None
+        return self._make(number, source, target, placed[0], placed[1], change, bool(rng.random() < RESHAPED))
+
+    def _make(
+        self, number: int, source: int, target: int, from_: Placement, to: Placement, change: Augmentation | None,
+        reshaped: bool,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
+        clip, facts, config = self._clips[number], self._facts[number], self._config
+        size = config.size_px
+        frames = clip.frames([source, target])
+        chosen = list(zip((source, target), (from_, to), strict=True))
+        pictures = [
+            view(frame, shifted(p.matrix, facts.shift[n]), size) for frame, (n, p) in zip(frames, chosen, strict=True)
+        ]
+        points = [on_square(facts.points[n], p.matrix, size) for n, p in chosen]
+        own_eyes, eyes = (EYES * float(np.hypot(*p.matrix[:, 0])) * SIDE_PX / size for p in (from_, to))
+        seen = hide_mouth(pictures[1], points[1], eyes)
+        if change is not None:
+            seen = change.coloured(seen[None])[0]
+        if change is not None and reshaped:
+            seen = change.reshaped(cv2.resize(seen, (SIZE_PX, SIZE_PX))[None])[0]
+        pose = cv2.resize(seen, (config.pose_px, config.pose_px), interpolation=cv2.INTER_AREA)
+        mouth = mouth_view(pictures[1], points[1], config.mouth_px, eyes)
+        if change is not None and change.blur_sizes:
+            pose = cv2.medianBlur(pose, min(change.blur_sizes[0], 5))
+        if change is not None:
+            mouth = np.clip(mouth * change.factor, 0, 255).astype(np.uint8)
+        return {
+            "source": pictures[0],
+            "target": pictures[1],
+            "source_points": points[0],
+            "target_points": points[1],
+            "own_pose": pose_view(pictures[0], points[0], config.pose_px, own_eyes),
+            "pose": pose,
+            "mouth": mouth,
+            "own_facts": pose_facts(facts, source, points[0], from_),
+            "pose_facts": pose_facts(facts, target, points[1], to),
+            "mouth_facts": facts.mouth[target],
+            "exact": np.float32(not reshaped),
+        }
+

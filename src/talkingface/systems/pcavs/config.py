@@ -1,0 +1,78 @@
+"""Settings of the `pcavs` system. Defaults exist here only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeConfig:
+    """Lengths of the modularised codes, and how they are used."""
+
+    mouth: int = 512
+    """Of the speech content, heard or seen: one space for both."""
+    mouth_style: int = 500
+    """Of the part of the style that it becomes."""
+    pose: int = 12
+    mouth_gain: float = 1.2
+    """Factor on what is heard, when a face is animated; not in training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactConfig:
+    """The compact networks."""
+
+    size_px: int = 128
+    """Side of the pictures: a multiple of 16."""
+    widths: tuple[int, ...] = (32, 56, 80, 96)
+    """Channels at 1/2, 1/4, 1/8 and 1/16 of the size."""
+    fine: int = 20
+    """Channels at the full size."""
+    identity: int = 64
+    """Length of the identity code."""
+    mouth_px: int = 48
+    """Side of the grey picture of the mouth from which its code is read."""
+    mouth_widths: tuple[int, ...] = (16, 32, 48, 64)
+    pose_px: int = 64
+    """Side of the picture, without its mouth, from which the pose code is read."""
+    pose_widths: tuple[int, ...] = (16, 32, 48, 64)
+    speech_width: int = 96
+    speech_blocks: int = 4
+    mel_frames: int = 20
+    """Length of the window of sound around a frame, at 100 a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficialConfig:
+    """The published networks: widths as fractions, so that tests can be small."""
+
+    size_px: int = 224
+    num_classes: int = 5830
+    """People that the identity heads tell apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PcavsConfig:
+    """Everything that decides what `pcavs` computes."""
+
+    kind: Literal["compact", "official"] = "official"
+    codes: CodeConfig = field(default_factory=CodeConfig)
+    compact: CompactConfig = field(default_factory=CompactConfig)
+    official: OfficialConfig = field(default_factory=OfficialConfig)
+
+
+def preset(name: str) -> PcavsConfig:
+    """The config called `name`: "compact" (two CPU cores), "official" (CVPR 2021). For tests: "tiny"."""
+    if name == "official":
+        return PcavsConfig()
+    if name == "compact":
+        return PcavsConfig(kind="compact", codes=CodeConfig(mouth=64, mouth_style=48))
+    return PcavsConfig(
+        kind="compact",
+        codes=CodeConfig(mouth=8, mouth_style=6),
+        compact=CompactConfig(
+            size_px=32, widths=(8, 8, 8, 8), fine=8, identity=8, mouth_px=16, mouth_widths=(4, 4, 4, 8), pose_px=32,
+            pose_widths=(4, 4, 4, 8), speech_width=8, speech_blocks=1,
+        ),
+    )  # fmt: skip

@@ -33,6 +33,10 @@ from talkingface.training.mouth_targets import MEASURE_SCALE
 
 APART = 12
 """Frames between the two of a pair, where the clip is long enough."""
+FAR_TURNED, CANDIDATES = 0.5, 4
+"""How often the second frame is the one, of so many, whose head is turned furthest from the first."""
+LIVELY = np.radians(4)
+"""Standard deviation of a head's turns that makes a clip worth twice as much as one that hardly moves."""
 RESHAPED = 0.3
 """How often proportions change too; always, and the pose code could not say where the head is to the pixel."""
 MOST_TURN, MOST_GROWTH, MOST_SHIFT = np.radians(5), 0.09, 0.08
@@ -46,10 +50,11 @@ BROWS_LEFT, BROWS_RIGHT = (105, 66, 107), (334, 296, 336)
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of each frame of a clip: `shift` [T, 2] steadies its crop, `points` [T, 478, 2] lie in the steadied
-    one; `rotation` [T, 3, 3], `closure` and `brows` [T], `mouth` [T, 3]."""
+    one; `turns` [T, 3] rotation vectors, `rotation` [T, 3, 3], `closure` and `brows` [T], `mouth` [T, 3]."""
 
     shift: np.ndarray
     points: np.ndarray
+    turns: np.ndarray
     rotation: np.ndarray
     closure: np.ndarray
     brows: np.ndarray
@@ -67,6 +72,7 @@ def clip_facts(clip: CropClip) -> Facts:
     return Facts(
         shift=shift,
         points=points,
+        turns=clip.pose.astype(np.float64),
         rotation=Rotation.from_rotvec(clip.pose).as_matrix(),
         closure=eye_closure(points)[:, 0] / CLOSURE_UNIT,
         brows=np.clip((brows - np.median(brows)) / BROWS_UNIT, -3, 3),
@@ -127,8 +133,10 @@ class Pairs:
             people[clip.person] = people.get(clip.person, 0.0) + length
         # a person with many clips counts for more than one with few, but not in proportion
         share = np.array([n * people[c.person] ** -0.5 for c, n in zip(self._clips, lengths, strict=True)])
+        share *= [0.5 + min(2.0, float(facts.turns.std(axis=0).max()) / LIVELY) for facts in self._facts]
         self._share = share / share.sum()
         self._config, self._augmented = config, augmented
+        cv2.setNumThreads(1)  # batches are made beside the training: more threads would only wait for each other
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -150,7 +158,9 @@ class Pairs:
         free = self._free[number]
         source = int(rng.choice(free))
         far = free[np.abs(free - source) >= APART]
-        target = int(rng.choice(far if len(far) else free))
+        chosen = rng.choice(far if len(far) else free, CANDIDATES if rng.random() < FAR_TURNED else 1)
+        turns = self._facts[number].turns
+        target = int(chosen[np.argmax(np.abs(turns[chosen] - turns[source]).sum(axis=1))])
         mirrored = bool(rng.integers(2)) and self._augmented
         size = self._config.size_px
         placed = [place(rng, size, mirrored), place(rng, size, mirrored)]

@@ -30,6 +30,7 @@ from talkingface.systems.pcavs.compact_nets import (
     PoseNet,
     sampled,
 )
+from talkingface.systems.pcavs.compact_view import EYES
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.prepare import CropClip
 from talkingface.training.optim import OptimizerConfig

@@ -33,12 +33,12 @@ class CompactConfig:
     """Length of the identity code."""
     mouth_px: int = 48
     """Side of the grey picture of the mouth from which its code is read."""
-    mouth_widths: tuple[int, ...] = (16, 32, 48, 64)
+    mouth_widths: tuple[int, ...] = (16, 24, 32, 48)
     pose_px: int = 64
     """Side of the picture, without its mouth, from which the pose code is read."""
-    pose_widths: tuple[int, ...] = (16, 32, 48, 64)
+    pose_widths: tuple[int, ...] = (12, 24, 36, 48)
     speech_width: int = 96
-    speech_blocks: int = 4
+    speech_blocks: int = 3
     mel_frames: int = 20
     """Length of the window of sound around a frame, at 100 a second."""
 

@@ -73,6 +73,12 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     return np.maximum(level, FLOOR_DB).astype(np.float32)  # some processors round the logarithm past the floor
 
 
+def speech_columns(samples: np.ndarray) -> np.ndarray:
+    """All columns of 16 kHz speech, aligned as `MelStream` gives them: column 0 is before the sound."""
+    # 400 samples of silence first: column j ends with sample 160 j, as in a stream after its silent first column.
+    return log_mel(np.concatenate([np.zeros(400, np.float32), samples.astype(np.float32), np.zeros(160, np.float32)]))
+
+
 class MelStream:
     """`log_mel` over a stream: `push` any multiple of 160 samples, get one column for each 160.
 

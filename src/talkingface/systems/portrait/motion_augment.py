@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from talkingface.audio.mel import FLOOR_DB, NUM_BANDS, RATE_HZ, LevelTracker, log_mel, normalise
+from talkingface.audio.mel import FLOOR_DB, NUM_BANDS, RATE_HZ, LevelTracker, normalise
 
 SPEEDS = (1.0, 0.89, 0.95, 1.06, 1.12)
-"""Playing speeds: pitch, formants and tempo change together."""
+"""Playing speeds, see `played`."""
 _BAND = np.arange(NUM_BANDS, dtype=np.float32)
 
 
-def speech_columns(samples: np.ndarray, speed: float = 1.0) -> np.ndarray:
-    """Columns of 16 kHz speech played at `speed`, aligned as `MelStream` gives them: column 0 is before the sound."""
-    if speed != 1.0:
-        import soxr
+def played(samples: np.ndarray, speed: float) -> np.ndarray:
+    """16 kHz speech played at `speed`: pitch, formants and tempo change together."""
+    if speed == 1.0:
+        return samples
+    import soxr
 
-        samples = soxr.resample(samples, RATE_HZ * speed, RATE_HZ)
-    # 400 samples of silence first: column j ends with sample 160 j, as in a stream after its silent first column.
-    return log_mel(np.concatenate([np.zeros(400, np.float32), samples.astype(np.float32), np.zeros(160, np.float32)]))
+    return soxr.resample(samples, RATE_HZ * speed, RATE_HZ)
 
 
 def augment_columns(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -12,6 +12,7 @@ from scipy.ndimage import maximum_filter1d
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.audio.mel import speech_columns
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.metrics.mouth import CLOSED_GAP
 from talkingface.metrics.sync import best_lag, correlation_at
@@ -21,7 +22,7 @@ from talkingface.systems.portrait.motion_augment import (
     augment_columns,
     hide_parts,
     make_noise,
-    speech_columns,
+    played,
     to_input,
 )
 from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PAUSE, PHONES, MouthConfig
@@ -124,7 +125,7 @@ class MouthRecipe(Recipe):
         self, clip: SpeakingClip, late_s: Mapping[str, float], speeds: Sequence[float], rng: np.random.Generator
     ) -> Row:
         speed = speeds[int(rng.integers(len(speeds)))]
-        values = to_input(augment_columns(speech_columns(clip.samples, speed), rng))
+        values = to_input(augment_columns(speech_columns(played(clip.samples, speed)), rng))
         rows = np.concatenate([clip_targets(clip, self.config.num_mouth), clip.weight[:, None]], axis=1)
         rows, known = retime(rows, speed, late_s.get(clip.slug, 0.0))
         weight = (rows[:, -1] > 0.99) * known

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from talkingface.core.types import Controls, Motion
+from talkingface.face.head_motion import HeadMotion
 from talkingface.systems.portrait.audio2motion import (
     FPS,
     FUTURE,
@@ -15,7 +16,6 @@ from talkingface.systems.portrait.audio2motion import (
     speech_rows,
     with_prefix,
 )
-from talkingface.systems.portrait.head_motion import HeadMotion
 from talkingface.systems.portrait.motion_config import MouthConfig
 
 

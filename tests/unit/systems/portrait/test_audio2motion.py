@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from talkingface.audio.mel import HOP, LevelTracker, normalise
+from talkingface.audio.mel import HOP, LevelTracker, normalise, speech_columns
 from talkingface.core.types import Controls
 from talkingface.systems.portrait.audio2motion import (
     COLUMNS_PER_FRAME,
@@ -18,7 +18,6 @@ from talkingface.systems.portrait.audio2motion import (
     speech_rows,
 )
 from talkingface.systems.portrait.fresh import fresh_tensors
-from talkingface.systems.portrait.motion_augment import speech_columns
 from talkingface.systems.portrait.motion_config import MouthConfig
 from talkingface.systems.portrait.motion_network import MouthNet
 from talkingface.systems.portrait.speech import MouthShaper, SpeechToMotion

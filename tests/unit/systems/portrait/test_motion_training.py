@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from talkingface.audio.mel import speech_columns
+from talkingface.face.head_motion import HeadMotion
 from talkingface.face.morphable import load_mesh478
 from talkingface.metrics.mouth import mouth_measures
-from talkingface.systems.portrait.head_motion import HeadMotion
-from talkingface.systems.portrait.head_motion_fit import blink_profile, learn_head_motion
-from talkingface.systems.portrait.motion_augment import augment_columns, speech_columns, to_input
+from talkingface.systems.portrait.motion_augment import augment_columns, played, to_input
 from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PHONES, MouthConfig
 from talkingface.systems.portrait.motion_recipes import (
     MouthRecipe,
@@ -21,6 +21,7 @@ from talkingface.systems.portrait.motion_recipes import (
     lip_offsets,
 )
 from talkingface.systems.portrait.motion_speech import SpokenText, make_sentence, phone_rows
+from talkingface.training.head_motion_fit import blink_profile, learn_head_motion
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
 from talkingface.training.speaking_clips import SpeakingClip, on_clock
 from talkingface.training.trainer import Trainer
@@ -87,7 +88,7 @@ def test_phone_rows_share_the_frame() -> None:
 
 
 def test_augmented_columns_stay_in_range() -> None:
-    columns = speech_columns(make_clip(0).samples, 1.12)
+    columns = speech_columns(played(make_clip(0).samples, 1.12))
     assert abs(len(columns) - 240 / 1.12) < 4
     values = to_input(augment_columns(columns, np.random.default_rng(0)))
     assert values.shape == columns.shape and values.min() >= -3 and values.max() <= 1.5

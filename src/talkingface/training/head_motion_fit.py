@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from talkingface.audio.mel import LevelTracker
-from talkingface.systems.portrait.head_motion import FPS, NUM_POSE
-from talkingface.systems.portrait.motion_augment import speech_columns
+from talkingface.audio.mel import LevelTracker, speech_columns
+from talkingface.face.head_motion import FPS, NUM_POSE
 from talkingface.training.speaking_clips import SpeakingClip
 
 REACH = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingface.systems.portrait.head_motion import HeadMotion, NoiseProcess
+from talkingface.face.head_motion import HeadMotion, NoiseProcess
 
 KERNEL = 0.02 * np.exp(-((np.arange(-30, 31) / 8.0) ** 2))[:, None, None] * np.eye(8)
 TENSORS = {

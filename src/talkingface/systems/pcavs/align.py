@@ -81,8 +81,8 @@ def follow(fixed: np.ndarray, points: Iterable[np.ndarray]) -> Iterator[np.ndarr
 def warp(rgb: np.ndarray, matrix: np.ndarray, border: Border = "black") -> np.ndarray:
     """The crop uint8 [224, 224, 3] of a picture uint8 [H, W, 3]. `border`: what lies beyond the picture's edge.
 
-    The original paints it black; "replicate" continues the picture, "reflect" may show a mouth twice. Unlike the original, large
-    pictures are averaged down first, since sampling every third pixel makes edges crawl.
+    The original paints it black; "replicate" continues the picture, "reflect" may show a mouth twice. Unlike the
+    original, large pictures are averaged down first, since sampling every third pixel makes edges crawl.
     """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < _ALIASES_BELOW:

@@ -1,0 +1,26 @@
+"""The networks of one whole recording, each filled under its own names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parity.pcavs.recorded import Recorded, empty, fill
+from talkingface.systems.pcavs.discriminator import Discriminator
+from talkingface.systems.pcavs.generator import Generator
+from talkingface.systems.pcavs.identity_net import IdentityNet
+from talkingface.systems.pcavs.nonidentity_net import NonIdentityNet
+from talkingface.systems.pcavs.speech_net import SpeechNet
+
+MAKERS: dict[str, Any] = {
+    # classifiers and the mapping network take part in nothing of these recordings but V's, and filling them takes seconds
+    "netV": IdentityNet,
+    "netE": lambda: NonIdentityNet(classes=0),
+    "netA_sync": lambda: SpeechNet(people=0),
+    "netG": lambda: Generator(mapping=0),
+    "netD": Discriminator,
+}
+
+
+def networks(recorded: Recorded, *names: str) -> dict[str, Any]:
+    """The named networks in their published sizes, in evaluation mode."""
+    return {name: fill(empty(MAKERS[name]), recorded.fixture.seed, recorded.rules(name)) for name in names}

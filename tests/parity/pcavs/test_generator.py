@@ -1,0 +1,93 @@
+"""The generator with every way of giving it styles, noise and a first map, and the layers it is made of."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from parity.pcavs.recorded import Recorded, empty, filled, load, load_into
+from talkingface.systems.pcavs.generator import Generator, truncated
+from talkingface.systems.pcavs.resample import Blur, Downsample, Upsample, upfirdn2d
+from talkingface.systems.pcavs.style_layers import ConvLayer, ModulatedConv, ResidualBlock, fused_leaky_relu
+
+
+def make_generator(recorded: Recorded) -> Generator:
+    config = recorded.config
+    network = empty(lambda: Generator(crop_px=config["crop_size"], style=config["style_dim"]))
+    load_into(network, recorded.weights())
+    return network
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["netG_small_28", "netG_small_16"])
+def test_small_generators(name):
+    recorded = load(name)
+    network = make_generator(recorded)
+    assert network.start == recorded.config["init_size"]
+    assert len(network.noise_sides) == recorded.config["num_layers"]
+    style, second, first = (recorded.input(key) for key in ("style", "style2", "identity_style"))
+    noise = recorded.noise()
+    recorded.check("image", network(style, first, noise))
+    recorded.check("image_const_input", network(style, None, noise))
+    recorded.check("mapping", network.style(style))
+    recorded.check("image_mapped", network(network.style(style), first, noise))
+    recorded.check("image_mixed_inject2", network(network.slots(style, second, 2), first, noise))
+    recorded.check("image_truncated_half", network(truncated(style, second, 0.5), first, noise))
+
+
+@torch.no_grad()
+def test_generator():
+    recorded = load("netG")
+    network = make_generator(recorded)
+    style, first, noise = recorded.input("style"), recorded.input("identity_style"), recorded.noise()
+    maps = []
+    hook = network.convs[1].register_forward_hook(lambda _module, _inputs, output: maps.append(output))
+    raw = network.paint(style, first, noise)
+    hook.remove()
+    recorded.check("feature_after_convs_1", maps[0])
+    recorded.check("image_pre_tanh", raw)
+    recorded.check("image", torch.tanh(raw))
+    recorded.check("image_buffer_noise", network(style, first, "stored"))
+    recorded.check("image_const_input", network(style, None, noise))
+    for k, head in enumerate([network.to_rgb1, *network.to_rgbs]):
+        recorded.check(f"style_rgb_{k}", head.conv.style(style))
+
+
+@torch.no_grad()
+def test_resampling():
+    recorded = load("upfirdn2d")
+    x, kernel = recorded.input("x"), recorded.input("kernel")
+    recorded.check("up2_pad21", upfirdn2d(x, kernel, up=2, pad=(2, 1)))
+    recorded.check("down2_pad11", upfirdn2d(x, kernel, down=2, pad=(1, 1)))
+    recorded.check("pad11", upfirdn2d(x, kernel, pad=(1, 1)))
+    recorded.check("pad22", upfirdn2d(x, kernel, pad=(2, 2)))
+    recorded.check("padneg", upfirdn2d(x, kernel, pad=(-1, 2)))
+    recorded.check("Upsample_1331", Upsample()(x))
+    recorded.check("Downsample_1331", Downsample()(x))
+    recorded.check("Blur_1331_pad11_gain4", Blur((1, 1), gain=4.0)(x))
+    recorded.check("kernel_upsample", Upsample().kernel)
+    recorded.check("kernel_downsample", Downsample().kernel)
+    recorded.check("fused_leaky_relu", fused_leaky_relu(x, kernel[0, : x.shape[1], None, None]))
+
+
+@torch.no_grad()
+def test_style_layers():
+    recorded = load("upfirdn2d")
+    states = recorded.config["states"]
+    x, style = recorded.input("modconv_x"), recorded.input("modconv_style_in")
+
+    def load_layer(layer: torch.nn.Module, name: str) -> torch.nn.Module:
+        load_into(layer, filled(dict(states[name]), recorded.fixture.seed, recorded.rules()))
+        return layer
+
+    options = {"plain": {}, "up": {"resample": "up"}, "down": {"resample": "down"}, "nodemod": {"demodulate": False}}
+    for kind, settings in options.items():
+        _, outputs, inputs, kernel, _ = dict(states[f"modconv_{kind}"])["weight"]
+        layer = load_layer(ModulatedConv(inputs, outputs, kernel, style.shape[1], **settings), f"modconv_{kind}")
+        recorded.check(f"modconv_{kind}", layer(x, style))
+        if kind == "plain":
+            recorded.check("modconv_style", layer.style(style))
+    x = recorded.input("block_x")
+    outputs, inputs, kernel, _ = dict(states["convlayer_down"])["1.weight"]
+    recorded.check("resblock", load_layer(ResidualBlock(inputs, outputs), "resblock")(x))
+    recorded.check("convlayer_down", load_layer(ConvLayer(inputs, outputs, kernel, down=True), "convlayer_down")(x))

@@ -1,0 +1,27 @@
+"""The whole way from pictures and sound to a frame."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from parity.pcavs.four_networks import networks
+from parity.pcavs.recorded import load
+from talkingface.systems.pcavs.assemble import SPEECH_GAIN, assemble, encode_identity
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_inference():
+    recorded = load("inference")
+    nets = networks(recorded, "netV", "netE", "netA_sync", "netG")
+    assert recorded.config["mouth_feature_weight"] == SPEECH_GAIN
+    reference = recorded.input("reference")
+    windows = recorded.input("mel").flatten(0, 1)
+    identity = encode_identity(nets["netV"], reference[0])
+    for name, pose in (("ref", reference[:, 0]), ("driven", recorded.input("driving"))):
+        style = assemble(nets["netE"], nets["netA_sync"], identity, windows, pose).joined()
+        raw = nets["netG"].paint(style, identity.map, "stored")
+        recorded.check(f"style_{name}_pose", style)
+        recorded.check(f"pre_tanh_{name}_pose", raw)
+        recorded.check(f"image_{name}_pose", torch.tanh(raw))

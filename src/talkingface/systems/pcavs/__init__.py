@@ -1,1 +1,23 @@
-"""PC-AVS (Zhou et al., CVPR 2021): one photo, a voice, and the head motion of another video."""
+"""The `pcavs` system. Importing this costs nothing: the factory is imported on first use."""
+
+from talkingface.core.spec import SystemSpec
+
+SPEC = SystemSpec(
+    name="pcavs",
+    summary="any face, any voice, the pose of any video: a face crop drawn from codes of who, what is said, and pose",
+    source=("photo", "clip"),
+    driving=("audio", "video"),
+    pose=("none", "copied", "generated"),
+    features=("mel80",),
+    motion_space="pcavs",
+    fps=25.0,
+    latency_frames=None,
+    presets=("compact", "official", "tiny", "tiny_official"),
+    factory="talkingface.systems.pcavs.system:PcavsSystem",
+    config="talkingface.systems.pcavs.config:preset",
+    licence="Apache-2.0 (code); weights: see their cards",
+    paper="Zhou, Sun, Wu, Loy, Wang, Liu: Pose-Controllable Talking Face Generation by Implicitly Modularized "
+    "Audio-Visual Representation, CVPR 2021, arXiv 2104.11116",
+    default_weights="pcavs.compact",
+    weights=("pcavs.compact",),
+)

@@ -135,7 +135,7 @@ class ReenactRecipe(Recipe):
         who: Identity = self.identity(to_network(batch["source"]))
         both = self.pose(to_network(torch.cat([batch["own_pose"], batch["pose"]])))
         own, pose = both.chunk(2)
-        mouth = self.mouth(batch["mouth"][:, None].float() / 127.5 - 1)
+        mouth = self.mouth(mouth_pictures(batch["mouth"]))
         heard = mouth + noise * torch.randn_like(mouth) if noise else mouth
         drawn: Drawn = self.generator(who, own, heard, pose)
         return drawn, drawn.on(who.picture), {"own": own, "pose": pose, "mouth": mouth}
@@ -239,6 +239,11 @@ def _judged(pictures: Tensor) -> Tensor:
 def to_network(pictures: Tensor) -> Tensor:
     """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [-1, 1]."""
     return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def mouth_pictures(mouths: Tensor) -> Tensor:
+    """uint8 [B, M, M] -> float32 [B, 1, M, M] in [-1, 1]."""
+    return mouths[:, None].float() / 127.5 - 1
 
 
 def to_uint8(pictures: Tensor) -> np.ndarray:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talkingface.metrics.sync import best_lag, correlation_at
+from talkingface.metrics.sync import best_lag
 from talkingface.systems.pcavs.compact_data import Facts, clip_facts
 from talkingface.systems.pcavs.compact_nets import MouthNet, SpeechNet
 from talkingface.systems.pcavs.compact_recipe import mouth_pictures
 from talkingface.systems.pcavs.compact_view import mouth_view, on_square, shifted, square_matrix, view
 from talkingface.systems.pcavs.config import PcavsConfig
-from talkingface.systems.pcavs.losses import contrastive_cosine
+from talkingface.systems.pcavs.losses import cosine_logits
 from talkingface.systems.pcavs.mel import mel_windows
 from talkingface.systems.pcavs.prepare import CropClip
 from talkingface.training.mouth_targets import correlation_loss
@@ -117,7 +117,7 @@ class SpeechRecipe(Recipe):
             first = int(rng.integers(len(clip) - SEGMENT + 1))
             frames = np.arange(first, first + SEGMENT)
             mel = disturbed(clip.mel, rng)
-            rows["mel"].append(speech_windows(mel, frames, self._config.compact.mel_frames))
+            rows["mel"].append(mel_windows(mel, frames, columns=self._config.compact.mel_frames))
             rows["codes"].append(clip.codes[frames])
             rows["facts"].append(clip.facts[frames])
             rows["known"].append(clip.weight[frames][:, None])
@@ -141,7 +141,7 @@ class SpeechRecipe(Recipe):
         )
         return {
             "codes": (away * flat).mean(),
-            "contrast": contrastive_cosine(heard / scale, batch["codes"] / scale, near),
+            "contrast": _contrast(heard / scale, batch["codes"] / scale, near),
             "facts": (wrong * known).mean(),
             "correlation": correlation_loss(said, batch["facts"], known),
         }
@@ -155,13 +155,12 @@ class SpeechRecipe(Recipe):
         rows, spread = [], []
         device = next(self.speech.parameters()).device
         for clip in self._held_out:
-            windows = speech_windows(clip.mel, np.arange(len(clip)), self._config.compact.mel_frames)
+            windows = mel_windows(clip.mel, np.arange(len(clip)), columns=self._config.compact.mel_frames)
             said = self._read(self.speech(torch.from_numpy(windows).to(device)).float()).cpu().numpy()
             seen = clip.weight > 0
             found = []
             for k in range(3):
-                lag = best_lag(said[seen, k], clip.facts[seen, k], 3)
-                found.append(correlation_at(said[seen, k], clip.facts[seen, k], lag))
+                found.append(best_lag(said[seen, k], clip.facts[seen, k], 3)[1])
             rows.append(found)
             spread.append(said[seen, 0].std() / max(1e-6, clip.facts[seen, 0].std()))
         if not rows:
@@ -170,15 +169,13 @@ class SpeechRecipe(Recipe):
         return {"gap": float(gap), "width": float(width), "jaw": float(jaw), "spread": float(np.median(spread))}
 
 
-def speech_windows(mel: np.ndarray, frames: np.ndarray, columns: int) -> np.ndarray:
-    """The mel windows of some frames, `columns` long and centred like the published ones: float32 [K, 1, 80, columns]."""
-    if columns == 20:
-        return mel_windows(mel, frames)
-    starts = 4 * np.asarray(frames) + 2 - columns // 2
-    wanted = starts[:, None] + np.arange(columns)
-    inside = (wanted >= 0) & (wanted < len(mel))
-    rows = mel[np.clip(wanted, 0, len(mel) - 1)] * inside[..., None]
-    return np.ascontiguousarray(rows.transpose(0, 2, 1)[:, None], np.float32)
+def _contrast(heard: Tensor, seen: Tensor, near: Tensor) -> Tensor:
+    """Cross entropy of finding each moment's partner, both ways (paper, section 3.2); what is `near` bool [N, N] does
+    not count."""
+    logits = cosine_logits(heard, seen)
+    own = torch.arange(len(heard), device=heard.device)
+    logits = logits.masked_fill(near & (own[:, None] != own[None]), -torch.inf)
+    return functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)
 
 
 def disturbed(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -99,18 +99,20 @@ def speech_mel(samples: np.ndarray, gain: float | None = None) -> np.ndarray:
     return np.concatenate([mel_columns(padded[s * HOP : (min(s + _BLOCK, total) - 1) * HOP + WINDOW]) for s in starts])
 
 
-def mel_windows(mel: np.ndarray, frames: int | Iterable[int], columns_late: int = 0) -> np.ndarray:
-    """What video frames hear: mel [T, 80] -> float32 [K, 1, 80, 20], for frames 0..K-1 or those named.
+def mel_windows(
+    mel: np.ndarray, frames: int | Iterable[int], columns_late: int = 0, columns: int = WINDOW_COLUMNS
+) -> np.ndarray:
+    """What video frames hear: mel [T, 80] -> float32 [K, 1, 80, columns], for frames 0..K-1 or those named.
 
     Beyond both ends of the mel lies silence, so that every frame of a voice has its window: the original leaves out
     the first two and the last ones and starts the film 80 ms early (`timing.frame_range` names the frames it makes).
-    `columns_late` moves all windows to later sound, by 10 ms each.
+    `columns_late` moves all windows to later sound, by 10 ms each; other `columns` than the published 20 keep the middle.
     """
     numbers = range(frames) if isinstance(frames, int) else frames
-    starts = np.array([window_start(int(frame)) + columns_late for frame in numbers], np.int64)
-    wanted = starts[:, None] + np.arange(WINDOW_COLUMNS)
+    starts = np.array([window_start(int(frame)) + columns_late + (WINDOW_COLUMNS - columns) // 2 for frame in numbers], np.int64)
+    wanted = starts[:, None] + np.arange(columns)
     inside = (wanted >= 0) & (wanted < len(mel))
     if not len(mel):
-        return np.zeros((len(starts), 1, NUM_BANDS, WINDOW_COLUMNS), np.float32)
+        return np.zeros((len(starts), 1, NUM_BANDS, columns), np.float32)
     rows = mel[np.clip(wanted, 0, len(mel) - 1)] * inside[..., None]
     return np.ascontiguousarray(rows.transpose(0, 2, 1)[:, None], np.float32)

@@ -1,0 +1,176 @@
+"""The compact networks at work: codes from sound and pictures, pictures from codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talkingface.core.device import likes_bfloat16
+from talkingface.core.types import Track
+from talkingface.nn.state import tensors_of
+from talkingface.systems.pcavs.align import alignment, three_points
+from talkingface.systems.pcavs.compact_nets import Drawn, Generator, Identity, IdentityNet, MouthNet, PoseNet, SpeechNet
+from talkingface.systems.pcavs.compact_view import (
+    mouth_view,
+    on_square,
+    pose_view,
+    shifted,
+    square_matrix,
+    steadying,
+    view,
+)
+from talkingface.systems.pcavs.config import PcavsConfig
+from talkingface.systems.pcavs.mel import mel_windows, speech_mel
+from talkingface.systems.pcavs.talker import Codes, Face, Square
+
+_CHUNK = 32
+_HEAR_CHUNK = 256
+NETWORKS = {
+    "identity": IdentityNet, "mouth": MouthNet, "pose": PoseNet, "speech": SpeechNet, "generator": Generator,
+}  # fmt: skip
+
+
+def make_networks(config: PcavsConfig) -> dict[str, nn.Module]:
+    """All five, fresh."""
+    return {name: kind(config.codes, config.compact) for name, kind in NETWORKS.items()}
+
+
+class CompactTalker:
+    """See `talker.Talker`. `tensors`: the weights, or None for fresh ones."""
+
+    def __init__(self, config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, device: str) -> None:
+        self._config, self._device = config, device
+        self._precise = not likes_bfloat16(device)
+        networks = make_networks(config)
+        for name, network in networks.items():
+            if tensors is not None:
+                network.load_state_dict(tensors_of(tensors, name))
+            network.eval().requires_grad_(False).to(device)
+            if name != "speech":
+                network.to(memory_format=torch.channels_last)
+        self._networks = networks
+        self.silence = self._hear(np.zeros((1, 1, 80, config.compact.mel_frames), np.float32))[0]
+
+    def hear(self, samples: np.ndarray) -> np.ndarray:
+        """See `talker.Talker`."""
+        count = -(-len(samples) // 640)
+        mel = speech_mel(samples)
+        chunks = []
+        for start in range(0, count, _HEAR_CHUNK):
+            frames = np.arange(start, start + _HEAR_CHUNK)  # full chunks: a row must not depend on its neighbours
+            chunks.append(self._hear(mel_windows(mel, frames, columns=self._config.compact.mel_frames)))
+        return np.concatenate(chunks)[:count]
+
+    def _hear(self, windows: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return self._networks["speech"](torch.from_numpy(windows).to(self._device)).float().cpu().numpy()
+
+    def read(self, track: Track, pictures: Iterator[np.ndarray]) -> Codes:
+        """See `talker.Talker`."""
+        size = self._config.compact.size_px
+        matrices = alignment(three_points(track.landmarks), track.confidence > 0)
+        steadied = [np.column_stack([m[:, :2], m[:, 2] + s]) for m, s in zip(matrices, steadying(matrices), strict=True)]
+        mouths: list[np.ndarray] = []
+        poses: list[np.ndarray] = []
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        base = square_matrix(size)
+        for rgb, points, matrix in zip(pictures, track.landmarks, steadied, strict=True):
+            whole = joined(base, matrix)
+            square = view(rgb, whole, size)
+            placed = on_square(points[:, :2].astype(np.float64), whole, size)
+            mouths.append(mouth_view(square, placed, self._config.compact.mouth_px))
+            poses.append(pose_view(square, placed, self._config.compact.pose_px))
+            if len(mouths) == _CHUNK:
+                found.append(self._read(mouths, poses))
+                mouths, poses = [], []
+        if mouths:
+            found.append(self._read(mouths, poses))
+        return Codes(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+    def _read(self, mouths: list[np.ndarray], poses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            grey = torch.from_numpy(np.stack(mouths))[:, None].to(self._device).float() / 127.5 - 1
+            mouth = self._networks["mouth"](grey)
+            pose = self._networks["pose"](self._pictures(np.stack(poses)))
+            return mouth.float().cpu().numpy(), pose.float().cpu().numpy()
+
+    def _pictures(self, rgb: np.ndarray) -> Tensor:
+        values = torch.from_numpy(rgb).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return values.contiguous(memory_format=torch.channels_last)
+
+    def face(self, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int) -> Face:
+        """See `talker.Talker`."""
+        return CompactFace(self, rgb, landmarks, matte, side)
+
+    def know(self, square: np.ndarray, points: np.ndarray) -> tuple[Identity, np.ndarray]:
+        """Identity and pose code [P] of a square uint8 [S, S, 3] with points [478, 2] in [-1, 1]."""
+        with torch.inference_mode(), self._autocast():
+            who = self._networks["identity"](self._pictures(square[None]))
+        pose = self._read([mouth_view(square, points, self._config.compact.mouth_px)],
+                          [pose_view(square, points, self._config.compact.pose_px)])[1]  # fmt: skip
+        return who, pose[0]
+
+    def draw(self, who: Identity, own_pose: np.ndarray, mouth: np.ndarray, pose: np.ndarray) -> Drawn:
+        """Frames from codes [B, M] and [B, P]."""
+        own, said, held = (
+            torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(self._device)
+            for rows in (np.repeat(own_pose[None], len(mouth), 0), mouth, pose)
+        )
+        with torch.inference_mode(), self._autocast():
+            return self._networks["generator"](who.repeated(len(mouth)), own, said, held)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=not self._precise)
+
+    @property
+    def size_px(self) -> int:
+        """Side of what the networks see."""
+        return self._config.compact.size_px
+
+
+class CompactFace:
+    """See `talker.Face`: a photo whose square is moved by the networks' flow at its own resolution."""
+
+    def __init__(
+        self, talker: CompactTalker, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int
+    ) -> None:
+        self._talker = talker
+        matrix = alignment(three_points(landmarks[None]))[0]
+        small, large = (joined(square_matrix(size), matrix) for size in (talker.size_px, side))
+        square = view(rgb, small, talker.size_px)
+        points = on_square(landmarks[:, :2].astype(np.float64), small, talker.size_px)
+        self._who, self.rest = talker.know(square, points)
+        self._picture = view(rgb, large, side).astype(np.float32)
+        self._matte = None if matte is None else view(np.repeat(matte[..., None], 3, -1), large, side)[..., 0]
+        self.square = Square(matrix=large, side=side)
+        self._grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
+
+    def draw(self, mouth: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """See `talker.Face`."""
+        drawn = self._talker.draw(self._who, self.rest, mouth, pose)
+        parts = [t.float().permute(0, 2, 3, 1).cpu().numpy() for t in (drawn.flow, drawn.mask, drawn.colour)]
+        made = [self._compose(*(part[k] for part in parts)) for k in range(len(mouth))]
+        alpha = None if self._matte is None else np.stack([a for _, a in made])
+        return np.stack([rgb for rgb, _ in made]), alpha
+
+    def _compose(self, flow: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        side = self.square.side
+        size = side, side
+        where = self._grid + cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR) * np.float32(side / 2)
+        moved = cv2.remap(self._picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        kept = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)[..., None]
+        painted = cv2.resize((colour + 1) * 127.5, size, interpolation=cv2.INTER_LINEAR)
+        rgb = cv2.convertScaleAbs(painted + kept * (moved - painted))
+        if self._matte is None:
+            return rgb, None
+        alpha = cv2.remap(self._matte, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return rgb, alpha
+
+
+def joined(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The matrix [2, 3] that does `inner`, then `outer`."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])

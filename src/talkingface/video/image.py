@@ -33,6 +33,13 @@ class Picture:
     rgb: np.ndarray
     alpha: np.ndarray | None = None
 
+    def opaque(self) -> np.ndarray:
+        """The picture over white: uint8 [H, W, 3]."""
+        if self.alpha is None:
+            return self.rgb
+        share = self.alpha[..., None] / 255
+        return np.round(self.rgb * share + 255 * (1 - share)).astype(np.uint8)
+
 
 def is_image(path: str | Path) -> bool:
     """Whether the file's content (not its name) is a still picture that `read_image` takes.

@@ -176,7 +176,8 @@ class Pairs:
         frames = clip.frames([source, target])
         chosen = list(zip((source, target), (from_, to), strict=True))
         pictures = [
-            view(frame, shifted(p.matrix, facts.shift[n]), size) for frame, (n, p) in zip(frames, chosen, strict=True)
+            view(frame, shifted(p.matrix, facts.shift[n]), size, cv2.BORDER_REFLECT_101)
+            for frame, (n, p) in zip(frames, chosen, strict=True)
         ]
         points = [on_square(facts.points[n], p.matrix, size) for n, p in chosen]
         own_eyes, eyes = (EYES * float(np.hypot(*p.matrix[:, 0])) * SIDE_PX / size for p in (from_, to))

@@ -47,15 +47,13 @@ def shifted(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ shift])
 
 
-def view(rgb: np.ndarray, matrix: np.ndarray, size_px: int) -> np.ndarray:
-    """A picture uint8 [H, W, 3] through `matrix` [2, 3] (pixel numbers): uint8 [size_px, size_px, 3], mirrored beyond
-    its edges."""
+def view(rgb: np.ndarray, matrix: np.ndarray, size_px: int, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
+    """A picture uint8 [H, W, 3] through `matrix` [2, 3] (pixel numbers): uint8 [size_px, size_px, 3]; `border` is OpenCV's
+    way beyond the picture's edges."""
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.7:
         rgb = cv2.GaussianBlur(rgb, (0, 0), 0.35 / scale)
-    return cv2.warpAffine(
-        rgb, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
+    return cv2.warpAffine(rgb, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 def on_square(points: np.ndarray, matrix: np.ndarray, size_px: int) -> np.ndarray:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from talkingface.systems.pcavs.align import SIZE_PX, warp
 from talkingface.systems.pcavs.crop import network_matrix
+from talkingface.systems.pcavs.talker import Square
 
-FEATHER_PX = 24
-"""How wide the drawn picture's edge fades into the source."""
-MATCHED_PX = 72
-"""How far from the edge colours are still bent towards the source."""
+FEATHER = 24 / 224
+"""How wide the drawn square's edge fades into the source, in sides."""
+MATCHED = 72 / 224
+"""How far from the edge colours are still bent towards the source, in sides."""
 MOST_BENT = 48.0
 """Grey levels that a colour may be bent by: more is another object, not another light."""
 _COARSE_PX = 56
@@ -22,17 +21,14 @@ _COARSE_SIGMA = 5.0
 
 
 class Place:
-    """Where drawn pictures go in one picture: made once for a photo, once a frame for a clip.
+    """Where drawn squares go in a picture uint8 [H, W, 3]."""
 
-    `picture` uint8 [H, W, 3]; `matrix` float64 [2, 3] is its alignment (`align.alignment`).
-    """
-
-    def __init__(self, picture: np.ndarray, matrix: np.ndarray) -> None:
-        self._picture = picture
+    def __init__(self, picture: np.ndarray, square: Square) -> None:
+        self._picture, self._side = picture, square.side
         height, width = picture.shape[:2]
-        seen = network_matrix(matrix)
+        side, seen = square.side, square.matrix
         back = cv2.invertAffineTransform(seen)
-        corners = np.array([[-0.5, -0.5], [SIZE_PX - 0.5, -0.5], [-0.5, SIZE_PX - 0.5], [SIZE_PX - 0.5] * 2])
+        corners = np.array([[-0.5, -0.5], [side - 0.5, -0.5], [-0.5, side - 0.5], [side - 0.5] * 2])
         placed = corners @ back[:, :2].T + back[:, 2]
         (x0, y0), (x1, y1) = np.floor(placed.min(axis=0)).astype(int), np.ceil(placed.max(axis=0)).astype(int) + 1
         x0, x1 = np.clip((x0, x1), 0, width)
@@ -43,12 +39,14 @@ class Place:
         self._back[:, 2] -= x0, y0
         if not self._is_seen:
             return
-        self._alpha = cv2.warpAffine(feather(), self._back, self._size, flags=cv2.INTER_LINEAR)
-        self._source = warp(picture, seen, "replicate").astype(np.float32)
-        inside = cv2.warpAffine(np.ones((height, width), np.uint8), seen, (SIZE_PX, SIZE_PX), flags=cv2.INTER_NEAREST)
-        self._seam = _coarse((1 - feather()) * inside)
+        self._alpha = cv2.warpAffine(feather(side), self._back, self._size, flags=cv2.INTER_LINEAR)
+        source = cv2.warpAffine(picture, seen, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        self._source = _coarse(source)
+        inside = cv2.warpAffine(np.ones((height, width), np.uint8), seen, (side, side), flags=cv2.INTER_NEAREST)
+        self._seam = _coarse((1 - feather(side)) * inside)
         self._seam_amount = cv2.GaussianBlur(self._seam, (0, 0), _COARSE_SIGMA)
-        self._doubles = float(np.hypot(*seen[:, 0])) < 1
+        self._doubles = float(np.hypot(*seen[:, 0])) < 0.9
+        self._flat_back = self._back
         if self._doubles:
             shift = self._back[:, 2] - self._back[:, :2] @ (0.25, 0.25)
             self._back = np.column_stack([self._back[:, :2] / 2, shift])
@@ -58,7 +56,7 @@ class Place:
         return min(self._size) > 0
 
     def paste(self, drawn: np.ndarray) -> np.ndarray:
-        """The picture with what the network drew, uint8 [224, 224, 3], in its place; a new uint8 [H, W, 3].
+        """The picture with what was drawn, uint8 [S, S, 3], in its place; a new uint8 [H, W, 3].
 
         Outside of the drawn square nothing changes.
         """
@@ -72,39 +70,39 @@ class Place:
         result[self._region] = cv2.blendLinear(face, result[self._region], self._alpha, 1 - self._alpha)
         return result
 
+    def paste_mask(self, mask: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """The picture's mask uint8 [H, W] with the drawn square's, uint8 [S, S], in its place; a new one."""
+        result = mask.copy()
+        if self._is_seen:
+            face = cv2.warpAffine(drawn, self._flat_back, self._size, flags=cv2.INTER_LINEAR)
+            result[self._region] = cv2.blendLinear(face, result[self._region], self._alpha, 1 - self._alpha)
+        return result
+
     def _matched(self, drawn: np.ndarray) -> np.ndarray:
-        """The drawn picture with colours that meet the source's at the edge."""
-        face = drawn.astype(np.float32)
-        bent = cv2.GaussianBlur(_coarse(self._source - face) * self._seam[..., None], (0, 0), _COARSE_SIGMA)
+        """The drawn square with colours that meet the source's at the edge."""
+        bent = cv2.GaussianBlur((self._source - _coarse(drawn)) * self._seam[..., None], (0, 0), _COARSE_SIGMA)
         bent = np.clip(bent / np.maximum(self._seam_amount, 1e-3)[..., None], -MOST_BENT, MOST_BENT)
-        smooth = cv2.resize(bent, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_LINEAR)
-        return np.clip(face + smooth * _near_edge(MATCHED_PX)[..., None] + 0.5, 0, 255).astype(np.uint8)
+        bent *= _coarse(near_edge(self._side, MATCHED))[..., None]
+        smooth = cv2.resize(bent, (self._side, self._side), interpolation=cv2.INTER_LINEAR)
+        return cv2.add(drawn, smooth, dtype=cv2.CV_8U)
 
 
 def paste(picture: np.ndarray, drawn: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """One drawn picture uint8 [224, 224, 3] put back into the uint8 [H, W, 3] whose alignment is `matrix` [2, 3]."""
-    return Place(picture, matrix).paste(drawn)
-
-
-def paste_frames(
-    pictures: Iterable[np.ndarray], drawn: Iterable[np.ndarray], matrices: Iterable[np.ndarray]
-) -> Iterator[np.ndarray]:
-    """A clip's frames with what was drawn for each, as they come; ends with the shortest."""
-    for picture, face, matrix in zip(pictures, drawn, matrices, strict=False):
-        yield paste(picture, face, matrix)
-
-
-@lru_cache(maxsize=1)
-def feather() -> np.ndarray:
-    """How much of the drawn picture is seen, float32 [224, 224]: 0 at its edge, 1 further inside than `FEATHER_PX`."""
-    return 1 - _near_edge(FEATHER_PX)
+    """One drawn square uint8 [224, 224, 3] put back into the uint8 [H, W, 3] whose alignment is `matrix` [2, 3]."""
+    return Place(picture, Square(network_matrix(matrix), len(drawn))).paste(drawn)
 
 
 @lru_cache(maxsize=2)
-def _near_edge(width_px: int) -> np.ndarray:
-    """1 at the edge, 0 at `width_px` from it, smooth in between and around the corners: float32 [224, 224]."""
-    place = np.arange(SIZE_PX)
-    far = np.clip(np.minimum(place, SIZE_PX - 1 - place) / width_px, 0, 1)
+def feather(side: int) -> np.ndarray:
+    """How much of a drawn square is seen, float32 [S, S]: 0 at its edge, 1 further inside than `FEATHER`."""
+    return 1 - near_edge(side, FEATHER)
+
+
+@lru_cache(maxsize=4)
+def near_edge(side: int, width: float) -> np.ndarray:
+    """1 at the edge, 0 at `width` sides from it, smooth in between and around the corners: float32 [S, S]."""
+    place = np.arange(side)
+    far = np.clip(np.minimum(place, side - 1 - place) / (width * side), 0, 1)
     near = np.minimum(np.hypot(1 - far[:, None], 1 - far[None]), 1)
     return (near * near * (3 - 2 * near)).astype(np.float32)
 

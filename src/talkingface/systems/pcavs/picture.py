@@ -41,7 +41,7 @@ def make_photo(rgb: np.ndarray, face_index: int | None, size: int | str | None) 
     from talkingface.face.track import track_image
     from talkingface.systems.pcavs.align import outside
 
-    limit = max(rgb.shape[:2]) if size == "native" else LONGEST_PX if size is None else max(int(size), 256)
+    limit = max(rgb.shape[:2]) if size == "native" else LONGEST_PX if size is None else int(size)
     scale = limit / max(rgb.shape[:2])
     if scale < 1:
         rgb = shrink(rgb, (max(2, round(rgb.shape[1] * scale)), max(2, round(rgb.shape[0] * scale))))

@@ -59,7 +59,7 @@ class PortraitSystem(System):
 
         if is_image(source):
             picture = read_image(source)
-            return self._fit_photo(picture.rgb, picture.alpha, face_index, size)
+            return self._fit_photo(picture.opaque(), picture.alpha, face_index, size)
         return self._fit_clip(Path(source), face_index, size)
 
     def _fit_photo(
@@ -68,9 +68,6 @@ class PortraitSystem(System):
         from talkingface.face.matte import person_matte
         from talkingface.face.track import track_image
 
-        if alpha is not None and int(alpha.min()) < 255:
-            share = alpha[..., None] / 255
-            rgb = np.round(rgb * share + 255 * (1 - share)).astype(np.uint8)
         rgb, alpha = _resized(rgb, size), None if alpha is None else _resized(alpha, size)
         face = track_image(rgb, face_index)
         opaque = alpha is None or int(alpha.min()) == 255

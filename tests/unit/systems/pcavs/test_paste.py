@@ -5,7 +5,7 @@ import pytest
 
 from talkingface.systems.pcavs.align import SIZE_PX, warp
 from talkingface.systems.pcavs.crop import loader_crop, network_matrix
-from talkingface.systems.pcavs.paste import paste, paste_frames
+from talkingface.systems.pcavs.paste import paste
 
 MATRIX = np.array([[0.6, -0.1, -20.0], [0.1, 0.6, -40.0]])
 
@@ -63,10 +63,3 @@ def test_a_crop_beyond_the_edge_and_one_beside_the_picture(picture):
     beside = MATRIX.copy()
     beside[:, 2] = 4000, 4000
     np.testing.assert_array_equal(paste(picture, drawn, beside), picture)
-
-
-def test_frames_of_a_clip(picture):
-    clip = [picture, picture[::-1].copy()]
-    drawn = [loader_crop(warp(frame, MATRIX)) for frame in clip]
-    pasted = list(paste_frames(clip, drawn, [MATRIX, MATRIX]))
-    assert len(pasted) == 2 and all(np.abs(a.astype(int) - b).max() <= 6 for a, b in zip(pasted, clip, strict=True))

@@ -210,7 +210,8 @@ class Speaker:
             rows = pose_rows(task.face.video, system, avatar, Controls())
             moved = concatenate(replace_pose([moved], rows - rows[:1]))
         if self.painted:
-            render(avatar, moved, speech=task.sound, system=self.system, weights=self.weights).save(path)
+            options = {"speech": task.sound, "system": self.system, "weights": self.weights, "crop": "full"}
+            render(avatar, moved, **options).save(path)
         else:
             _save_warp(avatar, moved, task.sound, path, system.config.painter)
 

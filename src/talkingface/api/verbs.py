@@ -131,7 +131,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     voice.check()
     system, avatar = _prepare(face, choice, choice.face_index, choice.size)
     pose = default_pose(choice.pose, choice.drive, avatar)
-    controls = _controls(choice, choice, pose)
+    controls = _controls(choice, choice, pose, system)
     posed = None if pose in ("drive", "still", "generated", "source") else pose
     rows = None if posed is None else pose_rows(posed, system, avatar, controls)
     spoken = partial(_spoken, system, avatar, voice, controls, rows)
@@ -191,7 +191,7 @@ def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) ->
     pose = choice.pose or "generated"
     if pose == "source":
         raise UsageError("--pose source is added when the face is drawn; use it with talkingface animate")
-    controls = _controls(choice, PictureOptions(), pose)
+    controls = _controls(choice, PictureOptions(), pose, system)
     rows = None if pose in ("still", "generated", "source") else pose_rows(pose, system, avatar, controls)
     return concatenate(_spoken(system, avatar, voice, controls, rows))
 
@@ -209,7 +209,7 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
         voice.measure()
     system, avatar = _prepare(face, of_system, choice.face_index, choice.size)
     check_space(moved, system.SPEC.motion_space)
-    controls = _controls(MotionOptions(), choice, "generated")
+    controls = _controls(MotionOptions(), choice, "generated", system)
     key = partial(job_key, face=face, speech=speech, system=system, options=choice, motion=moved)
     return Animation(
         system=system, avatar=avatar, controls=controls, motions=lambda: iter([moved]), speech=voice, key=key
@@ -240,7 +240,7 @@ def _prepare(
     return load(face.system, weights=weights, device=choice.device), face
 
 
-def _controls(moving: MotionOptions, picture: PictureOptions, pose: str) -> Controls:
+def _controls(moving: MotionOptions, picture: PictureOptions, pose: str, system: System) -> Controls:
     try:
         return Controls(
             seed=moving.seed,
@@ -249,7 +249,7 @@ def _controls(moving: MotionOptions, picture: PictureOptions, pose: str) -> Cont
             pose_scale=moving.pose_scale,
             pose=pose if pose in ("generated", "source") else "still",  # type: ignore[arg-type]
             background=picture.background,
-            crop=picture.crop,  # type: ignore[arg-type]
+            crop=picture.crop or system.SPEC.default_crop,  # type: ignore[arg-type]
             size=picture.size,  # type: ignore[arg-type]
             fps=picture.fps,
         )

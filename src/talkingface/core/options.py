@@ -81,7 +81,11 @@ class PictureOptions:
         "keep", "keep, a colour (#rrggbb or a name), a picture, or transparent (.webm or .mov)",
         metavar="keep|COLOUR|IMAGE|transparent",
     )  # fmt: skip
-    crop: str = option("full", "the whole picture, or head and shoulders", choices=("full", "head"))
+    crop: str | None = option(
+        None,
+        "the whole picture, or head and shoulders; default: full, but for a system that draws faces alone head",
+        choices=("full", "head"),
+    )
     size: int | str | None = option(
         None,
         "longest side in pixels, or native; default: the picture's own, at most 1280",

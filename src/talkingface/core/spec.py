@@ -32,5 +32,7 @@ class SystemSpec:
     """"module:attribute" of the function preset name -> config dataclass."""
     licence: str
     paper: str = ""
+    default_crop: Literal["full", "head"] = "full"
+    """What is shown unless the user says: systems that draw a face crop put it back into the picture on request."""
     default_weights: str = ""
     weights: tuple[str, ...] = field(default_factory=tuple)

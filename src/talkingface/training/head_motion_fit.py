@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from talkingface.audio.mel import LevelTracker, speech_columns
 from talkingface.face.head_motion import FPS, NUM_POSE
-from talkingface.training.speaking_clips import SpeakingClip
+from talkingface.face.morphable import LinearFaceModel
+from talkingface.training.speaking_clips import SpeakingClip, speaking_clips
 
 REACH = 60
 """Frames of noise on either side that form a row of the process."""
@@ -23,6 +25,12 @@ LIMIT_DEG = np.array([4.3, 4.9, 3.5])
 """Never exceeded; pitch and yaw lie inside the clips' 5 to 95 % range."""
 BROW_LIMIT = 1.6
 BROW_SCALE = 0.5
+
+
+def train_head_motion(prepared: Path, model: LinearFaceModel, *, free_only: bool) -> dict[str, np.ndarray]:
+    """Learn head motion from the prepared train clips; tensors named `head_motion.*`."""
+    clips = list(speaking_clips(prepared, model, split="train", free_only=free_only))
+    return {f"head_motion.{name}": value for name, value in learn_head_motion(clips, model.num_mouth).items()}
 
 
 def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ SPEC = SystemSpec(
     licence="Apache-2.0 (code); weights: see their cards",
     paper="Zhou, Sun, Wu, Loy, Wang, Liu: Pose-Controllable Talking Face Generation by Implicitly Modularized "
     "Audio-Visual Representation, CVPR 2021, arXiv 2104.11116",
+    default_crop="head",
     default_weights="pcavs.compact",
     weights=("pcavs.compact",),
 )

@@ -18,12 +18,12 @@ from talkingface.systems.pcavs.compact_view import (
     mouth_view,
     on_square,
     pose_view,
-    shifted,
     square_matrix,
     steadying,
     view,
 )
 from talkingface.systems.pcavs.config import PcavsConfig
+from talkingface.systems.pcavs.fresh import stir
 from talkingface.systems.pcavs.mel import mel_windows, speech_mel
 from talkingface.systems.pcavs.talker import Codes, Face, Square
 
@@ -46,6 +46,8 @@ class CompactTalker:
         self._config, self._device = config, device
         self._precise = not likes_bfloat16(device)
         networks = make_networks(config)
+        if tensors is None:
+            stir(networks)
         for name, network in networks.items():
             if tensors is not None:
                 network.load_state_dict(tensors_of(tensors, name))
@@ -73,7 +75,9 @@ class CompactTalker:
         """See `talker.Talker`."""
         size = self._config.compact.size_px
         matrices = alignment(three_points(track.landmarks), track.confidence > 0)
-        steadied = [np.column_stack([m[:, :2], m[:, 2] + s]) for m, s in zip(matrices, steadying(matrices), strict=True)]
+        steadied = [
+            np.column_stack([m[:, :2], m[:, 2] + s]) for m, s in zip(matrices, steadying(matrices), strict=True)
+        ]
         mouths: list[np.ndarray] = []
         poses: list[np.ndarray] = []
         found: list[tuple[np.ndarray, np.ndarray]] = []

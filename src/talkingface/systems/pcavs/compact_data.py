@@ -148,6 +148,11 @@ class Pairs:
         rows = [self._pair(rng, int(rng.choice(len(self._clips), p=self._share))) for _ in range(count)]
         return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
 
+    def some_frames(self, clip: int, count: int) -> np.ndarray:
+        """At most `count` usable frames of a clip, evenly chosen."""
+        free = self._free[clip]
+        return free[np.unique(np.linspace(0, len(free) - 1, count).astype(int))]
+
     def pair(self, clip: int, source: int, target: int) -> dict[str, np.ndarray]:
         """One pair as it is, nothing random: for judging."""
         matrix = square_matrix(self._config.size_px)
@@ -205,4 +210,3 @@ class Pairs:
             "mouth_facts": facts.mouth[target],
             "exact": np.float32(not reshaped),
         }
-

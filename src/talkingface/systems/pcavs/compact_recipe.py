@@ -220,7 +220,9 @@ def head_weight(points: Tensor, size: int) -> Tensor:
 def lip_weight(points: Tensor, size: int) -> Tensor:
     """[B, 1, S, S]: 1 on the mouth, falling to 0 around it."""
     middle = points[:, list(MOUTH_POINTS)].mean(1)
-    return _bump(middle, torch.full_like(middle, 0.42 * EYES) * torch.tensor([1.25, 1.0], device=points.device), size, 3.0)
+    return _bump(
+        middle, torch.full_like(middle, 0.42 * EYES) * torch.tensor([1.25, 1.0], device=points.device), size, 3.0
+    )
 
 
 def _bump(middle: Tensor, half: Tensor, size: int, sharpness: float) -> Tensor:

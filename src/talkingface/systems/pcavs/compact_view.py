@@ -39,7 +39,9 @@ def steadying(matrices: np.ndarray) -> np.ndarray:
 
     The published alignment keeps the mouth's centre in place, so the eyes rise when it opens: a pose code would hear it.
     """
-    return gaussian_filter1d(matrices[..., 2].astype(np.float64), STEADY_FRAMES, axis=0, mode="nearest") - matrices[..., 2]
+    return (
+        gaussian_filter1d(matrices[..., 2].astype(np.float64), STEADY_FRAMES, axis=0, mode="nearest") - matrices[..., 2]
+    )
 
 
 def shifted(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from talkingface.core.motion import ping_pong
 from talkingface.core.progress import tell
-from talkingface.core.types import Avatar, Track
+from talkingface.core.types import Avatar, Motion, Track
 from talkingface.systems.pcavs.talker import Codes, Talker
 
 FPS = 25.0
@@ -77,6 +77,11 @@ def rest_of(avatar: Avatar, talker: Talker) -> np.ndarray:
     return talker.read(track, iter([rgb])).pose[0]
 
 
-def same_track(pose: np.ndarray, count: int) -> np.ndarray:
-    """Pose rows [T, P] for `count` frames: past the end backwards, then forwards again."""
-    return pose[ping_pong(np.arange(count), len(pose))]
+def posed_like(motions: Iterable[Motion], pose: np.ndarray) -> Iterator[Motion]:
+    """Motion at any rate with the head of a clip, pose rows [T, P] at 25 fps: past its end backwards, then forwards."""
+    for piece in motions:
+        at = (piece.start + np.arange(len(piece))) * (FPS / piece.fps)
+        before = at.astype(np.int64)
+        share = (at - before)[:, None].astype(np.float32)
+        rows = pose[ping_pong(before, len(pose))] * (1 - share) + pose[ping_pong(before + 1, len(pose))] * share
+        yield replace(piece, pose=rows.astype(np.float32))

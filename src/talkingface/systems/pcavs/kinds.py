@@ -19,4 +19,6 @@ def load_talker(config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, d
         return CompactTalker(config, tensors, device)
     except (RuntimeError, KeyError, ValueError) as error:
         problem = " ".join(str(error).split())[:200]
-        raise WeightsError(f"the weights do not fit their configuration ({problem}); install or train them again") from error
+        raise WeightsError(
+            f"the weights do not fit their configuration ({problem}); install or train them again"
+        ) from error

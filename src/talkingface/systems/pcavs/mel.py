@@ -109,7 +109,9 @@ def mel_windows(
     `columns_late` moves all windows to later sound, by 10 ms each; other `columns` than the published 20 keep the middle.
     """
     numbers = range(frames) if isinstance(frames, int) else frames
-    starts = np.array([window_start(int(frame)) + columns_late + (WINDOW_COLUMNS - columns) // 2 for frame in numbers], np.int64)
+    starts = np.array(
+        [window_start(int(frame)) + columns_late + (WINDOW_COLUMNS - columns) // 2 for frame in numbers], np.int64
+    )
     wanted = starts[:, None] + np.arange(columns)
     inside = (wanted >= 0) & (wanted < len(mel))
     if not len(mel):

@@ -57,7 +57,9 @@ def make_photo(rgb: np.ndarray, face_index: int | None, size: int | str | None) 
         notes.append(f"the face is only {high:.0f} px high; a larger picture gives a sharper result")
     matrix = similarity(three_points(face.landmarks[None]))
     if outside(matrix, (rgb.shape[1], rgb.shape[0])) > CUT_OFF:
-        notes.append("the face reaches the picture's edge; what lies beyond is made up, a picture with more room is better")
+        notes.append(
+            "the face reaches the picture's edge; what lies beyond is made up, a picture with more room is better"
+        )
     return Photo({"rgb": rgb, "landmarks": face.landmarks}, notes)
 
 

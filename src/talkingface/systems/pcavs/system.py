@@ -16,7 +16,8 @@ from talkingface.core.system import System, Weights
 from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.systems.pcavs import SPEC
 from talkingface.systems.pcavs.config import PcavsConfig
-from talkingface.systems.pcavs.driving import read_driver, rest_of, same_track
+from talkingface.systems.pcavs.driving import posed_like, read_driver, rest_of
+from talkingface.systems.pcavs.fresh import fresh_tensors
 from talkingface.systems.pcavs.heads import Heads
 from talkingface.systems.pcavs.kinds import load_talker
 from talkingface.systems.pcavs.picture import Painter, best_frame, make_photo
@@ -35,7 +36,7 @@ class PcavsSystem(System):
 
     def __init__(self, weights: Weights | None, config: PcavsConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._tensors = {} if weights is None else weights.tensors
+        self._tensors = fresh_tensors(config.codes.pose) if weights is None else weights.tensors
 
     @functools.cached_property
     def talker(self) -> Talker:
@@ -65,9 +66,7 @@ class PcavsSystem(System):
         if isinstance(source, np.ndarray) or is_image(source):
             rgb = source if isinstance(source, np.ndarray) else read_image(source).opaque()
             photo = make_photo(rgb, face_index, size)
-            return Avatar(
-                system=SPEC.name, card={**card, "kind": "photo", "notes": photo.notes}, tensors=photo.tensors
-            )
+            return Avatar(system=SPEC.name, card={**card, "kind": "photo", "notes": photo.notes}, tensors=photo.tensors)
         driver = read_driver(Path(source), self.talker, face_index)
         photo = make_photo(best_frame(driver), None, size)
         tensors = {**photo.tensors, "clip.pose": driver.codes.pose}
@@ -81,10 +80,7 @@ class PcavsSystem(System):
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         said = self.talker.hear(samples) - self.talker.silence
         gain = np.float32(self.config.codes.mouth_gain * controls.expression_scale)
-        if controls.pose == "source" and avatar is not None and "clip.pose" in avatar.tensors:
-            pose = same_track(avatar.tensors["clip.pose"] - rest_of(avatar, self.talker), len(said))
-        else:
-            pose = self.heads.moves(samples, len(said), controls)
+        pose = self.heads.moves(samples, len(said), controls)
         yield Motion(
             space=SPEC.motion_space,
             expression=(said * gain).astype(np.float32),
@@ -114,4 +110,7 @@ class PcavsSystem(System):
         """See `System.render`. Draws the face crop, or with `crop` "full" the whole picture around it."""
         if controls.background not in ("keep", "transparent"):
             raise UsageError("pcavs cannot change the background; use keep or transparent, or --system portrait")
-        return Painter(avatar, self.talker, controls).frames(skip_frames(motion, first))
+        motion = skip_frames(motion, first)
+        if controls.pose == "source" and "clip.pose" in avatar.tensors:
+            motion = posed_like(motion, avatar.tensors["clip.pose"] - rest_of(avatar, self.talker))
+        return Painter(avatar, self.talker, controls).frames(motion)

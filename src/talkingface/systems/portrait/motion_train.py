@@ -18,7 +18,6 @@ from talkingface.systems.portrait.motion_augment import SPEEDS
 from talkingface.systems.portrait.motion_config import MouthConfig
 from talkingface.systems.portrait.motion_recipes import MouthRecipe, lip_offsets
 from talkingface.systems.portrait.motion_speech import SpokenText, recognise, speak
-from talkingface.training.head_motion_fit import learn_head_motion
 from talkingface.training.mouth_targets import measure_matrix
 from talkingface.training.prepare import listed_lags
 from talkingface.training.speaking_clips import FPS, FREE_LICENCES, SpeakingClip, speaking_clips
@@ -82,12 +81,6 @@ def listed_offsets(data: Path, clips: Sequence[SpeakingClip]) -> dict[str, float
 def finished(tensors: dict[str, np.ndarray], model: LinearFaceModel, gain: float) -> dict[str, np.ndarray]:
     """Network tensors with what `speech.MouthShaper` needs beside them."""
     return tensors | {"measures": measure_matrix(model), "gain": np.array([gain], np.float32)}
-
-
-def train_head_motion(prepared: Path, model: LinearFaceModel, *, free_only: bool) -> dict[str, np.ndarray]:
-    """Learn head motion from the prepared train clips; tensors named `head_motion.*`."""
-    clips = list(speaking_clips(prepared, model, split="train", free_only=free_only))
-    return {f"head_motion.{name}": value for name, value in learn_head_motion(clips, model.num_mouth).items()}
 
 
 def known_speech(data: Path, clips: Sequence[SpeakingClip], free_only: bool) -> Iterator[SpokenText]:

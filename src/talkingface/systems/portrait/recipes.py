@@ -90,7 +90,8 @@ def make_face_model(data: Path, folder: Path) -> Path:
 def make_weights(data: Path, folder: Path, tag: str) -> Path:
     """Every stage from the data folder to `portrait.<tag>` ("clean" or "research"); returns the weights folder."""
     from talkingface.face.morphable import load_mesh478
-    from talkingface.systems.portrait.motion_train import train_audio2motion, train_head_motion
+    from talkingface.systems.portrait.motion_train import train_audio2motion
+    from talkingface.training.head_motion_fit import train_head_motion
 
     free_only = tag == "clean"
     config = PortraitConfig()

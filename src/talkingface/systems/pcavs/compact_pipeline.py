@@ -1,0 +1,135 @@
+"""From a data folder to `pcavs.compact`: the recorded recipe of the shipped weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from talkingface.core.config import to_dict
+from talkingface.core.weights import save_weights
+from talkingface.face.morphable import load_mesh478
+from talkingface.nn.state import arrays, named
+from talkingface.systems.pcavs import SPEC
+from talkingface.systems.pcavs.compact import make_networks
+from talkingface.systems.pcavs.compact_data import CLOSURE_UNIT, PLACE_UNIT, SIZE_UNIT, TURN_UNIT, Pairs
+from talkingface.systems.pcavs.compact_nets import MouthNet, PoseNet
+from talkingface.systems.pcavs.compact_recipe import ReenactRecipe, to_network
+from talkingface.systems.pcavs.compact_speech import HeardClip, SpeechRecipe, read_mouths
+from talkingface.systems.pcavs.config import PcavsConfig, preset
+from talkingface.systems.pcavs.pose_map import PoseMap, learn_pose_map
+from talkingface.systems.pcavs.prepare import CropClip, crop_clips, prepare_crops
+from talkingface.training.head_motion_fit import train_head_motion
+from talkingface.training.prepare import listed_lags, prepare
+from talkingface.training.trainer import Trainer
+
+REENACT_STEPS, JUDGED_FROM, SPEECH_STEPS = 8000, 5200, 4000
+SEED = 1
+BATCH = 12
+MAPPED_FRAMES = 24
+"""Frames of each clip from which the pose map is learned."""
+UNSURE_SOUND = ("quiz_elisha",)
+"""People whose listed lag is wrong: their sound teaches nothing."""
+
+
+def make_compact(data: Path, folder: Path) -> Path:
+    """Every stage; those that are finished in `folder` are skipped, interrupted ones go on. Returns the weights folder."""
+    started = time.time()
+    prepared, crops = folder / "prepared", folder / "pcavs-crops"
+    for problem in [*prepare(data, prepared), *prepare_crops(prepared, crops, late_s=listed_lags(data))]:
+        print(f"left out: {problem}")
+    return train_compact(crops, prepared, folder, started)
+
+
+def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> Path:
+    """The stages after preparation."""
+    config = preset("compact")
+    train = list(crop_clips(crops, split="train"))
+    people = {clip.person for clip in train}
+    strangers = [clip for clip in crop_clips(crops, split="val") if clip.person not in people]
+    drawing, seen = run(reenact_recipe(train, strangers, config), folder / "pcavs-reenact", REENACT_STEPS, "cpu-fast")
+    networks = make_networks(config)
+    for name in ("identity", "mouth", "pose", "generator"):
+        networks[name].load_state_dict(drawing[name])
+    mouth, pose = networks["mouth"], networks["pose"]
+    assert isinstance(mouth, MouthNet) and isinstance(pose, PoseNet)
+    recipe = speech_recipe(train, strangers, mouth, config)
+    speech, heard = run(recipe, folder / "pcavs-speech", SPEECH_STEPS)
+    tensors = named("speech", arrays(speech["speech"]))
+    for name in drawing:
+        if name != "judge":
+            tensors |= named(name, arrays(drawing[name]))
+    tensors |= {name: value.astype(np.float16) for name, value in pose_map(train, pose, config).tensors().items()}
+    head = train_head_motion(prepared, load_mesh478(), free_only=False)
+    tensors |= {name: value.astype(np.float16) for name, value in head.items()}
+    card = {
+        "name": "pcavs.compact",
+        "system": SPEC.name,
+        "version": 1,
+        "licence": "research only",
+        "allows": "research and evaluation; parts of the training clips have terms that exclude other use",
+        "data": f"{len(train)} train clips of {len(people)} people, word clips of anchors among them",
+        "held_back": "frames 300 to 606 of person31, the last 20 s of anchor_en, and all val people",
+        "origin": "trained by the talkingface project; no outside networks: a discriminator that was trained along "
+        "stands in for VGG19 and VGGFace, measured points for FAN, and identity is learned with the picture",
+        "paper": "arXiv 2104.11116",
+        "can": "move a face by the head pose of any video and by any voice; keep a photo's own sharpness where it moves it",
+        "cannot": "turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; move a gaze",
+        "command": "talkingface train pcavs.compact DATA -o FOLDER",
+        "steps": {"reenact": REENACT_STEPS, "speech": SPEECH_STEPS},
+        "seed": SEED,
+        "metrics": {name: round(value, 4) for name, value in {**seen, **{f"heard_{k}": v for k, v in heard.items()}}.items()},
+        "config": to_dict(config),
+        "trained_s": round(time.time() - started),
+    }  # fmt: skip
+    return save_weights(folder / "weights" / "pcavs.compact", tensors, card).folder
+
+
+def reenact_recipe(train: Sequence[CropClip], strangers: Sequence[CropClip], config: PcavsConfig) -> ReenactRecipe:
+    """Stage one."""
+    return ReenactRecipe(train, config, held_out=strangers, judge_from=JUDGED_FROM, batch_size=BATCH)
+
+
+def speech_recipe(
+    train: Sequence[CropClip], strangers: Sequence[CropClip], mouth: MouthNet, config: PcavsConfig
+) -> SpeechRecipe:
+    """Stage two, on what the trained `mouth` sees."""
+    mouth.eval()
+    readout = mouth.facts.weight.detach().numpy(), mouth.facts.bias.detach().numpy()
+    usable = [clip for clip in train if clip.person not in UNSURE_SOUND]
+    heard: list[list[HeardClip]] = [list(read_mouths(clips, mouth, config)) for clips in (usable, strangers)]
+    return SpeechRecipe(heard[0], config, readout, held_out=heard[1])
+
+
+@torch.no_grad()
+def pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfig) -> PoseMap:
+    """What the trained pose network says of frames whose poses are known."""
+    net.eval()
+    pairs = Pairs(clips, config.compact, augmented=False)
+    codes, facts = [], []
+    for number in range(len(pairs)):
+        rows = [pairs.pair(number, frame, frame) for frame in pairs.some_frames(number, MAPPED_FRAMES)]
+        said = net(to_network(torch.from_numpy(np.stack([row["pose"] for row in rows])))).float().numpy()
+        true = np.stack([row["pose_facts"] for row in rows])
+        codes.append(said - said.mean(axis=0))
+        facts.append(true - true.mean(axis=0))
+    units = np.array([TURN_UNIT] * 3 + [PLACE_UNIT] * 2 + [SIZE_UNIT, CLOSURE_UNIT, 1.0], np.float32)
+    return learn_pose_map(np.concatenate(codes), np.concatenate(facts), units)
+
+
+def run(
+    recipe: Any, folder: Path, steps: int, precision: str = "32"
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, float]]:
+    """Averaged networks and last figures of a training, resumed if it was stopped."""
+    fast = precision != "32"
+    trainer = Trainer(
+        recipe, folder, steps=steps, seed=SEED, device="auto", precision="bf16" if fast else "32", ema_decay=0.998,
+        evaluate_every=max(1, steps // 8), preview_every=max(1, steps // 8), checkpoint_every_s=180,
+        channels_last=fast,
+    )  # fmt: skip
+    metrics = dict(trainer.run().metrics)
+    return trainer.averaged(), metrics

@@ -75,14 +75,12 @@ class CompactTalker:
         """See `talker.Talker`."""
         size = self._config.compact.size_px
         matrices = alignment(three_points(track.landmarks), track.confidence > 0)
-        steadied = [
-            np.column_stack([m[:, :2], m[:, 2] + s]) for m, s in zip(matrices, steadying(matrices), strict=True)
-        ]
+        matrices[..., 2] += steadying(matrices)
         mouths: list[np.ndarray] = []
         poses: list[np.ndarray] = []
         found: list[tuple[np.ndarray, np.ndarray]] = []
         base = square_matrix(size)
-        for rgb, points, matrix in zip(pictures, track.landmarks, steadied, strict=True):
+        for rgb, points, matrix in zip(pictures, track.landmarks, matrices, strict=True):
             whole = joined(base, matrix)
             square = view(rgb, whole, size)
             placed = on_square(points[:, :2].astype(np.float64), whole, size)

@@ -37,7 +37,7 @@ UNSURE_SOUND = ("quiz_elisha",)
 
 
 def make_compact(data: Path, folder: Path) -> Path:
-    """Every stage; those that are finished in `folder` are skipped, interrupted ones go on. Returns the weights folder."""
+    """Every stage; finished ones in `folder` are skipped, interrupted ones go on. Returns the weights folder."""
     started = time.time()
     prepared, crops = folder / "prepared", folder / "pcavs-crops"
     for problem in [*prepare(data, prepared), *prepare_crops(prepared, crops, late_s=listed_lags(data))]:
@@ -77,12 +77,12 @@ def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> 
         "origin": "trained by the talkingface project; no outside networks: a discriminator that was trained along "
         "stands in for VGG19 and VGGFace, measured points for FAN, and identity is learned with the picture",
         "paper": "arXiv 2104.11116",
-        "can": "move a face by the head pose of any video and by any voice; keep a photo's own sharpness where it moves it",
+        "can": "move a face by the head pose of any video and by any voice, with the photo's own sharpness",
         "cannot": "turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; move a gaze",
         "command": "talkingface train pcavs.compact DATA -o FOLDER",
         "steps": {"reenact": REENACT_STEPS, "speech": SPEECH_STEPS},
         "seed": SEED,
-        "metrics": {name: round(value, 4) for name, value in {**seen, **{f"heard_{k}": v for k, v in heard.items()}}.items()},
+        "metrics": {name: round(value, 4) for name, value in [*seen.items(), *heard.items()]},
         "config": to_dict(config),
         "trained_s": round(time.time() - started),
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """Training of the compact networks: first on pictures alone, then speech learns the language that the mouth speaks.
 
-Reenactment first: the authors found, after the paper, that a pose space learned so comes faster (docs/systems/pcavs.md).
+Reenactment first: the authors found, after the paper, that a pose space comes faster so (docs/systems/pcavs.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Speech learns the language that the mouth speaks: from sound to the codes that the mouth network reads in pictures."""
+"""Speech learns the mouth's language: from sound to the codes that the mouth network reads in pictures."""
 
 from __future__ import annotations
 

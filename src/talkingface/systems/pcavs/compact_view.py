@@ -50,8 +50,10 @@ def shifted(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def view(rgb: np.ndarray, matrix: np.ndarray, size_px: int, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
-    """A picture uint8 [H, W, 3] through `matrix` [2, 3] (pixel numbers): uint8 [size_px, size_px, 3]; `border` is OpenCV's
-    way beyond the picture's edges."""
+    """A picture uint8 [H, W, 3] through `matrix` [2, 3] (pixel numbers): uint8 [size_px, size_px, 3].
+
+    `border` is OpenCV's way beyond the picture's edges.
+    """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.7:
         rgb = cv2.GaussianBlur(rgb, (0, 0), 0.35 / scale)

@@ -44,11 +44,8 @@ def read_driver(path: Path, talker: Talker, face_index: int | None) -> Driver:
         return Driver(path, track, talker.read(track, iter([rgb])), [])
     lost: list[str] = []
 
-    def timed() -> Iterator[tuple[np.ndarray, float]]:
-        for rgb, time_s in _frames(path, "tracking the face", lost):
-            yield rgb, time_s
-
-    track = smooth_track(cached_track(path, timed(), f"{FPS:.3f}fps-{LONGEST_PX}px", face_index))
+    frames = _frames(path, "tracking the face", lost)
+    track = smooth_track(cached_track(path, frames, f"{FPS:.3f}fps-{LONGEST_PX}px", face_index))
     codes = talker.read(track, (rgb for rgb, _ in _frames(path, "reading the face")))
     pose = gaussian_filter1d(codes.pose, STEADY_FRAMES, axis=0, mode="nearest")
     gaps = int((track.confidence == 0).sum())

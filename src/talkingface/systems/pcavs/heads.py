@@ -26,7 +26,7 @@ class Heads:
         self._map, self._tensors, self._num_codes = pose_map, tensors, num_codes
 
     def moves(self, samples: np.ndarray, count: int, controls: Controls) -> np.ndarray:
-        """Pose codes float32 [count, P] about the rest for a voice [N] at 16 kHz: generated motion and blinks, or rest."""
+        """Pose codes float32 [count, P] about the rest for a voice [N] at 16 kHz: generated motion, blinks, or rest."""
         from talkingface.face.head_motion import HeadMotion
         from talkingface.nn.state import part
 

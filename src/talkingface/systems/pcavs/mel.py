@@ -106,7 +106,8 @@ def mel_windows(
 
     Beyond both ends of the mel lies silence, so that every frame of a voice has its window: the original leaves out
     the first two and the last ones and starts the film 80 ms early (`timing.frame_range` names the frames it makes).
-    `columns_late` moves all windows to later sound, by 10 ms each; other `columns` than the published 20 keep the middle.
+    `columns_late` moves all windows to later sound, by 10 ms each; other `columns` than the published 20 keep the
+    middle.
     """
     numbers = range(frames) if isinstance(frames, int) else frames
     starts = np.array(

@@ -1,7 +1,7 @@
 """Between the learned pose code and angles that people know: a linear map, found where both are known.
 
-The pose code has no meaning of its own (paper, section 3.2: twelve numbers that reconstruction needs). So that heads can
-be steered by yaw, pitch and roll, or by `face.head_motion`, its numbers are regressed on measured facts.
+The pose code has no meaning of its own (paper, section 3.2: twelve numbers that reconstruction needs). So that heads
+can be steered by yaw, pitch and roll, or by `face.head_motion`, its numbers are regressed on measured facts.
 """
 
 from __future__ import annotations

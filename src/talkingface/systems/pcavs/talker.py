@@ -20,7 +20,7 @@ class Codes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """Where drawn squares lie: `matrix` float64 [2, 3] from the picture to the square (pixel numbers), its `side` in px."""
+    """Where drawn squares lie: `matrix` float64 [2, 3] from picture to square (pixel numbers), its `side` in pixels."""
 
     matrix: np.ndarray
     side: int
@@ -44,7 +44,7 @@ class Talker(Protocol):
     silence: np.ndarray
 
     def hear(self, samples: np.ndarray) -> np.ndarray:
-        """Mouth codes float32 [T, M] of a whole voice, mono float32 [N] at 16 kHz: one a frame that begins within it."""
+        """Mouth codes float32 [T, M] of a whole voice, mono float32 [N] at 16 kHz: one for each frame begun in it."""
         ...
 
     def read(self, track: Track, pictures: Iterator[np.ndarray]) -> Codes:
@@ -52,6 +52,8 @@ class Talker(Protocol):
         ...
 
     def face(self, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int) -> Face:
-        """A photo uint8 [H, W, 3] with landmarks [478, 3], to be drawn in squares of `side` pixels. `matte` uint8 [H, W]:
-        where the person is, if that is asked for. Raises UsageError if these networks cannot tell."""
+        """A photo uint8 [H, W, 3] with landmarks [478, 3], to be drawn in squares of `side` pixels.
+
+        `matte` uint8 [H, W]: where the person is, if that is asked for. Raises UsageError if these networks cannot tell.
+        """
         ...

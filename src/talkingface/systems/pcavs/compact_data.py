@@ -42,8 +42,7 @@ RESHAPED = 0.3
 MOST_TURN, MOST_GROWTH, MOST_SHIFT = np.radians(5), 0.09, 0.08
 """Of the random placement of both pictures: turn in radians, relative size, shift in halves of the side."""
 CLOSURE_UNIT, PLACE_UNIT, SIZE_UNIT, TURN_UNIT, BROWS_UNIT = 0.35, 0.12, 0.12, 0.2, 2.5
-"""Units of the pose facts, about a standard deviation: of the closure; halves of the side; logarithm; radians; pixels of
-the crop."""
+"""Units of the pose facts, about a standard deviation: closure; halves of the side; logarithm; radians; crop pixels."""
 BROWS_LEFT, BROWS_RIGHT = (105, 66, 107), (334, 296, 336)
 
 

@@ -37,11 +37,10 @@ def square_matrix(size_px: int) -> np.ndarray:
 def steadying(matrices: np.ndarray) -> np.ndarray:
     """Shifts [T, 2] that make a clip's crops (`align.alignment`, [T, 2, 3]) follow the head and not the mouth.
 
-    The published alignment keeps the mouth's centre in place, so the eyes rise when it opens: a pose code would hear it.
+    The published alignment keeps the mouth's centre in place, so eyes rise when it opens: a pose code would hear it.
     """
-    return (
-        gaussian_filter1d(matrices[..., 2].astype(np.float64), STEADY_FRAMES, axis=0, mode="nearest") - matrices[..., 2]
-    )
+    shifts = matrices[..., 2].astype(np.float64)
+    return gaussian_filter1d(shifts, STEADY_FRAMES, axis=0, mode="nearest") - shifts
 
 
 def shifted(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from talkingface.systems.pcavs.nonidentity_net import NonIdentityNet
 from talkingface.systems.pcavs.speech_net import SpeechNet
 
 MAKERS: dict[str, Any] = {
-    # classifiers and the mapping network take part in nothing of these recordings but V's, and filling them takes seconds
+    # what takes part in nothing that is recorded is left out: filling it takes seconds
     "netV": IdentityNet,
     "netE": lambda: NonIdentityNet(classes=0),
     "netA_sync": lambda: SpeechNet(people=0),

@@ -61,7 +61,8 @@ def distance_logits(x: Tensor, y: Tensor) -> Tensor:
 
 def cosine_logits(x: Tensor, y: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     """The paper's similarity (section 3.2): the cosine, here over a temperature, [N, M]."""
-    return functional.normalize(x, dim=1) @ functional.normalize(y, dim=1).T / temperature
+    with torch.autocast(x.device.type, enabled=False):  # over a temperature, half precision's third digit counts
+        return functional.normalize(x.float(), dim=1) @ functional.normalize(y.float(), dim=1).T / temperature
 
 
 def contrastive(x: Tensor, y: Tensor, kind: Literal["cosine", "distance"] = "cosine") -> Tensor:

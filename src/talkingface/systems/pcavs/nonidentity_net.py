@@ -14,7 +14,7 @@ _DROPOUT = 0.5
 
 
 class FanBlock(nn.Module):
-    """Three 3x3 convolutions, each before its activation, side by side around a skip: [B, in, H, W] -> [B, out, H, W]."""
+    """Three 3x3 convolutions, activations first, side by side around a skip: [B, in, H, W] -> [B, out, H, W]."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

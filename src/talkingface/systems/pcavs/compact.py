@@ -65,7 +65,8 @@ class CompactTalker:
         for start in range(0, count, _HEAR_CHUNK):
             frames = np.arange(start, start + _HEAR_CHUNK)  # full chunks: a row must not depend on its neighbours
             chunks.append(self._hear(mel_windows(mel, frames, columns=self._config.compact.mel_frames)))
-        return np.concatenate(chunks)[:count]
+        said = np.concatenate([np.zeros((0, len(self.silence)), np.float32), *chunks])[:count]
+        return self.silence + np.float32(self._config.mouth_gain) * (said - self.silence)
 
     def _hear(self, windows: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

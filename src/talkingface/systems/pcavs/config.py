@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from talkingface.systems.pcavs.official_config import OfficialConfig, tiny_official
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeConfig:
-    """Lengths of the modularised codes, and how they are used."""
+    """Lengths of the compact networks' codes."""
 
-    mouth: int = 512
+    mouth: int = 64
     """Of the speech content, heard or seen: one space for both."""
-    mouth_style: int = 500
+    mouth_style: int = 48
     """Of the part of the style that it becomes."""
     pose: int = 12
-    mouth_gain: float = 1.2
-    """Factor on what is heard, when a face is animated; not in training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,35 +44,32 @@ class CompactConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfficialConfig:
-    """The published networks: widths as fractions, so that tests can be small."""
-
-    size_px: int = 224
-    num_classes: int = 5830
-    """People that the identity heads tell apart."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PcavsConfig:
     """Everything that decides what `pcavs` computes."""
 
     kind: Literal["compact", "official"] = "official"
+    mouth_gain: float = 1.2
+    """Factor on what is heard, when a face is animated; not in training."""
     codes: CodeConfig = field(default_factory=CodeConfig)
     compact: CompactConfig = field(default_factory=CompactConfig)
     official: OfficialConfig = field(default_factory=OfficialConfig)
 
+    @property
+    def pose_numbers(self) -> int:
+        """Length of the pose code."""
+        return self.official.sizes.pose if self.kind == "official" else self.codes.pose
+
 
 def preset(name: str) -> PcavsConfig:
-    """The config called `name`: "compact" (two CPU cores), "official" (CVPR 2021). For tests: "tiny"."""
+    """The config called `name`: "compact" (two CPU cores), "official" (CVPR 2021); "tiny", "tiny_official" for tests."""
     if name == "official":
         return PcavsConfig()
+    if name == "tiny_official":
+        return PcavsConfig(official=tiny_official())
     if name == "compact":
-        return PcavsConfig(kind="compact", codes=CodeConfig(mouth=64, mouth_style=48))
-    return PcavsConfig(
-        kind="compact",
-        codes=CodeConfig(mouth=8, mouth_style=6),
-        compact=CompactConfig(
-            size_px=32, widths=(8, 8, 8, 8), fine=8, identity=8, mouth_px=16, mouth_widths=(4, 4, 4, 8), pose_px=32,
-            pose_widths=(4, 4, 4, 8), speech_width=8, speech_blocks=1,
-        ),
+        return PcavsConfig(kind="compact")
+    compact = CompactConfig(
+        size_px=32, widths=(8, 8, 8, 8), fine=8, identity=8, mouth_px=16, mouth_widths=(4, 4, 4, 8), pose_px=32,
+        pose_widths=(4, 4, 4, 8), speech_width=8, speech_blocks=1,
     )  # fmt: skip
+    return PcavsConfig(kind="compact", codes=CodeConfig(mouth=8, mouth_style=6), compact=compact)

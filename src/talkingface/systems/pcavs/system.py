@@ -36,7 +36,7 @@ class PcavsSystem(System):
 
     def __init__(self, weights: Weights | None, config: PcavsConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._tensors = fresh_tensors(config.codes.pose) if weights is None else weights.tensors
+        self._tensors = fresh_tensors(config.pose_numbers) if weights is None else weights.tensors
 
     @functools.cached_property
     def talker(self) -> Talker:
@@ -46,7 +46,7 @@ class PcavsSystem(System):
     @functools.cached_property
     def heads(self) -> Heads:
         """What turns angles and voices into pose codes."""
-        return Heads(PoseMap.load(self._tensors), self._tensors, self.config.codes.pose)
+        return Heads(PoseMap.load(self._tensors), self._tensors, self.config.pose_numbers)
 
     def fit(
         self,
@@ -79,11 +79,10 @@ class PcavsSystem(System):
         """See `System.motion_from_audio`. The level of the whole voice counts: nothing comes before its end."""
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         said = self.talker.hear(samples) - self.talker.silence
-        gain = np.float32(self.config.codes.mouth_gain * controls.expression_scale)
         pose = self.heads.moves(samples, len(said), controls)
         yield Motion(
             space=SPEC.motion_space,
-            expression=(said * gain).astype(np.float32),
+            expression=said * np.float32(controls.expression_scale),
             pose=pose.astype(np.float32),
             blink=None,
             fps=SPEC.fps,

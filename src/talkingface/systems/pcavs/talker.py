@@ -39,7 +39,7 @@ class Face(Protocol):
 
 
 class Talker(Protocol):
-    """Loaded networks. `silence` float32 [M] is the mouth code of no sound."""
+    """Loaded networks. `silence` float32 [M] is the mouth code that `hear` gives no sound."""
 
     silence: np.ndarray
 
@@ -54,6 +54,6 @@ class Talker(Protocol):
     def face(self, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int) -> Face:
         """A photo uint8 [H, W, 3] with landmarks [478, 3], to be drawn in squares of `side` pixels.
 
-        `matte` uint8 [H, W]: where the person is, if that is asked for. Raises UsageError if these networks cannot tell.
+        `matte` uint8 [H, W]: where the person is, if that is asked for. Raises UsageError if they cannot tell.
         """
         ...

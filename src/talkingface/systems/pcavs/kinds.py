@@ -13,11 +13,14 @@ from talkingface.systems.pcavs.talker import Talker
 
 def load_talker(config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, device: str) -> Talker:
     """The networks of a config, from the weights' tensors; None: fresh ones. Raises WeightsError if they do not fit."""
-    from talkingface.systems.pcavs.compact import CompactTalker
-    from talkingface.systems.pcavs.official import OfficialTalker
-
     try:
-        return (OfficialTalker if config.kind == "official" else CompactTalker)(config, tensors, device)
+        if config.kind == "official":
+            from talkingface.systems.pcavs.official import OfficialTalker
+
+            return OfficialTalker(config, tensors, device)
+        from talkingface.systems.pcavs.compact import CompactTalker
+
+        return CompactTalker(config, tensors, device)
     except (RuntimeError, KeyError, ValueError) as error:
         problem = " ".join(str(error).split())[:200]
         raise WeightsError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 
-from talkingface.audio.mel import LevelTracker, speech_columns
+from talkingface.audio.mel import HOP, LevelTracker, MelStream
 from talkingface.core.errors import UsageError
 from talkingface.core.types import Controls
 from talkingface.systems.pcavs.compact_view import EYES
@@ -17,6 +18,7 @@ UNIT = 1.42 * EYES
 COLUMNS_PER_FRAME = 4
 QUIET_DB, SPEAKING_DB = -22.0, -14.0
 """Loudness below the voice's level at which it surely pauses, and surely speaks."""
+_PIECE = 4096
 
 
 class Heads:
@@ -53,9 +55,17 @@ class Heads:
 def heard(samples: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """For each of `count` frames the probability of voice [T], by loudness alone, and the loudness in dB below the
     voice's level [T]."""
-    columns = speech_columns(samples)
-    loud = columns.mean(axis=1) - LevelTracker().push(columns)
+    loud = np.concatenate(list(_loudness(samples)))
     short = max(0, count * COLUMNS_PER_FRAME - len(loud))
     loud = np.pad(loud, (0, short), mode="edge")[: count * COLUMNS_PER_FRAME].reshape(count, -1).mean(axis=1)
     voice = np.clip((loud - QUIET_DB) / (SPEAKING_DB - QUIET_DB), 0, 1)
     return voice.astype(np.float32), loud.astype(np.float32)
+
+
+def _loudness(samples: np.ndarray) -> Iterator[np.ndarray]:
+    """Of columns as `audio.mel.speech_columns` has them, in pieces: half an hour at once would take gigabytes."""
+    mel, level = MelStream(), LevelTracker()
+    whole = np.pad(samples, (0, HOP - len(samples) % HOP))
+    pieces = (mel.push(whole[start : start + _PIECE * HOP]) for start in range(0, len(whole), _PIECE * HOP))
+    for columns in chain([MelStream.silence()], pieces):
+        yield columns.mean(axis=1) - level.push(columns)

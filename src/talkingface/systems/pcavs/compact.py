@@ -55,7 +55,8 @@ class CompactTalker:
             if name != "speech":
                 network.to(memory_format=torch.channels_last)
         self._networks = networks
-        self.silence = self._hear(np.zeros((1, 1, 80, config.compact.mel_frames), np.float32))[0]
+        # as many rows as `hear` has: else silence that is heard would differ in the last digit, and a mouth never rest
+        self.silence = self._hear(np.zeros((_HEAR_CHUNK, 1, 80, config.compact.mel_frames), np.float32))[0]
 
     def hear(self, samples: np.ndarray) -> np.ndarray:
         """See `talker.Talker`."""

@@ -61,7 +61,7 @@ class PcavsConfig:
 
 
 def preset(name: str) -> PcavsConfig:
-    """The config called `name`: "compact" (two CPU cores), "official" (CVPR 2021); "tiny", "tiny_official" for tests."""
+    """The config called `name`: "compact" (two CPU cores), "official" (CVPR 2021); "tiny..." for tests."""
     if name == "official":
         return PcavsConfig()
     if name == "tiny_official":

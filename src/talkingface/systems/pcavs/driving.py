@@ -22,7 +22,8 @@ STEADY_FRAMES = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A face that was read: where it came from, its `track` at 25 fps, its `codes`, and sentences for the user."""
+    """A face that was read: where it came from, its `track` at 25 fps (not smoothed), its `codes`, and sentences for
+    the user."""
 
     path: Path
     track: Track
@@ -43,10 +44,10 @@ def read_driver(path: Path, talker: Talker, face_index: int | None) -> Driver:
         track = Track(landmarks=face.landmarks[None], times_s=np.zeros(1), confidence=np.ones(1, np.float32), size=size)
         return Driver(path, track, talker.read(track, iter([rgb])), [])
     lost: list[str] = []
-
-    frames = _frames(path, "tracking the face", lost)
-    track = smooth_track(cached_track(path, frames, f"{FPS:.3f}fps-{LONGEST_PX}px", face_index))
-    codes = talker.read(track, (rgb for rgb, _ in _frames(path, "reading the face")))
+    track = cached_track(path, _frames(path, "tracking the face"), f"{FPS:.3f}fps-{LONGEST_PX}px", face_index)
+    # what is lost is told by this pass, which a cached track does not save
+    pictures = (rgb for rgb, _ in _frames(path, "reading the face", lost))
+    codes = talker.read(smooth_track(track), pictures)
     pose = gaussian_filter1d(codes.pose, STEADY_FRAMES, axis=0, mode="nearest")
     gaps = int((track.confidence == 0).sum())
     if gaps:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from talkingface.core.motion import batches
 from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.systems.pcavs.align import similarity, three_points
 from talkingface.systems.pcavs.compact_view import SIDE_PX
-from talkingface.systems.pcavs.driving import LONGEST_PX, Driver
+from talkingface.systems.pcavs.driving import FPS, LONGEST_PX, Driver
 from talkingface.systems.pcavs.paste import Place
 from talkingface.systems.pcavs.talker import Talker
 from talkingface.video.resize import shrink
@@ -37,34 +36,48 @@ class Photo:
 
 
 def make_photo(rgb: np.ndarray, face_index: int | None, size: int | str | None) -> Photo:
-    """Find the face of a picture uint8 [H, W, 3]. Raises FaceError."""
+    """Find the face of a picture uint8 [H, W, 3]. Raises FaceError.
+
+    `size` keeps a larger picture, never a smaller one: a crop of that size needs all the detail there is.
+    """
     from talkingface.face.track import track_image
+
+    longest = max(rgb.shape[:2])
+    limit = longest if size == "native" else max(LONGEST_PX, int(size or 0))
+    rgb = np.ascontiguousarray(_longest(rgb, min(limit, longest)))
+    face = track_image(rgb, face_index)
+    return _photo(rgb, face.landmarks, face.num_faces if face_index is None else 1)
+
+
+def best_photo(driver: Driver, face_index: int | None) -> Photo:
+    """The frame of a clip that serves best as a photo, with the face that was followed."""
+    from talkingface.face.detect import detect_faces
+
+    rgb, landmarks = best_frame(driver)
+    return _photo(rgb, landmarks, len(detect_faces(rgb)) if face_index is None else 1)
+
+
+def _photo(rgb: np.ndarray, landmarks: np.ndarray, num_faces: int) -> Photo:
     from talkingface.systems.pcavs.align import outside
 
-    limit = max(rgb.shape[:2]) if size == "native" else LONGEST_PX if size is None else int(size)
-    scale = limit / max(rgb.shape[:2])
-    if scale < 1:
-        rgb = shrink(rgb, (max(2, round(rgb.shape[1] * scale)), max(2, round(rgb.shape[0] * scale))))
-    rgb = np.ascontiguousarray(rgb)
-    face = track_image(rgb, face_index)
     notes = []
-    if face.num_faces > 1 and face_index is None:
+    if num_faces > 1:
         notes.append(
-            f"{face.num_faces} faces found, the largest is used; --face-index chooses another, counted from the left"
+            f"{num_faces} faces found, the largest is used; --face-index chooses another, counted from the left"
         )
-    high = float(np.ptp(face.landmarks[:, :2], axis=0).max())
+    high = float(np.ptp(landmarks[:, :2], axis=0).max())
     if high < SMALL_FACE_PX:
         notes.append(f"the face is only {high:.0f} px high; a larger picture gives a sharper result")
-    matrix = similarity(three_points(face.landmarks[None]))
+    matrix = similarity(three_points(landmarks[None]))
     if outside(matrix, (rgb.shape[1], rgb.shape[0])) > CUT_OFF:
         notes.append(
             "the face reaches the picture's edge; what lies beyond is made up, a picture with more room is better"
         )
-    return Photo({"rgb": rgb, "landmarks": face.landmarks}, notes)
+    return Photo({"rgb": rgb, "landmarks": landmarks}, notes)
 
 
-def best_frame(driver: Driver) -> np.ndarray:
-    """The frame of a clip that serves best as a photo: seen, eyes open, mouth at rest, looking ahead."""
+def best_frame(driver: Driver) -> tuple[np.ndarray, np.ndarray]:
+    """The best frame of a clip and its landmarks: seen, eyes open, mouth at rest, looking ahead."""
     from talkingface.face.blink import eye_aspect
     from talkingface.face.morphable import fit_track, load_mesh478
     from talkingface.face.mouth_measures import mouth_measures
@@ -75,9 +88,9 @@ def best_frame(driver: Driver) -> np.ndarray:
     turned = np.abs(fit_track(load_mesh478(), driver.track).rotation[:, 0, 2])  # sine of yaw
     cost = 4 * mouth_measures(points)[:, 0] + turned - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)
     best = int(np.argmin(np.where(driver.track.confidence > 0, cost, np.inf)))
-    for number, frame in enumerate(read_frames(driver.path, fps=25.0, longest_px=LONGEST_PX)):
+    for number, frame in enumerate(read_frames(driver.path, fps=FPS, longest_px=LONGEST_PX)):
         if number == best:
-            return frame.rgb
+            return frame.rgb, points[best]
     raise AssertionError("the clip was tracked to this frame before")
 
 
@@ -86,6 +99,10 @@ class Painter:
 
     def __init__(self, avatar: Avatar, talker: Talker, controls: Controls) -> None:
         rgb, landmarks = avatar.tensors["rgb"], avatar.tensors["landmarks"]
+        whole = controls.crop == "full"
+        if whole and isinstance(controls.size, int):
+            rgb, was = np.ascontiguousarray(_longest(rgb, controls.size)), rgb
+            landmarks = landmarks * np.float32(max(rgb.shape[:2]) / max(was.shape[:2]))
         matrix = similarity(three_points(landmarks[None]))
         native = SIDE_PX / float(np.hypot(matrix[0, 0], matrix[1, 0]))
         matte = None
@@ -93,7 +110,6 @@ class Painter:
             from talkingface.face.matte import person_matte
 
             matte = np.round(255 * person_matte(rgb)).astype(np.uint8)
-        whole = controls.crop == "full"
         side = _side(native, None if whole else controls.size)
         self._talker, self._silence = talker, talker.silence
         self._face = talker.face(rgb, landmarks, matte, side)
@@ -129,8 +145,13 @@ class Painter:
     def _sized(self, pictures: np.ndarray) -> np.ndarray:
         if pictures.shape[1] == self._size:
             return pictures
-        size = self._size, self._size
-        return np.stack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures])
+        return np.stack([shrink(picture, (self._size, self._size)) for picture in pictures])
+
+
+def _longest(rgb: np.ndarray, longest_px: int) -> np.ndarray:
+    """The picture with its longer side of so many pixels."""
+    scale = longest_px / max(rgb.shape[:2])
+    return shrink(rgb, (max(2, round(rgb.shape[1] * scale)), max(2, round(rgb.shape[0] * scale))))
 
 
 def _side(native_px: float, size: int | str | None) -> int:

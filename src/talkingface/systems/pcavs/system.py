@@ -20,7 +20,7 @@ from talkingface.systems.pcavs.driving import posed_like, read_driver, rest_of
 from talkingface.systems.pcavs.fresh import fresh_tensors
 from talkingface.systems.pcavs.heads import Heads
 from talkingface.systems.pcavs.kinds import load_talker
-from talkingface.systems.pcavs.picture import Painter, best_frame, make_photo
+from talkingface.systems.pcavs.picture import Painter, best_photo, make_photo
 from talkingface.systems.pcavs.pose_map import PoseMap
 from talkingface.systems.pcavs.talker import Talker
 
@@ -68,7 +68,7 @@ class PcavsSystem(System):
             photo = make_photo(rgb, face_index, size)
             return Avatar(system=SPEC.name, card={**card, "kind": "photo", "notes": photo.notes}, tensors=photo.tensors)
         driver = read_driver(Path(source), self.talker, face_index)
-        photo = make_photo(best_frame(driver), None, size)
+        photo = best_photo(driver, face_index)
         tensors = {**photo.tensors, "clip.pose": driver.codes.pose}
         notes = [*driver.notes, *photo.notes]
         return Avatar(system=SPEC.name, card={**card, "kind": "clip", "notes": notes}, tensors=tensors)

@@ -104,6 +104,14 @@ class MelStream:
         return log_mel(joined)
 
 
+def loudest_bands(columns: np.ndarray) -> np.ndarray:
+    """Mean of the loudest tenth of the bands: columns float32 [T, 80] in dB -> [T] in dB.
+
+    That is formants, not the number of bands that noise fills.
+    """
+    return np.partition(columns, NUM_BANDS - 8, axis=1)[:, NUM_BANDS - 8 :].mean(axis=1)
+
+
 class LevelTracker:
     """Running loudness of the voice in dB, from columns alone and causal: what gain normalisation subtracts.
 
@@ -121,11 +129,9 @@ class LevelTracker:
 
     def push(self, columns: np.ndarray) -> np.ndarray:
         """Columns float32 [T, 80] in dB -> level float32 [T] in dB."""
-        # Loudest twelfth of the bands: formants, not the number of bands that noise fills.
-        loud = np.partition(columns, NUM_BANDS - 8, axis=1)[:, NUM_BANDS - 8 :].mean(axis=1).tolist()
         level = self._level
         levels = []
-        for value in loud:
+        for value in loudest_bands(columns).tolist():
             step = value - level
             level = max(level + (self.RISE * step if step > 0 else -self.FALL), self.MIN_DB)
             levels.append(level)

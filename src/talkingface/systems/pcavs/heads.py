@@ -7,17 +7,18 @@ from itertools import chain
 
 import numpy as np
 
-from talkingface.audio.mel import HOP, LevelTracker, MelStream
+from talkingface.audio.mel import HOP, LevelTracker, MelStream, loudest_bands
 from talkingface.core.errors import UsageError
 from talkingface.core.types import Controls
 from talkingface.systems.pcavs.compact_view import EYES
+from talkingface.systems.pcavs.mel import speech_gain
 from talkingface.systems.pcavs.pose_map import PoseMap
 
 UNIT = 1.42 * EYES
 """Usual distance of the outer eye corners in halves of the square's side: the unit of shifts in head motion."""
 COLUMNS_PER_FRAME = 4
 QUIET_DB, SPEAKING_DB = -22.0, -14.0
-"""Loudness below the voice's level at which it surely pauses, and surely speaks."""
+"""Loudness of the loudest bands below the voice's level at which it surely pauses, and surely speaks."""
 _PIECE = 4096
 
 
@@ -54,18 +55,20 @@ class Heads:
 
 def heard(samples: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """For each of `count` frames the probability of voice [T], by loudness alone, and the loudness in dB below the
-    voice's level [T]."""
-    loud = np.concatenate(list(_loudness(samples)))
-    short = max(0, count * COLUMNS_PER_FRAME - len(loud))
-    loud = np.pad(loud, (0, short), mode="edge")[: count * COLUMNS_PER_FRAME].reshape(count, -1).mean(axis=1)
-    voice = np.clip((loud - QUIET_DB) / (SPEAKING_DB - QUIET_DB), 0, 1)
+    voice's level [T] as `training.head_motion_fit` has it. The gain of the whole voice [N] does not matter."""
+    columns = np.concatenate([np.zeros((0, 2), np.float32), *_loudness(samples * np.float32(speech_gain(samples)))])
+    wanted = count * COLUMNS_PER_FRAME
+    padded = np.pad(columns, ((0, max(0, wanted - len(columns))), (0, 0)), mode="edge")
+    loudest, loud = padded[:wanted].reshape(count, COLUMNS_PER_FRAME, 2).mean(axis=1).T
+    voice = np.clip((loudest - QUIET_DB) / (SPEAKING_DB - QUIET_DB), 0, 1)
     return voice.astype(np.float32), loud.astype(np.float32)
 
 
 def _loudness(samples: np.ndarray) -> Iterator[np.ndarray]:
-    """Of columns as `audio.mel.speech_columns` has them, in pieces: half an hour at once would take gigabytes."""
+    """Loudest bands and mean, less the level, of columns as `audio.mel.speech_columns` has them: [.., 2] in pieces,
+    since half an hour at once would take a gigabyte."""
     mel, level = MelStream(), LevelTracker()
     whole = np.pad(samples, (0, HOP - len(samples) % HOP))
     pieces = (mel.push(whole[start : start + _PIECE * HOP]) for start in range(0, len(whole), _PIECE * HOP))
     for columns in chain([MelStream.silence()], pieces):
-        yield columns.mean(axis=1) - level.push(columns)
+        yield np.stack([loudest_bands(columns), columns.mean(axis=1)], axis=1) - level.push(columns)[:, None]

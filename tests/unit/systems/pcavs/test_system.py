@@ -294,14 +294,12 @@ def test_a_pose_map_finds_what_it_is_shown():
     units = np.array([0.2, 0.2, 0.2, 0.12, 0.12, 0.12, 0.35, 1], np.float32)
     found = learn_pose_map(facts @ true.T, facts, units)
     assert found.facts == pytest.approx(true, abs=0.05)
-    assert found.turns * units[:3] == pytest.approx(true[:, :3], abs=0.15)
+    assert found.turns * units[:3] == pytest.approx(true[:, :3], abs=0.3), "the others' chance share included"
     pose = np.zeros((3, 6), np.float32)
     pose[0, 1], pose[1, 3], pose[2, 5] = 0.4, 0.3, 0.1
     blink = np.array([[0], [0], [1]], np.float32)
     codes = found.code(pose, blink, 0.5)
-    said = np.linalg.lstsq(true, codes.T, rcond=None)[0].T if len(true) > 8 else None
-    assert said is None
-    assert codes[0] == pytest.approx(2 * true[:, 1], abs=0.4)
+    assert codes[0] == pytest.approx(2 * true[:, 1], abs=0.6)
     assert codes[1] == pytest.approx(0.3 * 0.5 / 0.12 * true[:, PLACE_X], abs=0.1)
     assert codes[2] == pytest.approx(0.1 / 0.12 * true[:, SIZE] + true[:, CLOSURE] / 0.35, abs=0.2)
     again = type(found).load(found.tensors())
@@ -325,16 +323,29 @@ def test_yaw_turns_the_way_it_should(system, avatar):
     assert heads.moves(make_voice(0.5), 13, Controls()).shape == (13, 12)
 
 
-def test_a_voice_is_told_from_a_pause_and_pieces_do_not_matter():
-    from talkingface.audio.mel import LevelTracker, speech_columns
+def test_a_voice_is_told_from_pauses_whatever_its_gain():
+    from talkingface.apps.bench import sample
+    from talkingface.audio.read import stream_audio
 
-    voice = np.concatenate([make_voice(2.0), np.zeros(16000, np.float32), make_voice(2.0, 1)])
-    spoken, loud = heard(voice, 125)
-    assert spoken.shape == loud.shape == (125,)
-    assert spoken[10:45].mean() > spoken[55:72].mean() + 0.3
-    columns = speech_columns(voice)
-    whole = (columns.mean(axis=1) - LevelTracker().push(columns))[:500].reshape(125, 4).mean(axis=1)
-    assert np.abs(loud - whole).max() < 1e-3
+    voice = np.concatenate([*stream_audio(sample("speech"), 16000)])[:64000]
+    paused = np.concatenate([voice, np.zeros(48000, np.float32)])
+    spoken, loud = heard(paused, 175)
+    assert spoken.shape == loud.shape == (175,)
+    assert spoken[:95].mean() > 0.4 and spoken[105:].max() == 0
+    for gain in (0.02, 3.0):
+        assert heard(paused * np.float32(gain), 175)[0] == pytest.approx(spoken, abs=0.02)
+    assert heard(np.zeros(16000, np.float32), 25)[0].max() == 0
+
+
+def test_a_long_voice_is_heard_as_a_short_one():
+    """It is heard in pieces of 41 s: nothing may change where they meet."""
+    from talkingface.audio.mel import LevelTracker, speech_columns
+    from talkingface.systems.pcavs.mel import speech_gain
+
+    voice = make_voice(45.0)
+    columns = speech_columns(voice * np.float32(speech_gain(voice)))
+    whole = (columns.mean(axis=1) - LevelTracker().push(columns))[:4500].reshape(1125, 4).mean(axis=1)
+    assert heard(voice, 1125)[1] == pytest.approx(whole, abs=1e-3)
 
 
 def test_drawing_on_two_threads_gives_what_one_gives(system, avatar):

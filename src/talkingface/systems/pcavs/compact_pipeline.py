@@ -27,7 +27,7 @@ from talkingface.training.head_motion_fit import train_head_motion
 from talkingface.training.prepare import listed_lags, prepare
 from talkingface.training.trainer import Trainer
 
-REENACT_STEPS, JUDGED_FROM, SPEECH_STEPS = 8000, 5200, 4000
+REENACT_STEPS, MOUTHS_FROM, JUDGED_FROM, SPEECH_STEPS = 8000, 3000, 5600, 1500
 SEED = 1
 BATCH = 12
 MAPPED_FRAMES = 24
@@ -91,7 +91,9 @@ def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> 
 
 def reenact_recipe(train: Sequence[CropClip], strangers: Sequence[CropClip], config: PcavsConfig) -> ReenactRecipe:
     """Stage one."""
-    return ReenactRecipe(train, config, held_out=strangers, judge_from=JUDGED_FROM, batch_size=BATCH)
+    return ReenactRecipe(
+        train, config, held_out=strangers, mouths_from=MOUTHS_FROM, judge_from=JUDGED_FROM, batch_size=BATCH
+    )
 
 
 def speech_recipe(

@@ -43,12 +43,15 @@ class Place:
         self._back[:, 2] -= x0, y0
         if not self._is_seen:
             return
-        self._alpha = cv2.warpAffine(feather(), self._back, self._size, flags=cv2.INTER_LINEAR)[..., None]
+        self._alpha = cv2.warpAffine(feather(), self._back, self._size, flags=cv2.INTER_LINEAR)
         self._source = warp(picture, seen, "replicate").astype(np.float32)
-        inside = warp(np.full_like(picture, 255), seen)[..., 0] >= 255
+        inside = cv2.warpAffine(np.ones((height, width), np.uint8), seen, (SIZE_PX, SIZE_PX), flags=cv2.INTER_NEAREST)
         self._seam = _coarse((1 - feather()) * inside)
         self._seam_amount = cv2.GaussianBlur(self._seam, (0, 0), _COARSE_SIGMA)
-        self._enlarges = float(np.hypot(*seen[:, 0])) < 1
+        self._doubles = float(np.hypot(*seen[:, 0])) < 1
+        if self._doubles:
+            shift = self._back[:, 2] - self._back[:, :2] @ (0.25, 0.25)
+            self._back = np.column_stack([self._back[:, :2] / 2, shift])
 
     @property
     def _is_seen(self) -> bool:
@@ -62,21 +65,20 @@ class Place:
         result = self._picture.copy()
         if not self._is_seen:
             return result
-        method = cv2.INTER_CUBIC if self._enlarges else cv2.INTER_LINEAR
-        face = cv2.warpAffine(
-            self._matched(drawn), self._back, self._size, flags=method, borderMode=cv2.BORDER_REPLICATE
-        )
-        below = result[self._region].astype(np.float32)
-        result[self._region] = np.clip(below + self._alpha * (face - below) + 0.5, 0, 255).astype(np.uint8)
+        face = self._matched(drawn)
+        if self._doubles:  # sharper than a bilinear warp, and much faster than a bicubic one
+            face = cv2.resize(face, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        face = cv2.warpAffine(face, self._back, self._size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        result[self._region] = cv2.blendLinear(face, result[self._region], self._alpha, 1 - self._alpha)
         return result
 
     def _matched(self, drawn: np.ndarray) -> np.ndarray:
-        """The drawn picture, float32, with colours that meet the source's at the edge."""
+        """The drawn picture with colours that meet the source's at the edge."""
         face = drawn.astype(np.float32)
         bent = cv2.GaussianBlur(_coarse(self._source - face) * self._seam[..., None], (0, 0), _COARSE_SIGMA)
         bent = np.clip(bent / np.maximum(self._seam_amount, 1e-3)[..., None], -MOST_BENT, MOST_BENT)
         smooth = cv2.resize(bent, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_LINEAR)
-        return np.clip(face + smooth * _near_edge(MATCHED_PX)[..., None], 0, 255)
+        return np.clip(face + smooth * _near_edge(MATCHED_PX)[..., None] + 0.5, 0, 255).astype(np.uint8)
 
 
 def paste(picture: np.ndarray, drawn: np.ndarray, matrix: np.ndarray) -> np.ndarray:

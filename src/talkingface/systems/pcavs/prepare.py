@@ -31,6 +31,7 @@ JPEG_QUALITY = 95
 BORDER = "replicate"
 """Mirrored edges would show a second mouth under many chins."""
 LEAST_FRAMES = 10
+_Job = tuple[dict[str, str], Path, Path, float]
 _EARLY_S = 1e-3
 """Frames may be noted a tick before their time on the clock."""
 
@@ -67,7 +68,9 @@ class CropClip:
         return len(self.weight)
 
     def frames(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Decode the crops of some frames: uint8 [K, 224, 224, 3]. Raises InputError if the file was altered."""
+        """Decode the crops of some frames: uint8 [K, 224, 224, 3]. Raises IndexError, InputError (altered)."""
+        if len(numbers) and not 0 <= min(numbers) <= max(numbers) < len(self):
+            raise IndexError(f"{self.slug} has frames 0 to {len(self) - 1}")
         made = np.empty((len(numbers), SIZE_PX, SIZE_PX, 3), np.uint8)
         for target, number in zip(made, numbers, strict=True):
             decoded = cv2.imdecode(self.jpegs[self.starts[number] : self.starts[number + 1]], cv2.IMREAD_COLOR)
@@ -98,11 +101,10 @@ def prepare_crops(
         if not crop_file(folder, row["slug"]).is_file()
     ]
     problems = []
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for number, problem in enumerate(pool.imap_unordered(_cut_or_tell, jobs), 1):
-            tell("cutting crops", number, len(jobs))
-            if problem:
-                problems.append(problem)
+    for number, problem in enumerate(_each(jobs, workers), 1):
+        tell("cutting crops", number, len(jobs))
+        if problem:
+            problems.append(problem)
     index = [_index_row(path) for row in rows if (path := crop_file(folder, row["slug"])).is_file()]
     with write_atomic(folder / "index.json", "w") as file:
         json.dump(index, file, indent=1)
@@ -157,10 +159,19 @@ def _index_row(path: Path) -> dict[str, Any]:
     return {**facts, "frames": len(weight), "usable_frames": int((weight > 0).sum())}
 
 
-def _cut_or_tell(job: tuple[dict[str, str], Path, Path, float]) -> str:
+def _each(jobs: Sequence[_Job], workers: int) -> Iterator[str]:
+    """Cut all clips, in this process if one worker is enough."""
+    if workers < 2 or len(jobs) < 2:
+        yield from map(_cut_or_tell, jobs)
+        return
+    # the clips are what runs side by side, not the rows of a picture
+    with multiprocessing.get_context("spawn").Pool(workers, cv2.setNumThreads, (1,)) as pool:
+        yield from pool.imap_unordered(_cut_or_tell, jobs)
+
+
+def _cut_or_tell(job: _Job) -> str:
     """Cut one clip; returns why it was left out, or nothing."""
     row, prepared, folder, late_s = job
-    cv2.setNumThreads(1)  # the clips are what runs side by side
     try:
         _cut_clip(row, prepared / f"{row['slug']}.npz", crop_file(folder, row["slug"]), late_s)
     except (TalkingFaceError, OSError, ValueError, KeyError) as error:

@@ -27,8 +27,9 @@ from talkingface.systems.pcavs.resample import TAPS
 from talkingface.systems.pcavs.speech_net import SpeechNet
 from talkingface.systems.pcavs.style_layers import EPS, GAIN, SLOPE, ModulatedConv, StyledConv
 
+BATCH = 8
+"""Mel windows that are heard at once."""
 _LAST = torch.channels_last
-_PIECE = 16
 _Net = TypeVar("_Net", bound=nn.Module)
 
 
@@ -201,9 +202,13 @@ class FastDrawer:
 
     @torch.inference_mode()
     def mouths(self, windows: Tensor, gain: float = SPEECH_GAIN) -> Tensor:
-        """Mouth embeddings [T, 500] of mel windows [T, 1, 80, 20]."""
-        pieces = [embed_mouth(self._nonidentity, self._speech(piece), gain) for piece in windows.split(_PIECE)]
-        return torch.cat(pieces)
+        """Mouth embeddings [T, 500] of mel windows [T, 1, 80, 20].
+
+        Always so many at a time, the last ones padded: batches of another size give slightly other numbers.
+        """
+        padded = functional.pad(windows, (0, 0, 0, 0, 0, 0, 0, -len(windows) % BATCH))
+        pieces = [embed_mouth(self._nonidentity, self._speech(piece), gain) for piece in padded.split(BATCH)]
+        return torch.cat(pieces)[: len(windows)]
 
     def draw(
         self, pictures: Tensor, windows: Tensor, poses: Sequence[Tensor], order: Iterable[int]

@@ -278,7 +278,7 @@ def _maker(part: str, state: Arrays, sizes: NetworkSizes) -> Callable[[], nn.Mod
         "judge": lambda: make_judge(sizes),
         "vgg": vgg19,
         "vgg_face": vgg_face,
-        "imagenet": lambda: resnext50(num_classes=0),
+        "imagenet": lambda: resnext50(num_classes=0, width=len(state["conv1.weight"])),
         "fan": lambda: Fan(code=sizes.code, crop_px=sizes.crop_px, width=sizes.fan_width, depth=sizes.fan_depth),
     }
     return makers[part]

@@ -120,7 +120,7 @@ def test_what_is_missing_is_named_with_its_source(files):
 
 
 def test_networks_of_others_for_training(tmp_path, states, files):
-    torch.save(resnext50().state_dict(), tmp_path / "resnext50_32x4d-7cdf4587.pth")
+    torch.save(resnext50(width=4).state_dict(), tmp_path / "resnext50_32x4d-7cdf4587.pth")
     fan = {name.removeprefix("model."): value for name, value in states["E"].items() if name.startswith("model.")}
     for name in ("fc.weight", "fc.bias", "conv6.weight", "bn5.weight"):
         fan.pop(name)

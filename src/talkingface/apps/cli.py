@@ -123,9 +123,14 @@ def _fit(parser: argparse.ArgumentParser) -> None:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "recipe", help="portrait.clean (from data folder to weights), portrait.painter (one recipe), ..."
+        "recipe",
+        help="portrait.clean (from data folder to weights), portrait.painter (one recipe), ...; a system's name alone "
+        "makes its default weights",
     )
-    parser.add_argument("data", help="data folder; for a single recipe its prepared material, see docs/training.md")
+    parser.add_argument(
+        "data", nargs="?", help="data folder; for a single recipe its prepared material, see docs/training.md"
+    )
+    parser.add_argument("--data", dest="data_option", metavar="FOLDER", help="the same")
     parser.add_argument(
         "-o", "--output", required=True, metavar="FOLDER", help="run folder; an earlier run there goes on"
     )

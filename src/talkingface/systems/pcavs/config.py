@@ -61,7 +61,7 @@ class PcavsConfig:
 
 
 def preset(name: str) -> PcavsConfig:
-    """The config called `name`: "compact" (two CPU cores), "official" (CVPR 2021); for tests "tiny", "tiny_official"."""
+    """The config called `name`: "compact" (two CPU cores), "official" (2021); for tests "tiny", "tiny_official"."""
     if name == "official":
         return PcavsConfig()
     if name == "tiny_official":

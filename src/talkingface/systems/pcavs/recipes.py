@@ -70,8 +70,10 @@ def _strangers(data: Path) -> list[CropClip]:
 
 
 def train_official(data: Path, folder: Path, config: OfficialConfig) -> Path:
-    """All three stages from a folder of crops `data`, each from the averaged networks of the one before; returns the folder
-    of the weights. What is finished in `folder` is skipped, what was interrupted goes on."""
+    """All three stages from a folder of crops `data`, each from the averaged networks of the one before.
+
+    What is finished in `folder` is skipped, what was interrupted goes on. Returns the folder of the weights.
+    """
     started, metrics, states = time.time(), dict[str, float](), dict[str, dict[str, Tensor]]()
     training = config.training
     stages = {"identity": training.identity_steps, "sync": training.sync_steps, "generator": training.generator_steps}

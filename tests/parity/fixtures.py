@@ -117,7 +117,7 @@ def load_fixture(system: str, name: str) -> Fixture:
         name=name,
         config=facts["config"],
         seed=facts["seed"],
-        state={key: tuple(shape) for key, shape in facts["state"]},
+        state={key: tuple(shape) for key, shape in facts.get("state", ())},
         aliases=facts.get("aliases", {}),
         inputs=facts["inputs"],
         outputs=facts["outputs"],

@@ -13,6 +13,7 @@ from typing import Any
 from talkingface import __version__
 from talkingface.api.encode import EncoderThread
 from talkingface.api.inputs import Speech
+from talkingface.api.layout import Strip
 from talkingface.api.report import measure_offset, versions
 from talkingface.core.cache import check_writable, write_atomic
 from talkingface.core.device import peak_memory_mb
@@ -44,6 +45,8 @@ class Animation:
     """Sound of the result; None: a silent picture."""
     key: Callable[[], str]
     """A text that is equal for equal results, for resuming a killed job."""
+    strip: Strip | None = None
+    """What is shown beside the result; None: nothing."""
     started_s: float = field(default_factory=time.perf_counter)
     frames_resumed: int = field(default=0, init=False)
     """After `save`: how many frames an earlier, killed run had finished."""
@@ -67,7 +70,8 @@ class Animation:
     def frames(self, first: int = 0) -> Iterator[Frames]:
         """Pictures from frame `first` on; the same pictures whatever `first` is."""
         motion = self._end_with_speech(resample_motion(self.motions(), self.fps))
-        return self.system.render(self.avatar, motion, self.controls, first)
+        drawn = self.system.render(self.avatar, motion, self.controls, first)
+        return drawn if self.strip is None else self.strip.arrange(drawn, self.fps, first)
 
     def _end_with_speech(self, motions: Iterator[Motion]) -> Iterator[Motion]:
         for piece in motions:

@@ -12,6 +12,7 @@ import numpy as np
 
 from talkingface.api.animation import Animation
 from talkingface.api.inputs import Speech, SpeechSource, default_pose, existing, face_kind, pose_rows
+from talkingface.api.layout import LAYOUTS, make_strip
 from talkingface.api.resume import job_key
 from talkingface.core import registry
 from talkingface.core import weights as store
@@ -124,20 +125,27 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     choice = make_options(AnimateOptions, options)
     if speech is None and choice.drive is None:
         raise UsageError("no speech given; name a sound file after the face, or a video with --drive")
+    if choice.layout not in LAYOUTS:
+        raise UsageError(f"layout is {' or '.join(LAYOUTS)}, not {choice.layout!r}")
     voice = Speech(existing(choice.drive or "") if speech is None else speech)
     voice.check()
     system, avatar = _prepare(face, choice, choice.face_index, choice.size)
     pose = default_pose(choice.pose, choice.drive, avatar)
     controls = _controls(choice, choice, pose)
-    rows = None if pose in ("drive", "still", "generated", "source") else pose_rows(pose, system, avatar, controls)
+    posed = None if pose in ("drive", "still", "generated", "source") else pose
+    rows = None if posed is None else pose_rows(posed, system, avatar, controls)
     spoken = partial(_spoken, system, avatar, voice, controls, rows)
     motions = spoken
     if choice.drive is not None:
         motions = partial(_driven, system, avatar, voice, controls, existing(choice.drive), pose, rows)
     key = partial(job_key, face=face, speech=voice.source, system=system, options=choice)
+    strip = None
+    if choice.layout == "strip":
+        strip = make_strip(face, voice.source, drive=choice.drive, pose=posed, clock_fps=system.SPEC.fps)
     return Animation(
-        system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, started_s=started_s
-    )
+        system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, strip=strip,
+        started_s=started_s,
+    )  # fmt: skip
 
 
 def _spoken(

@@ -101,3 +101,6 @@ class AnimateOptions(PictureOptions, MotionOptions, SystemOptions):
     """Everything that `animate` takes besides the face and the speech."""
 
     drive: str | None = option(None, "video of a person whose mouth and expression drive the face", metavar="VIDEO")
+    layout: str = option(
+        "plain", "the result alone, or a strip: face, result, --pose video, driving video", choices=("plain", "strip")
+    )

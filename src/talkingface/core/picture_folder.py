@@ -77,6 +77,6 @@ def _is_picture_name(name: str) -> bool:
 
 
 def _in_order(name: str) -> tuple[list[str | int], str]:
-    """Digits compare as numbers, letters without their case; the whole name decides between 1.png and 01.png."""
-    parts = re.split(r"([0-9]+)", name.casefold())
+    """Digits compare as numbers, letters without their case; the whole name decides between 1.png, 01.png and 1.jpg."""
+    parts = re.split(r"([0-9]+)", os.path.splitext(name)[0].casefold())
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name

@@ -75,7 +75,8 @@ class PictureFolder:
         self._check_shape(file, (rgb.shape[1], rgb.shape[0]))
         width, height = self.size
         scale = min(1.0, (longest_px or max(width, height)) / max(width, height))
-        return np.ascontiguousarray(shrink(rgb, (max(1, round(width * scale)), max(1, round(height * scale)))))
+        fitted = shrink(rgb, (max(1, round(width * scale)), max(1, round(height * scale))))
+        return np.require(fitted, requirements=("C", "W"))  # the receiver's own, as a video's frames are
 
     def _check_shape(self, file: Path, size: tuple[int, int]) -> None:
         (width, height), (wide, high) = self.size, size

@@ -45,6 +45,7 @@ def test_pictures_come_in_the_order_of_their_numbers_at_25_a_second(folder: Path
     assert numbers(frames) == list(range(12))
     assert [frame.time_s for frame in frames] == [k / 25 for k in range(12)]
     assert frames[0].rgb.dtype == np.uint8 and frames[0].rgb.shape == (HEIGHT, WIDTH, 3)
+    assert all(frame.rgb.flags.writeable and frame.rgb.flags.c_contiguous for frame in frames)
     info = probe(folder)
     assert (info.size, info.fps, info.num_frames) == ((WIDTH, HEIGHT), Fraction(25), 12)
     assert info.duration_s == 12 / 25 and info.has_video and not info.has_audio and not info.variable_rate

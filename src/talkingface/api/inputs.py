@@ -28,13 +28,13 @@ SpeechSource = str | Path | Audio | Iterable[np.ndarray]
 def face_kind(path: str | Path) -> FaceKind:
     """Whether `path` is a photo, a clip or an avatar folder, by content. Raises InputError for anything else.
 
-    A folder of numbered pictures is a clip; one that holds a single picture stands for that picture (see `existing`),
-    because one picture is a face but no motion: it is a photo.
+    A folder of numbered pictures is a clip; one that holds a single picture is that photo (`existing_media`), because
+    one picture is a face but no motion.
     """
     from talkingface.video.image import is_image
     from talkingface.video.read import probe
 
-    path = existing(path)
+    path = existing_media(path)
     if path.is_dir():
         if store.is_avatar(path):
             return "avatar"
@@ -51,15 +51,18 @@ def face_kind(path: str | Path) -> FaceKind:
 
 
 def existing(path: str | Path) -> Path:
-    """`path` as a Path. Raises InputError if nothing is there.
-
-    The name of an avatar in the store is its folder; a folder with a single picture in it is that picture.
-    """
+    """`path` as a Path; the name of an avatar in the store is its folder. Raises InputError if nothing is there."""
     found = Path(path).expanduser()
     if not found.exists() and (stored := store.find_avatar(str(path))):
         return stored
     if not found.exists():
         raise InputError(f"there is no file {path}; check the name")
+    return found
+
+
+def existing_media(path: str | Path) -> Path:
+    """`existing`, but a folder with a single picture in it, which is no avatar, is that picture."""
+    found = existing(path)
     pictures = picture_files(found)
     return pictures[0] if len(pictures) == 1 and not store.is_avatar(found) else found
 
@@ -90,7 +93,7 @@ class Speech:
         if isinstance(self.source, (str, Path)):
             from talkingface.audio.read import stream_audio
 
-            path = existing(self.source)
+            path = existing_media(self.source)
             if path.is_dir():
                 raise SpeechError(f"{path} is a folder, which has no sound; give the speech as a sound or video file")
             return stream_audio(path, RATE_HZ)
@@ -146,7 +149,7 @@ def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls:
 
     A photo is one row, which is held, where the system reads the pose of one; others raise InputError.
     """
-    path = existing(file)
+    path = existing_media(file)
     if zipfile.is_zipfile(path):
         motions = iter([check_space(load_motion(path), system.SPEC.motion_space)])
     elif path.suffix.lower() in (".csv", ".txt"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.api.inputs import existing
+from talkingface.api.inputs import existing_media
 from talkingface.core.timing import frame_position, frame_to_time
 from talkingface.core.types import Frames
 from talkingface.core.weights import is_avatar
@@ -93,7 +93,7 @@ def _panel(source: object, returns: bool = False) -> Panel | None:
 
     if not isinstance(source, (str, Path)):
         return None
-    path = existing(source)
+    path = existing_media(source)
     if path.suffix.lower() in (".csv", ".txt") or zipfile.is_zipfile(path):
         return None
     if path.is_dir():

@@ -43,10 +43,11 @@ def avatar(folder: Path) -> Avatar:
 def test_which_kind_of_face_a_folder_is(folder: Path, avatar: Avatar, tmp_path: Path) -> None:
     assert inputs.face_kind(folder) == "clip"
     one = write_folder(tmp_path / "one", 1)
-    assert inputs.face_kind(one) == "photo" and inputs.existing(one) == one / "000000.png"
+    assert inputs.face_kind(one) == "photo" and inputs.existing_media(one) == one / "000000.png"
     save_avatar(tmp_path / "me", avatar)
     Image.new("RGB", SIZE).save(tmp_path / "me" / "preview.png")
-    assert inputs.face_kind(tmp_path / "me") == "avatar" and inputs.existing(tmp_path / "me") == tmp_path / "me"
+    assert inputs.face_kind(tmp_path / "me") == "avatar" and inputs.existing_media(tmp_path / "me") == tmp_path / "me"
+    assert inputs.existing(one) == one, "evaluate takes folders as they are"
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="not an avatar, and without pictures; give a photo, a video, a folder of"):
         inputs.face_kind(tmp_path / "empty")

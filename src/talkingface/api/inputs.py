@@ -14,6 +14,7 @@ import numpy as np
 from talkingface.core import weights as store
 from talkingface.core.errors import InputError, SpeechError, UsageError
 from talkingface.core.motion import check_space, concatenate, load_motion, resample_motion
+from talkingface.core.picture_folder import is_picture_folder, picture_files
 from talkingface.core.system import System
 from talkingface.core.timing import num_frames, samples_to_time
 from talkingface.core.types import Audio, Avatar, Controls
@@ -25,17 +26,23 @@ SpeechSource = str | Path | Audio | Iterable[np.ndarray]
 
 
 def face_kind(path: str | Path) -> FaceKind:
-    """Whether `path` is a photo, a clip or an avatar folder, by content. Raises InputError for anything else."""
+    """Whether `path` is a photo, a clip or an avatar folder, by content. Raises InputError for anything else.
+
+    A folder of numbered pictures is a clip; one that holds a single picture is that photo (`existing_media`), because
+    one picture is a face but no motion.
+    """
     from talkingface.video.image import is_image
     from talkingface.video.read import probe
 
-    path = existing(path)
+    path = existing_media(path)
     if path.is_dir():
         if store.is_avatar(path):
             return "avatar"
-        raise InputError(
-            f"{path} is a folder, but not an avatar; give a photo, a video, or a folder made by talkingface fit"
-        )
+        if not is_picture_folder(path):
+            raise InputError(
+                f"{path} is a folder, but not an avatar, and without pictures; give a photo, a video, a folder of "
+                "numbered pictures, or a folder made by talkingface fit"
+            )
     if is_image(path):
         return "photo"
     if not probe(path).has_video:
@@ -51,6 +58,13 @@ def existing(path: str | Path) -> Path:
     if not found.exists():
         raise InputError(f"there is no file {path}; check the name")
     return found
+
+
+def existing_media(path: str | Path) -> Path:
+    """`existing`, but a folder with a single picture in it, which is no avatar, is that picture."""
+    found = existing(path)
+    pictures = picture_files(found)
+    return pictures[0] if len(pictures) == 1 and not store.is_avatar(found) else found
 
 
 @dataclass(slots=True)
@@ -79,7 +93,10 @@ class Speech:
         if isinstance(self.source, (str, Path)):
             from talkingface.audio.read import stream_audio
 
-            return stream_audio(existing(self.source), RATE_HZ)
+            path = existing_media(self.source)
+            if path.is_dir():
+                raise SpeechError(f"{path} is a folder, which has no sound; give the speech as a sound or video file")
+            return stream_audio(path, RATE_HZ)
         if isinstance(self.source, Audio):
             return iter([_to_mono_16k(self.source)])
         return (np.asarray(piece, np.float32).reshape(-1) for piece in self.source)
@@ -128,14 +145,17 @@ def _to_mono_16k(audio: Audio) -> np.ndarray:
 
 
 def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls: Controls) -> np.ndarray:
-    """Head pose rows [T, P] at the system's clock from a video, a motion file or a CSV of angles in degrees."""
-    path = existing(file)
+    """Head pose rows [T, P] at the system's clock from a video, a motion file or a CSV of angles in degrees.
+
+    A photo is one row, which is held, where the system reads the pose of one; others raise InputError.
+    """
+    path = existing_media(file)
     if zipfile.is_zipfile(path):
         motions = iter([check_space(load_motion(path), system.SPEC.motion_space)])
     elif path.suffix.lower() in (".csv", ".txt"):
         return system.pose_from_angles(read_angles(path, system.SPEC.fps)) * np.float32(controls.pose_scale)
     elif avatar is None:
-        raise UsageError("head motion from a video is measured against a face; give --face too")
+        raise UsageError("head motion from a video or photo is measured against a face; give --face too")
     else:
         motions = system.motion_from_video(avatar, path, controls)
     pose = concatenate(resample_motion(motions, system.SPEC.fps)).pose

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from talkingface.api.inputs import existing_media
 from talkingface.core.timing import frame_position, frame_to_time
 from talkingface.core.types import Frames
+from talkingface.core.weights import is_avatar
 
 LAYOUTS = ("plain", "strip")
 _TURN_FRAMES = 24
@@ -21,7 +23,7 @@ _TURN_FRAMES = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """What one part of the strip shows: a picture uint8 [H, W, 3], or a video.
+    """What one part of the strip shows: a picture uint8 [H, W, 3], or a video or folder of pictures.
 
     A video is over with its last picture, which stays; with `returns` it plays backwards then, forwards again, and so
     on, as a head pose does.
@@ -75,38 +77,35 @@ def make_strip(
     motion comes from, if it is one. `voice`: where the speech comes from; its pictures are the driving video unless
     `drive` is one. A video is shown once, whatever it is used for.
     """
+    reference = Panel(source=face) if isinstance(face, np.ndarray) else _panel(face)
+    posed = _panel(pose, returns=True)
+    driving = next((panel for file in (drive, voice) if (panel := _panel(file))), None)
+    if posed is not None and driving is not None and _same(posed.source, driving.source):
+        posed = None
+    right = tuple(panel for panel in (posed, driving) if panel is not None)
+    return Strip(left=() if reference is None else (reference,), right=right, clock_fps=clock_fps)
+
+
+def _panel(source: object, returns: bool = False) -> Panel | None:
+    """The panel of a photo, video or folder of pictures; None for whatever shows nothing."""
     from talkingface.video.image import is_image, read_image
-
-    left: list[Panel] = []
-    if isinstance(face, np.ndarray):
-        left.append(Panel(source=face))
-    elif isinstance(face, (str, Path)) and is_image(face):
-        left.append(Panel(source=read_image(face).rgb))
-    elif _is_video(face):
-        left.append(Panel(source=_path(face)))
-    driving = next((_path(file) for file in (drive, voice) if _is_video(file)), None)
-    right: list[Panel] = []
-    if _is_video(pose) and not (driving is not None and os.path.samefile(_path(pose), driving)):
-        right.append(Panel(source=_path(pose), returns=True))
-    if driving is not None:
-        right.append(Panel(source=driving))
-    return Strip(left=tuple(left), right=tuple(right), clock_fps=clock_fps)
-
-
-def _is_video(source: object) -> bool:
-    """Whether it is the path of a file with moving pictures."""
     from talkingface.video.read import probe
 
     if not isinstance(source, (str, Path)):
-        return False
-    path = _path(source)
-    if not path.is_file() or path.suffix.lower() in (".csv", ".txt") or zipfile.is_zipfile(path):
-        return False
-    return probe(path).has_video
+        return None
+    path = existing_media(source)
+    if path.suffix.lower() in (".csv", ".txt") or zipfile.is_zipfile(path):
+        return None
+    if path.is_dir():
+        return None if is_avatar(path) else Panel(source=path, returns=returns)
+    if is_image(path):
+        return Panel(source=read_image(path).opaque())
+    return Panel(source=path, returns=returns) if probe(path).has_video else None
 
 
-def _path(source: object) -> Path:
-    return Path(str(source)).expanduser()
+def _same(one: np.ndarray | Path, other: np.ndarray | Path) -> bool:
+    """Whether both are one file."""
+    return isinstance(one, Path) and isinstance(other, Path) and os.path.samefile(one, other)
 
 
 def _once(path: Path, height: int, fps: float) -> Iterator[np.ndarray]:

@@ -14,6 +14,7 @@ import numpy as np
 from talkingface import __version__
 from talkingface.core.cache import content_hash
 from talkingface.core.options import PictureOptions
+from talkingface.core.picture_folder import is_picture_folder
 from talkingface.core.system import System
 from talkingface.core.types import Audio, Avatar, Motion
 
@@ -21,7 +22,8 @@ from talkingface.core.types import Audio, Avatar, Motion
 def job_key(*, face: Any, speech: Any, system: System, options: PictureOptions, motion: Motion | None = None) -> str:
     """SHA-256 over the contents of everything that decides the result: inputs, options, weights, version.
 
-    Files count by content, wherever they lie, whether they are inputs or named in `options` (drive, pose, background).
+    Files and folders of pictures count by content, wherever they lie, whether they are inputs or named in `options`
+    (drive, pose, background).
     """
     weights = None if system.weights is None else system.weights.card.get("sha256")
     plain = {name: _identity(value) for name, value in asdict(options).items()}
@@ -35,7 +37,7 @@ def _identity(value: Any) -> Any:
         path = Path(value).expanduser()
         if path.is_dir() and (path / "card.json").is_file():
             return content_hash(path / "card.json")  # names the hashes of everything else in the folder
-        return content_hash(path) if path.is_file() else str(value)
+        return content_hash(path) if path.is_file() or is_picture_folder(path) else str(value)
     if isinstance(value, Audio):
         return [value.rate_hz, _digest([value.samples])]
     if isinstance(value, Avatar):

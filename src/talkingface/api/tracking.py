@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.api.animation import check_container
-from talkingface.api.inputs import existing
+from talkingface.api.inputs import existing_media
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError
 from talkingface.core.progress import tell
@@ -61,7 +61,7 @@ def track(video: str | Path, *, face_index: int | None = None, preview: str | Pa
     from talkingface.face.track import track_frames
     from talkingface.video.read import probe, read_frames
 
-    path = existing(video)
+    path = existing_media(video)
     if preview is not None:
         preview = check_container(preview)
     info = probe(path)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from talkingface.api.animation import Animation
-from talkingface.api.inputs import Speech, SpeechSource, default_pose, existing, face_kind, pose_rows
+from talkingface.api.inputs import Speech, SpeechSource, default_pose, existing, existing_media, face_kind, pose_rows
 from talkingface.api.layout import LAYOUTS, make_strip
 from talkingface.api.resume import job_key
 from talkingface.core import registry
@@ -88,12 +88,12 @@ def fit(
     choice = make_options(FitOptions, options)
     if choice.config is None and folder is None:
         return _prepare(face, choice, face_index, size)[1]
-    if isinstance(face, Avatar) or (isinstance(face, (str, Path)) and face_kind(existing(face)) == "avatar"):
+    if isinstance(face, Avatar) or (isinstance(face, (str, Path)) and face_kind(face) == "avatar"):
         raise UsageError("this is an avatar already; give the photo or video to fit it anew")
     system = load(choice.system or DEFAULT_SYSTEM, weights=choice.weights, device=choice.device)
     if choice.config is not None:
         system = _with_config(system, choice.config)
-    source = face if isinstance(face, np.ndarray) else existing(face)
+    source = face if isinstance(face, np.ndarray) else existing_media(face)
     return system.fit(source, face_index=face_index, size=size, folder=None if folder is None else Path(folder))
 
 
@@ -127,7 +127,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
         raise UsageError("no speech given; name a sound file after the face, or a video with --drive")
     if choice.layout not in LAYOUTS:
         raise UsageError(f"layout is {' or '.join(LAYOUTS)}, not {choice.layout!r}")
-    voice = Speech(existing(choice.drive or "") if speech is None else speech)
+    voice = Speech(existing_media(choice.drive or "") if speech is None else speech)
     voice.check()
     system, avatar = _prepare(face, choice, choice.face_index, choice.size)
     pose = default_pose(choice.pose, choice.drive, avatar)
@@ -137,7 +137,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     spoken = partial(_spoken, system, avatar, voice, controls, rows)
     motions = spoken
     if choice.drive is not None:
-        motions = partial(_driven, system, avatar, voice, controls, existing(choice.drive), pose, rows)
+        motions = partial(_driven, system, avatar, voice, controls, existing_media(choice.drive), pose, rows)
     key = partial(job_key, face=face, speech=voice.source, system=system, options=choice)
     strip = None
     if choice.layout == "strip":
@@ -226,7 +226,7 @@ def _prepare(
 ) -> tuple[System, Avatar]:
     """The system and the avatar to use: an avatar made earlier decides the system and weights unless they are named."""
     if not isinstance(face, (Avatar, np.ndarray)):
-        face = existing(face)
+        face = existing_media(face)
         if face_kind(face) == "avatar":
             face = store.load_avatar(face)
     if not isinstance(face, Avatar):

@@ -37,6 +37,8 @@ TARGETS = {
     "memory": "talkingface.apps.bench_media:memory",
     "muxing": "talkingface.apps.bench_media:muxing",
     "headpose": "talkingface.apps.bench_headpose:headpose",
+    "control": "talkingface.apps.bench_control:control",
+    "pcavs": "talkingface.apps.bench_pcavs:pcavs",
 }
 """What `bench --what` can measure, each a function from a `TargetJob` to a `Finding`."""
 

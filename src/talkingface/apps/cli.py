@@ -73,7 +73,7 @@ def _output(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def _animate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("face", help="photo, video (it is dubbed) or avatar folder")
+    parser.add_argument("face", help="photo, video (it is dubbed), folder of its pictures, or avatar folder")
     parser.add_argument("speech", nargs="?", help="sound or video file; may be left out with --drive")
     _output(parser, "video to make: .mp4, .mov, .webm or .mkv")
     _add_options(parser, AnimateOptions)
@@ -90,7 +90,7 @@ def _motion(parser: argparse.ArgumentParser) -> None:
 
 
 def _render(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("face", help="photo, video or avatar folder")
+    parser.add_argument("face", help="photo, video, folder of its pictures, or avatar folder")
     parser.add_argument("motion", help="motion file (.npz) made by `talkingface motion`")
     _output(parser, "video to make: .mp4, .mov, .webm or .mkv")
     parser.add_argument("--speech", metavar="FILE", default=argparse.SUPPRESS, help="sound of the result")
@@ -99,7 +99,7 @@ def _render(parser: argparse.ArgumentParser) -> None:
 
 
 def _track(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", help="video to follow a face in")
+    parser.add_argument("video", help="video, or folder of its pictures, to follow a face in")
     _output(parser, "data to make (.npz): landmarks, times, confidence, head angles, blink")
     parser.add_argument("--preview", metavar="VIDEO", help="also make a video that shows the points")
     parser.add_argument(
@@ -108,7 +108,7 @@ def _track(parser: argparse.ArgumentParser) -> None:
 
 
 def _fit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("face", help="photo or video")
+    parser.add_argument("face", help="photo, video or folder of its pictures")
     parser.add_argument(
         "-o", "--output", required=True, metavar="FOLDER", help="avatar folder to make; work waits in FOLDER.part"
     )
@@ -123,9 +123,14 @@ def _fit(parser: argparse.ArgumentParser) -> None:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "recipe", help="portrait.clean (from data folder to weights), portrait.painter (one recipe), ..."
+        "recipe",
+        help="portrait.clean (from data folder to weights), portrait.painter (one recipe), ...; a system's name alone "
+        "makes its default weights",
     )
-    parser.add_argument("data", help="data folder; for a single recipe its prepared material, see docs/training.md")
+    parser.add_argument(
+        "data", nargs="?", help="data folder; for a single recipe its prepared material, see docs/training.md"
+    )
+    parser.add_argument("--data", dest="data_option", metavar="FOLDER", help="the same")
     parser.add_argument(
         "-o", "--output", required=True, metavar="FOLDER", help="run folder; an earlier run there goes on"
     )

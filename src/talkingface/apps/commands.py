@@ -131,9 +131,15 @@ def fit(face: str, output: str, size: int | str | None, face_index: int | None, 
 
 
 def train(
-    recipe: str, data: str, output: str, steps: int | None, config: str | None, minutes: float | None, **options: Any
-) -> None:
+    recipe: str, data: str | None, data_option: str | None, output: str, steps: int | None, config: str | None,
+    minutes: float | None, **options: Any,
+) -> None:  # fmt: skip
     """`talkingface train`."""
+    data = data or data_option
+    if data is None:
+        raise UsageError("name the data folder: talkingface train RECIPE DATA -o FOLDER")
+    if recipe in registry.system_names():
+        recipe = registry.get_spec(recipe).default_weights
     if recipe in api.pipeline_names(recipe.partition(".")[0]):
         print(f"{api.make_weights(recipe, data, output)}: weights and card; name the folder in --weights to use them")
         return

@@ -43,7 +43,7 @@ def _parts(report: dict[str, Any], command: str) -> Iterator[str]:
         f"most 10 s each, means over clips: {clips}."
     )
     for sentence in data["skipped"]:
-        yield f"Left out: {sentence}."
+        yield f"Left out: {sentence.replace(data['folder'].rstrip('/') + '/', '')}."  # no place on one machine
     for protocol, rows in report["systems"].items():
         yield f"## {protocol.capitalize()}"
         yield _ABOUT[protocol]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from talkingface.core.errors import InputError, OutputError
+from talkingface.core.picture_folder import counted_files
 
 
 def cache_dir() -> Path:
@@ -28,8 +29,15 @@ def cache_dir() -> Path:
 
 
 def content_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes as 64 hexadecimal digits. Raises InputError if it cannot be read."""
+    """SHA-256 of a file's bytes as 64 hexadecimal digits. Raises InputError if it cannot be read.
+
+    Of a folder of pictures: over the names and contents of what counts in it, wherever it lies.
+    """
     digest = hashlib.sha256()
+    if os.path.isdir(path):
+        for file in counted_files(path):
+            digest.update(f"{content_hash(file)} {file.name}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
     try:
         with open(path, "rb") as file:
             while block := file.read(1 << 20):

@@ -63,8 +63,9 @@ class MotionOptions:
 
     pose: str | None = option(
         None,
-        "head motion: still, generated, source (the clip's own), or a video, a motion file or a CSV of time_s, yaw, "
-        "pitch, roll in degrees; default: the drive video's, else source for a video, else generated",
+        "head motion: still, generated, source (the clip's own), or a video, a folder of its pictures, a motion file "
+        "or a CSV of time_s, yaw, pitch, roll in degrees; default: the drive video's, else source for a video, else "
+        "generated",
         metavar="still|generated|source|FILE",
     )
     blink: float = option(1.0, "blink rate, 1 is natural, 0 is none", parse=float, metavar="SCALE")
@@ -104,7 +105,9 @@ class PictureOptions:
 class AnimateOptions(PictureOptions, MotionOptions, SystemOptions):
     """Everything that `animate` takes besides the face and the speech."""
 
-    drive: str | None = option(None, "video of a person whose mouth and expression drive the face", metavar="VIDEO")
+    drive: str | None = option(
+        None, "video, or folder of its pictures, of a person whose mouth and expression drive the face", metavar="VIDEO"
+    )
     layout: str = option(
         "plain", "the result alone, or a strip: face, result, --pose video, driving video", choices=("plain", "strip")
     )

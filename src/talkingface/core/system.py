@@ -49,7 +49,7 @@ class System(ABC):
         size: int | str | None = None,
         folder: Path | None = None,
     ) -> Avatar:
-        """Make an avatar from a photo (path, or RGB uint8 [H, W, 3]) or a clip (path).
+        """Make an avatar from a photo (path, or RGB uint8 [H, W, 3]) or a clip (path of a video or folder of pictures).
 
         `face_index` counts faces from the left; None takes the largest. `size`: see `Controls.size`. The card gets
         "kind" ("photo" or "clip"), "notes" (sentences for the user: "3 faces found, the largest is used"), "weights"
@@ -69,7 +69,11 @@ class System(ABC):
         """
 
     def motion_from_video(self, avatar: Avatar, path: str | Path, controls: Controls) -> Iterator[Motion]:
-        """Motion of the person in a video, at `SPEC.fps`. Only for systems whose spec lists driving by video."""
+        """Motion of the person in a video or folder of pictures, at `SPEC.fps`.
+
+        Only for systems whose spec lists driving by video. A photo gives one frame, or InputError where the system
+        reads motion relative to its mean.
+        """
         raise UsageError(
             f"system {self.SPEC.name} cannot be driven by a video; it reads {' and '.join(self.SPEC.driving)}"
         )

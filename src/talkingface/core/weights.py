@@ -22,6 +22,7 @@ import numpy as np
 from talkingface.core.cache import cache_dir, content_hash, output_error, write_atomic
 from talkingface.core.config import parse_json
 from talkingface.core.errors import InputError, TalkingFaceError, WeightsError
+from talkingface.core.picture_folder import counted_files, is_picture_folder
 from talkingface.core.registry import suggest
 from talkingface.core.system import Weights
 from talkingface.core.types import Avatar
@@ -197,14 +198,35 @@ def save_avatar(folder: str | Path, avatar: Avatar) -> None:
     try:
         (folder / _FILES).mkdir(parents=True, exist_ok=True)
         for key, source in avatar.files.items():
-            names[key] = f"{key}{source.suffix}"
+            names[key] = key if source.is_dir() else f"{key}{source.suffix}"
             if source.resolve() != (folder / _FILES / names[key]).resolve():
-                shutil.copyfile(source, folder / _FILES / names[key])
+                _copy(source, folder / _FILES / names[key])
     except OSError as error:
         raise output_error(folder, error) from error
     digests = {key: content_hash(folder / _FILES / name) for key, name in names.items()}
     files = {key: {"name": name, "sha256": digests[key]} for key, name in names.items()}
     save_weights(folder, avatar.tensors, {**avatar.card, "holds": "avatar", "system": avatar.system, "files": files})
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, or what counts in a folder of pictures, in place of what an earlier avatar left there."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    if not source.is_dir():
+        shutil.copyfile(source, target)
+        return
+    target.unlink(missing_ok=True)
+    target.mkdir()
+    for file in counted_files(source):
+        shutil.copyfile(file, target / file.name)
+
+
+def _is_intact(path: Path, sha256: object) -> bool:
+    """Whether an avatar's file, or folder of pictures, is as its card says, with no link in it that leads elsewhere."""
+    if path.is_symlink() or not (path.is_file() or is_picture_folder(path)):
+        return False
+    inside = counted_files(path) if path.is_dir() else ()
+    return not any(file.is_symlink() for file in inside) and content_hash(path) == sha256
 
 
 def load_avatar(folder: str | Path) -> Avatar:
@@ -220,7 +242,7 @@ def load_avatar(folder: str | Path) -> Avatar:
         if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
             raise WeightsError(f"{folder}: the card names a file outside its folder ({name!r}); it is refused")
         files[key] = folder / _FILES / name
-        if not files[key].is_file() or files[key].is_symlink() or content_hash(files[key]) != entry.get("sha256"):
+        if not _is_intact(files[key], entry.get("sha256")):
             raise WeightsError(f"{files[key]} is missing or was altered; make the avatar again with talkingface fit")
     own = {key: value for key, value in card.items() if key not in ("holds", "system", "files", "sha256")}
     return Avatar(system=system, card=own, tensors=_read_tensors(folder, card), files=files)

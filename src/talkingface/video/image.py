@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError, OutputError, UsageError
@@ -53,6 +53,16 @@ def is_image(path: str | Path) -> bool:
         return True  # a picture, which read_image refuses with the reason
     except (OSError, ValueError, SyntaxError):
         return False
+
+
+def image_size(path: str | Path) -> tuple[int, int] | None:
+    """(width, height) of a picture as seen, upright, from its header alone; None if it is none that can be read."""
+    try:
+        with _quiet(), Image.open(path, formats=_FORMATS) as image:
+            sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return (image.height, image.width) if sideways else (image.width, image.height)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return None
 
 
 def read_image(path: str | Path) -> Picture:

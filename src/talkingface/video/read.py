@@ -1,4 +1,4 @@
-"""Pictures out of any video that FFmpeg decodes: upright, sRGB, each with its exact time."""
+"""Pictures out of any video that FFmpeg decodes, or folder of pictures: upright, sRGB, each with its exact time."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from av.stream import Disposition
 from talkingface.core.errors import InputError
 from talkingface.core.timing import as_rate, frame_to_time, num_frames
 from talkingface.video import hdr
+from talkingface.video.folder import PictureFolder, open_folder
 
 _BT709, _BT601, _BT2020 = 1, 5, 9  # matrices as swscale numbers them
 _MATRIX_OF_TAG = {1: _BT709, 5: _BT601, 6: _BT601, 9: _BT2020, 10: _BT2020}  # tags as in ITU-T H.273
@@ -33,7 +34,7 @@ _Timed = tuple[Callable[[], np.ndarray], float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """What a media file holds. Without pictures (`has_video` False) the picture fields are zero.
+    """What a media file or folder holds. Without pictures (`has_video` False) the picture fields are zero.
 
     `size` is (width, height) as seen: upright, pixels square. `num_frames` is what the file states or else an estimate.
     """
@@ -58,10 +59,12 @@ class VideoFrame:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Describe a media file. Raises InputError if it cannot be read.
+    """Describe a media file, or a folder of pictures. Raises InputError if it cannot be read.
 
     Example: `probe("clip.mp4").fps`
     """
+    if Path(path).is_dir():
+        return _folder_info(open_folder(path))
     with open_media(path) as container:
         stream = _pictures(container)
         has_audio = bool(container.streams.audio)
@@ -99,6 +102,22 @@ def probe(path: str | Path) -> VideoInfo:
         )
 
 
+def _folder_info(folder: PictureFolder) -> VideoInfo:
+    """What a folder of pictures holds. Raises InputError where their shapes differ: better now than midway."""
+    folder.check_shapes()
+    return VideoInfo(
+        size=folder.size,
+        fps=folder.fps,
+        duration_s=frame_to_time(len(folder.files), folder.fps),
+        num_frames=len(folder.files),
+        has_audio=False,
+        has_video=True,
+        rotation_deg=0,
+        variable_rate=False,
+        hdr=False,
+    )
+
+
 def picture_bytes(path: str | Path, end_s: float = math.inf) -> int:
     """Bytes of the compressed pictures shown before `end_s`; sound and container do not count. Raises InputError."""
     with open_media(path) as container:
@@ -125,20 +144,34 @@ def read_frames(
     last one to the end of its display (a picture shown again is the same array). Pictures larger than `longest_px` are
     scaled down to it.
 
+    A folder of pictures is read in the order of their numbers, at 25 frames per second or what its `fps.txt` says
+    (see `core.picture_folder`); transparent ones are laid over white, and all are brought to the size of the first.
+
     Parts that cannot be decoded are skipped, and a sentence about them is appended to `lost`. Raises InputError (at
-    once for a missing, empty or unreadable file or one without pictures; at the first frame if none decodes).
+    once for a missing, empty or unreadable file or one without pictures; at the first frame if none decodes; at a
+    picture of another shape than the first of its folder).
 
     Example: `for frame in read_frames("clip.mp4", fps=25): show(frame.rgb, frame.time_s)`
     """
+    lost = lost if lost is not None else []
+    if Path(path).is_dir():
+        return _chosen(open_folder(path).timed(longest_px, start_s, lost), fps, start_s, 0.0)
     container = open_media(path)
     stream = _pictures(container)
     if stream is None:
         container.close()
         raise InputError(f"{path} has no pictures; give a video or a photo")
-    frames = _timed(container, stream, longest_px, start_s, lost if lost is not None else [])
+    frames = _timed(container, stream, longest_px, start_s, lost)
+    return _chosen(frames, fps, start_s, float(stream.time_base))
+
+
+def _chosen(
+    frames: Iterator[_Timed], fps: float | Fraction | None, start_s: float, tick_s: float
+) -> Iterator[VideoFrame]:
+    """The frames that `read_frames` gives; `tick_s`: see `_at_rate`."""
     if fps is None:
         return (VideoFrame(picture(), at) for picture, at, _ in frames if at >= start_s - 1e-6)
-    return _at_rate(frames, as_rate(fps), start_s, float(stream.time_base))
+    return _at_rate(frames, as_rate(fps), start_s, tick_s)
 
 
 def open_media(path: str | Path) -> av.container.InputContainer:

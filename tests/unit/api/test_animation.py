@@ -218,8 +218,9 @@ def test_bad_faces_options_and_outputs(photo: Path, voice_file: Path, tmp_path: 
         _animate(tmp_path / "missing.jpg", voice_file)
     with pytest.raises(InputError, match="sound but no picture"):
         _animate(voice_file, voice_file)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="not an avatar"):
-        _animate(tmp_path, voice_file)
+        _animate(tmp_path / "empty", voice_file)
     with pytest.raises(UsageError, match="unknown option 'sede'; did you mean seed"):
         _animate(photo, voice_file, sede=1)
     with pytest.raises(UsageError, match="blink must be between 0 and 10"):

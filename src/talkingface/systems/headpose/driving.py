@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from talkingface.core.errors import InputError
 from talkingface.core.progress import tell
 from talkingface.core.types import Controls, Motion
 from talkingface.face.blink import eye_closure
@@ -15,13 +16,19 @@ from talkingface.face.track import smooth_track
 from talkingface.face.track_cache import cached_track
 from talkingface.systems.headpose.head import make_head
 from talkingface.systems.headpose.speech import FPS, SPACE
+from talkingface.video.image import is_image
 from talkingface.video.read import probe, read_frames
 
 LONGEST_PX = 1280
 
 
 def video_motion(path: Path, controls: Controls) -> Motion:
-    """The motion of the person in a video; head pose relative to that person's mean pose."""
+    """The motion of the person in a video; head pose relative to that person's mean pose. Raises InputError."""
+    if is_image(path):
+        raise InputError(
+            f"{path} is a photo, which holds no motion; give a video or a folder of its pictures, "
+            "or for a held head a CSV of angles"
+        )
     total = max(1, round(float(probe(path).duration_s or 0) * FPS))
 
     def frames() -> Iterator[tuple[np.ndarray, float]]:

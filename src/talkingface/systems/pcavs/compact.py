@@ -27,6 +27,8 @@ from talkingface.systems.pcavs.fresh import stir
 from talkingface.systems.pcavs.mel import mel_windows, speech_mel
 from talkingface.systems.pcavs.talker import Codes, Face, Square
 
+MARGIN = 0.25
+"""How much of the photo around the square the flow may fetch, in sides: better than smearing the square's edge."""
 _CHUNK = 32
 _HEAR_CHUNK = 256
 NETWORKS = {
@@ -148,10 +150,12 @@ class CompactFace:
         square = view(rgb, small, talker.size_px)
         points = on_square(landmarks[:, :2].astype(np.float64), small, talker.size_px)
         self._who, self.rest = talker.know(square, points)
-        self._picture = view(rgb, large, side).astype(np.float32)
-        self._matte = None if matte is None else view(np.repeat(matte[..., None], 3, -1), large, side)[..., 0]
+        room = round(MARGIN * side)
+        wide = np.column_stack([large[:, :2], large[:, 2] + room])
+        self._picture = view(rgb, wide, side + 2 * room).astype(np.float32)
+        self._matte = None if matte is None else view(matte, wide, side + 2 * room)
         self.square = Square(matrix=large, side=side)
-        self._grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
+        self._grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32) + room
 
     def draw(self, mouth: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """See `talker.Face`."""

@@ -22,12 +22,11 @@ from talkingface.systems.pcavs.compact_recipe import ReenactRecipe, to_network
 from talkingface.systems.pcavs.compact_speech import HeardClip, SpeechRecipe, read_mouths
 from talkingface.systems.pcavs.config import PcavsConfig, preset
 from talkingface.systems.pcavs.pose_map import PoseMap, learn_pose_map
-from talkingface.systems.pcavs.prepare import CropClip, crop_clips, prepare_crops
+from talkingface.systems.pcavs.prepare import CropClip, crop_clips, make_crops
 from talkingface.training.head_motion_fit import train_head_motion
-from talkingface.training.prepare import listed_lags, prepare
 from talkingface.training.trainer import Trainer
 
-REENACT_STEPS, JUDGED_FROM, SPEECH_STEPS = 8000, 5200, 4000
+REENACT_STEPS, MOUTHS_FROM, JUDGED_FROM, SPEECH_STEPS = 8000, 3000, 5600, 1500
 SEED = 1
 BATCH = 12
 MAPPED_FRAMES = 24
@@ -39,10 +38,7 @@ UNSURE_SOUND = ("quiz_elisha",)
 def make_compact(data: Path, folder: Path) -> Path:
     """Every stage; finished ones in `folder` are skipped, interrupted ones go on. Returns the weights folder."""
     started = time.time()
-    prepared, crops = folder / "prepared", folder / "pcavs-crops"
-    for problem in [*prepare(data, prepared), *prepare_crops(prepared, crops, late_s=listed_lags(data))]:
-        print(f"left out: {problem}")
-    return train_compact(crops, prepared, folder, started)
+    return train_compact(make_crops(data, folder), folder / "prepared", folder, started)
 
 
 def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> Path:
@@ -51,7 +47,7 @@ def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> 
     train = list(crop_clips(crops, split="train"))
     people = {clip.person for clip in train}
     strangers = [clip for clip in crop_clips(crops, split="val") if clip.person not in people]
-    drawing, seen = run(reenact_recipe(train, strangers, config), folder / "pcavs-reenact", REENACT_STEPS, "cpu-fast")
+    drawing, seen = run(reenact_recipe(train, strangers, config), folder / "pcavs-reenact", REENACT_STEPS, fast=True)
     networks = make_networks(config)
     for name in ("identity", "mouth", "pose", "generator"):
         networks[name].load_state_dict(drawing[name])
@@ -91,7 +87,9 @@ def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> 
 
 def reenact_recipe(train: Sequence[CropClip], strangers: Sequence[CropClip], config: PcavsConfig) -> ReenactRecipe:
     """Stage one."""
-    return ReenactRecipe(train, config, held_out=strangers, judge_from=JUDGED_FROM, batch_size=BATCH)
+    return ReenactRecipe(
+        train, config, held_out=strangers, mouths_from=MOUTHS_FROM, judge_from=JUDGED_FROM, batch_size=BATCH
+    )
 
 
 def speech_recipe(
@@ -122,10 +120,9 @@ def pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfig) -> Po
 
 
 def run(
-    recipe: Any, folder: Path, steps: int, precision: str = "32"
+    recipe: Any, folder: Path, steps: int, fast: bool = False
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, float]]:
-    """Averaged networks and last figures of a training, resumed if it was stopped."""
-    fast = precision != "32"
+    """Averaged networks and last figures of a training, resumed if it was stopped. `fast`: as convolutions like it."""
     trainer = Trainer(
         recipe, folder, steps=steps, seed=SEED, device="auto", precision="bf16" if fast else "32", ema_decay=0.998,
         evaluate_every=max(1, steps // 8), preview_every=max(1, steps // 8), checkpoint_every_s=180,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.face.topology import LIPS
 from talkingface.nn.gan import (
     PatchDiscriminator,
     feature_matching_loss,
@@ -43,12 +44,17 @@ BEHIND = 0.3
 EXAMPLES = 96
 """Pairs of held-out people for `evaluate`."""
 MOUTH_NOISE = 0.05
+LATER = {"lips": 3.0, "kept": 2.0}
+"""Factors on losses once heads are where they belong: until then the mouth's little pixels teach nothing."""
+LIPS_COUNT = 8.0
+"""How much a point of the lips counts in the flow from then on, beside others."""
 
 
 class ReenactRecipe(Recipe):
     """Identity, mouth, pose and generator from pairs of frames of one person.
 
-    `judge_from`: the step from which a discriminator judges sharpness; before, it would only see mush.
+    `mouths_from`: the step from which mouths count more. `judge_from`: the step from which a discriminator judges
+    sharpness; before, it would only see mush.
     """
 
     name = "pcavs.reenact"
@@ -83,9 +89,10 @@ class ReenactRecipe(Recipe):
 
     def __init__(
         self, clips: Sequence[CropClip], config: PcavsConfig, *, held_out: Sequence[CropClip] = (),
-        batch_size: int = 12, judge_from: int = 0,
+        batch_size: int = 12, mouths_from: int = 0, judge_from: int = 0,
     ) -> None:  # fmt: skip
         self._config, self._batch_size, self._judge_from = config, batch_size, judge_from
+        self._mouths_from = mouths_from
         self._pairs = Pairs(clips, config.compact)
         self._held_out = Pairs(held_out, config.compact, augmented=False)
 
@@ -114,7 +121,11 @@ class ReenactRecipe(Recipe):
             return {"judge": hinge_discriminator_loss(self.judge(_judged(target))[0], self.judge(_judged(fake))[0])}
         drawn, made, codes = self._draw(batch, noise=MOUTH_NOISE)
         losses = picture_losses(drawn, made, target, batch["target_points"])
-        losses |= flow_losses(drawn, batch["source_points"], batch["target_points"])
+        later = shared["step"] >= self._mouths_from
+        losses |= flow_losses(
+            drawn, batch["source_points"], batch["target_points"], lips_count=LIPS_COUNT if later else 1.0
+        )
+        losses |= {name: losses[name] * factor for name, factor in LATER.items()} if later else {}
         exact = batch["exact"][:, None]
         pose = functional.smooth_l1_loss(self.pose.facts(codes["pose"]).float(), batch["pose_facts"], reduction="none")
         own = functional.smooth_l1_loss(self.pose.facts(codes["own"]).float(), batch["own_facts"])
@@ -201,11 +212,17 @@ def picture_losses(drawn: Drawn, made: Tensor, target: Tensor, points: Tensor) -
     }
 
 
-def flow_losses(drawn: Drawn, source: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """How far the flow is from what the tracked points [B, 478, 2] say, and how rough it is."""
+def flow_losses(drawn: Drawn, source: Tensor, target: Tensor, lips_count: float = 1.0) -> dict[str, Tensor]:
+    """How far the flow is from what the tracked points [B, 478, 2] say, and how rough it is.
+
+    A point of the lips counts `lips_count` times.
+    """
     wanted = source - target
-    fine = (sampled(drawn.flow, target) - wanted).abs().mean()
-    coarse = (sampled(drawn.coarse, target) - wanted).abs().mean()
+    count = torch.ones(target.shape[1], 1, device=target.device)
+    count[list(LIPS)] = lips_count
+    count /= count.mean()
+    fine = ((sampled(drawn.flow, target) - wanted).abs() * count).mean()
+    coarse = ((sampled(drawn.coarse, target) - wanted).abs() * count).mean()
     bends = [drawn.flow.diff(n=2, dim=dim).abs().mean() for dim in (-1, -2)]
     return {"flow": fine + 0.5 * coarse, "smooth": bends[0] + bends[1]}
 

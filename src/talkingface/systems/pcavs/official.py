@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
+from torch import nn
 
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.errors import UsageError
@@ -22,6 +23,7 @@ from talkingface.systems.pcavs.official_networks import make_generator, make_ide
 from talkingface.systems.pcavs.talker import Codes, Face, Square
 
 SAMPLES_PER_FRAME = 640
+OPTIONAL = ("fc.", "noises.", "mouth_fc", "headpose_fc", "classifier")
 _PIECE = 64
 
 
@@ -42,7 +44,7 @@ class OfficialTalker:
         for name in DrawingNets.__dataclass_fields__:
             network = getattr(self._nets, name)
             if tensors is not None:
-                network.load_state_dict(tensors_of(tensors, name))
+                _fill(network, tensors_of(tensors, name))
             network.eval().requires_grad_(False).to(device)
         self._drawer = FastDrawer(self._nets, torch.bfloat16 if likes_bfloat16(device) else torch.float32)
         self.silence = self._hear(np.zeros((1, 1, 80, 20), np.float32))[0]
@@ -94,6 +96,14 @@ class OfficialTalker:
         """Mouth codes [B, M] as the style's part."""
         with torch.inference_mode():
             return self._nets.nonidentity.mouth_embed(torch.from_numpy(mouth).to(self._device))
+
+
+def _fill(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Load what drawing needs; counters of batches, classifiers and fixed noise may be missing."""
+    missing, _ = network.load_state_dict(state, strict=False)
+    needed = [name for name in missing if not name.endswith("num_batches_tracked") and not name.startswith(OPTIONAL)]
+    if needed:
+        raise ValueError(f"{needed[0]} and {len(needed) - 1} more tensors are missing")
 
 
 class OfficialFace:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from talkingface.core.errors import WeightsError
+from talkingface.core.weights import find_weights, load_weights
 from talkingface.systems.pcavs.discriminator import Discriminator
+from talkingface.systems.pcavs.fast import DrawingNets
 from talkingface.systems.pcavs.generator import Generator
 from talkingface.systems.pcavs.identity_net import IdentityNet
 from talkingface.systems.pcavs.nonidentity_net import NonIdentityNet
 from talkingface.systems.pcavs.official_config import NetworkSizes
 from talkingface.systems.pcavs.speech_net import SpeechNet
+from talkingface.training.checkpoint import FILE_NAME, load_networks
 
 State = Mapping[str, Tensor]
 
@@ -68,9 +74,78 @@ def go_on_from(network: nn.Module, state: State | None, what: str) -> None:
         name
         for name, value in own.items()
         if name not in state or state[name].shape != value.shape
-        if not name.startswith("fc.")
+        if not name.startswith("fc.") and not _made_here(name)
     ]
     if wrong:
         raise WeightsError(f"{what} does not fit these settings: {wrong[0]} and {len(wrong) - 1} more differ")
     taken = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
     network.load_state_dict({**own, **taken})
+
+
+def voice_sized(state: Mapping[str, np.ndarray] | State) -> SpeechNet:
+    """A of the sizes in its state."""
+    widths = tuple(len(state[f"model.layer{k}.0.conv1.weight"]) for k in range(1, 5))
+    blocks = tuple(
+        len({name.split(".")[2] for name in state if name.startswith(f"model.layer{k}.")}) for k in range(1, 5)
+    )
+    attention, features = state["model.attention.0.weight"].shape[:2]
+    height = 8 * int(features) // widths[-1]
+    outputs = len(state["model.fc.weight"])
+    return SpeechNet(outputs=outputs, height=height, people=0, widths=widths, blocks=blocks, attention=int(attention))
+
+
+def parts_of(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, Tensor]]:
+    """Arrays "part.name" as a state dict of each part."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, values in tensors.items():
+        part, _, rest = name.partition(".")
+        made = values.astype(np.float32) if values.dtype.kind == "f" else values.copy()
+        parts.setdefault(part, {})[rest] = torch.from_numpy(made)
+    return parts
+
+
+def load_drawing_nets(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> DrawingNets:
+    """The networks that drawing needs, from stored arrays "identity.…", "nonidentity.…", "speech.…", "generator.…", in
+    evaluation mode. Fixed noise that is not stored is drawn from a seed. Raises WeightsError for what is missing."""
+    parts = parts_of(tensors)
+    if lacking := [part for part in ("identity", "nonidentity", "speech", "generator") if part not in parts]:
+        raise WeightsError(
+            f"these weights hold no {', '.join(lacking)} network; import all of the authors' files in one command"
+        )
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        nets = DrawingNets(
+            identity=make_identity(sizes),
+            nonidentity=make_nonidentity(sizes),
+            speech=make_speech(sizes),
+            generator=make_generator(sizes),
+        )
+    for part in ("identity", "nonidentity", "speech", "generator"):
+        network: nn.Module = getattr(nets, part)
+        try:
+            lacking, _ = network.load_state_dict(parts[part], strict=False)
+        except RuntimeError as error:
+            raise WeightsError(f"the {part} network has other sizes than the card says") from error
+        needed = [name for name in lacking if not _made_here(name)]
+        if needed:
+            raise WeightsError(f"the {part} network lacks {needed[0]} and {len(needed) - 1} more tensors")
+        network.eval().requires_grad_(False)
+    return nets
+
+
+def _made_here(name: str) -> bool:
+    return name.endswith((".kernel", "num_batches_tracked")) or name.startswith("noises.")
+
+
+def earlier_networks(names: tuple[str, ...]) -> dict[str, dict[str, Tensor]]:
+    """Network name -> state, of folders of trainings (their averages) and of weights; later ones win.
+
+    Raises InputError or WeightsError for what cannot be read.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for name in names:
+        if (Path(name).expanduser() / FILE_NAME).is_file():
+            found |= load_networks(Path(name).expanduser())
+        else:
+            found |= parts_of(load_weights(find_weights(name)).tensors)
+    return found

@@ -57,8 +57,7 @@ class IdentityRecipe(Recipe):
     def networks(self) -> dict[str, nn.Module]:
         """V."""
         self.identity = make_identity(self._config.sizes, len(self.material.people))
-        if "imagenet" in self._begin:
-            go_on_from(self.identity.model, self._begin["imagenet"], "the ImageNet network")
+        go_on_from(self.identity.model, self._begin.get("imagenet"), "the ImageNet network to begin with")
         go_on_from(self.identity, self._begin.get("identity"), "the identity network to begin with")
         return {"identity": self.identity}
 
@@ -93,7 +92,7 @@ class SyncRecipe(Recipe):
     """Stage 2: A_sync and E's mouth code meet, contrastively in both directions.
 
     Negatives are the other clips of a batch and, with the paper's similarity, other moments of the same clip.
-    `begin`: states to go on from ("nonidentity", "speech"; a FAN among them makes `sync_backbone` needless).
+    `begin`: states to go on from ("nonidentity", "speech", or a "fan" for the former's backbone).
     """
 
     name = "pcavs.sync"
@@ -122,6 +121,8 @@ class SyncRecipe(Recipe):
         """A_sync and E; what the stage does not teach is frozen."""
         self.speech, self.nonidentity = make_speech(self._config.sizes), make_nonidentity(self._config.sizes)
         go_on_from(self.speech, self._begin.get("speech"), "the speech network to begin with")
+        if "fan" in self._begin:  # a FAN for landmarks lacks the last layers
+            self.nonidentity.model.load_state_dict(self._begin["fan"], strict=False)
         go_on_from(self.nonidentity, self._begin.get("nonidentity"), "the non-identity network to begin with")
         taught = ("to_mouth.", "model.") if self._config.training.sync_backbone else ("to_mouth.",)
         for name, param in self.nonidentity.named_parameters():

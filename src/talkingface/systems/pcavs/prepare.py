@@ -23,7 +23,7 @@ from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.systems.pcavs.align import SIZE_PX, alignment, outside, three_points, to_crop, warp
 from talkingface.systems.pcavs.mel import mel_windows, speech_gain, speech_mel
 from talkingface.systems.pcavs.timing import FPS, RATE_HZ
-from talkingface.training.prepare import HELD_BACK, SILENT, read_index
+from talkingface.training.prepare import HELD_BACK, SILENT, listed_lags, prepare, read_index
 from talkingface.video.read import read_frames
 
 FORMAT = 1
@@ -109,6 +109,14 @@ def prepare_crops(
     with write_atomic(folder / "index.json", "w") as file:
         json.dump(index, file, indent=1)
     return sorted(problems)
+
+
+def make_crops(data: Path, folder: Path) -> Path:
+    """From a data folder to crops, both steps of it, each resumed: returns the folder of the crops within `folder`."""
+    prepared, crops = folder / "prepared", folder / "pcavs-crops"
+    for problem in [*prepare(data, prepared), *prepare_crops(prepared, crops, late_s=listed_lags(data))]:
+        print(f"left out: {problem}")
+    return crops
 
 
 def crop_clips(folder: Path, *, split: str | None = None) -> Iterator[CropClip]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from talkingface.core.errors import UsageError
+from talkingface.core.errors import InputError, UsageError
 from talkingface.core.motion import skip_frames
 from talkingface.core.progress import tell
 from talkingface.core.spec import SystemSpec
@@ -114,7 +114,13 @@ class PortraitSystem(System):
     def motion_from_video(self, avatar: Avatar | None, path: str | Path, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""
         from talkingface.face.blink import eye_closure
+        from talkingface.video.image import is_image
 
+        if is_image(path):
+            raise InputError(
+                f"{path} is a photo, which holds no motion; give a video or a folder of its pictures, "
+                "or for a held head a CSV of angles"
+            )
         model = load_mesh478()
         track = smooth_track(_track_clip(Path(path), SPEC.fps, DEFAULT_LONGEST_PX, None, []))
         fit = fit_track(model, track)

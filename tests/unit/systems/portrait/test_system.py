@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faces import psnr, sample_picture, sample_points
-from talkingface.core.errors import FaceError, UsageError
+from talkingface.core.errors import FaceError, InputError, UsageError
 from talkingface.core.motion import concatenate
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.core.weights import load_avatar, save_avatar
@@ -16,6 +16,7 @@ from talkingface.face.morphable import inner_lip_gap
 from talkingface.systems.portrait.config import preset
 from talkingface.systems.portrait.system import PortraitSystem
 from talkingface.video.image import write_image
+from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
 
 COUNT = 8
@@ -152,3 +153,29 @@ def test_a_driving_video_gives_its_motion(system, avatar, clip):
     assert motion.pose[-1, 3] > motion.pose[0, 3] + 0.05, "it drifts to the right"
     still = concatenate(system.motion_from_video(avatar, clip, Controls(pose_scale=0, expression_scale=0)))
     assert not still.pose.any() and not still.expression.any()
+
+
+def test_a_folder_of_pictures_is_a_clip(system, avatar, clip, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for k, frame in enumerate(read_frames(clip)):
+        write_image(tmp_path / "frames" / f"{k + 5}.png", frame.rgb)
+    film, made = system.fit(clip), system.fit(tmp_path / "frames")
+    assert (made.card["kind"], made.card["fps"]) == ("clip", 25.0)
+    np.testing.assert_array_equal(made.tensors["clip.landmarks"], film.tensors["clip.landmarks"])
+    save_avatar(tmp_path / "me", made)
+    (tmp_path / "frames").rename(tmp_path / "elsewhere")
+    dubbed = [
+        np.concatenate([piece.rgb for piece in system.render(a, iter([still_motion(12)]), Controls(pose="source"))])
+        for a in (film, load_avatar(tmp_path / "me"))
+    ]
+    np.testing.assert_array_equal(*dubbed)
+    driven, by_film = (
+        concatenate(system.motion_from_video(avatar, path, Controls())) for path in (tmp_path / "elsewhere", clip)
+    )
+    np.testing.assert_array_equal(driven.pose, by_film.pose)
+
+
+def test_a_photo_holds_no_motion(system, avatar, tmp_path):
+    write_image(tmp_path / "photo.png", sample_picture())
+    with pytest.raises(InputError, match="is a photo, which holds no motion; give a video or a folder"):
+        next(system.motion_from_video(avatar, tmp_path / "photo.png", Controls()))

@@ -210,11 +210,17 @@ def test_a_driving_video_and_a_driving_photo(system, avatar, clip, tmp_path):
 
 
 def test_a_transparent_picture_has_a_mask_that_moves_along(system, avatar):
+    from talkingface.face.matte import person_matte
+
+    still = np.round(255 * person_matte(sample_picture())).astype(np.uint8)
     for crop in ("full", "head"):
-        (frames,) = system.render(avatar, iter([motion(2, pose=1.0)]), Controls(background="transparent", crop=crop))
+        moves = dataclasses.replace(motion(2), pose=np.array([[0.0], [1.0]], np.float32) * np.ones((1, 12), np.float32))
+        (frames,) = system.render(avatar, iter([moves]), Controls(background="transparent", crop=crop))
         assert frames.mask is not None and frames.mask.shape == frames.rgb.shape[:3]
         assert frames.mask.min() == 0 and frames.mask.max() == 255
-        assert frames.mask[:, frames.mask.shape[1] // 2, frames.mask.shape[2] // 2].min() > 200, "the face is a person"
+        assert not np.array_equal(frames.mask[0], frames.mask[1]), "another pose, another outline"
+        if crop == "full":
+            assert np.array_equal(frames.mask[:, :5], np.stack([still[:5]] * 2)), "outside of the square nothing moves"
 
 
 def test_backgrounds_that_cannot_be(system, avatar):

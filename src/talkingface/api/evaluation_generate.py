@@ -16,6 +16,7 @@ from talkingface.api.evaluation_subject import CLOCK_FPS, LONGEST_PX
 from talkingface.api.inputs import pose_rows
 from talkingface.api.verbs import fit, load, motion, render
 from talkingface.core import registry
+from talkingface.core import weights as store
 from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.errors import InputError, TalkingFaceError
 from talkingface.core.motion import concatenate, replace_pose
@@ -187,7 +188,9 @@ class Speaker:
 
     @classmethod
     def named(cls, name: str) -> Speaker:
-        """A system ("portrait") or weights ("portrait.clean"). Raises UsageError with the close names."""
+        """A system ("portrait"), weights ("portrait.clean") or their folder. Raises UsageError with the close names."""
+        if Path(name).is_dir():
+            return cls(str(store.read_card(Path(name)).get("system")), name)
         system = name.partition(".")[0]
         if name != system and system in registry.system_names():
             return cls(system, name)

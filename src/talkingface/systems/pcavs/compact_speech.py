@@ -93,7 +93,7 @@ class SpeechRecipe(Recipe):
         self._config, self._batch_size = config, batch_size
         self._clips = [clip for clip in clips if clip.weight.sum() >= SEGMENT]
         self._held_out = [clip for clip in held_out if clip.weight.sum() >= LEAST_FRAMES]
-        everything = np.concatenate([clip.codes for clip in self._clips])
+        everything = np.concatenate([clip.codes[clip.weight > 0] for clip in self._clips])
         self._scale = torch.from_numpy(everything.std(axis=0) + 1e-3)
         self._weight, self._bias = (torch.from_numpy(part) for part in readout)
         people: dict[str, float] = {}
@@ -136,12 +136,13 @@ class SpeechRecipe(Recipe):
         away = functional.smooth_l1_loss(heard / scale, batch["codes"] / scale, reduction="none")
         said = self._read(heard).reshape(batch["facts"].shape)
         wrong = functional.smooth_l1_loss(said, batch["facts"], reduction="none")
+        used = flat[:, 0] > 0  # what is held back or was not seen is nobody's partner
         near = (batch["clip"][:, None] == batch["clip"][None]) & (
             (batch["frame"][:, None] - batch["frame"][None]).abs() < NEAR
         )
         return {
             "codes": (away * flat).mean(),
-            "contrast": _contrast(heard / scale, batch["codes"] / scale, near),
+            "contrast": _contrast(heard[used] / scale, batch["codes"][used] / scale, near[used][:, used]),
             "facts": (wrong * known).mean(),
             "correlation": correlation_loss(said, batch["facts"], known),
         }

@@ -65,8 +65,8 @@ class _Styled(_Layer):
         self.noise_weight = float(layer.noise.weight.detach())
         self.after = (layer.activate.bias.detach().float().flatten() * GAIN).to(dtype)
         outputs = self.kernels.shape[0]
-        # the taps twice over, gain 2 in each direction for the zeros between
-        row = torch.tensor(TAPS) * (2 / sum(TAPS))
+        # once down and once across, each with a gain of 2 for the zeros between
+        row = self.bias.new_tensor(TAPS) * (2 / sum(TAPS))
         self.down_taps = row[None, None, :, None].repeat(outputs, 1, 1, 1).to(dtype)
         self.across_taps = row[None, None, None].repeat(outputs, 1, 1, 1)
         if self.up:
@@ -115,7 +115,7 @@ class FastGenerator:
         heads = [network.to_rgb1, *network.to_rgbs]
         self.heads = [_Layer(head.conv, identity, dtype) for head in heads]
         self.biases = [head.bias.detach().flatten().to(dtype) for head in heads]
-        row = torch.tensor(TAPS) * (2 / sum(TAPS))
+        row = self.heads[0].bias.new_tensor(TAPS) * (2 / sum(TAPS))
         self.skip = torch.outer(row, row)[None, None].repeat(3, 1, 1, 1).to(dtype)
         self._network = network
 

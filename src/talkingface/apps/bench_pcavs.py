@@ -26,7 +26,7 @@ from talkingface.systems.pcavs.official_networks import (
     make_speech,
 )
 
-ROUNDS, FRAMES = 5, 8
+ROUNDS, FRAMES = 3, 4
 LEAST_RATIO, LEAST_RATIO_STILL, MOST_DIFFERENCE = 2.9, 3.5, 1e-3
 
 
@@ -73,7 +73,19 @@ def make_nets(sizes: NetworkSizes) -> DrawingNets:
     for layer in (nets.generator.conv1, *nets.generator.convs):
         layer.noise.weight.fill_(0.1)
         layer.activate.bias.normal_(0, 0.1)
+    _unsaturated(nets, sizes)
     return nets
+
+
+def _unsaturated(nets: DrawingNets, sizes: NetworkSizes) -> None:
+    """Scale the RGB heads so that pictures lie in the middle of the range, where differences can be seen."""
+    side = sizes.crop_px
+    with torch.inference_mode():
+        identity = nets.identity(torch.rand(1, 1, 3, side, side) * 2 - 1)
+        style = torch.cat([identity.vector, torch.randn(1, sizes.code)], 1)
+        spread = float(nets.generator.paint(style, identity.map, "stored").std())
+    for head in (nets.generator.to_rgb1, *nets.generator.to_rgbs):
+        head.conv.weight.mul_(0.5 / spread)
 
 
 def _scene(sizes: NetworkSizes, frames: int, order: list[int]) -> dict[str, Any]:

@@ -87,6 +87,11 @@ def load(name: str) -> Recorded:
     return Recorded(load_fixture("pcavs", name), facts)
 
 
+def names_like(pattern: str) -> list[str]:
+    """The recordings in the folder whose names match, for tests of all of a kind."""
+    return sorted(path.stem for path in (parity_folder() / "pcavs").glob(f"{pattern}.json"))
+
+
 def filled(shapes: Mapping[str, Sequence[int]], seed: int, rules: Rules) -> dict[str, Tensor]:
     """What the fill rule and the first matching gain give each tensor; counters are 0, FIR taps are left out."""
     made = {}

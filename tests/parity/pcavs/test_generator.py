@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from parity.pcavs.recorded import Recorded, empty, filled, load, load_into
+from parity.pcavs.recorded import Recorded, empty, filled, load, load_into, names_like
 from talkingface.systems.pcavs.fast import FastGenerator
 from talkingface.systems.pcavs.generator import Generator, Noise, truncated
 from talkingface.systems.pcavs.identity_net import Identity
@@ -22,7 +22,7 @@ def make_generator(recorded: Recorded) -> Generator:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["netG_small_28", "netG_small_16"])
+@pytest.mark.parametrize("name", names_like("netG_small_*"))
 def test_small_generators(name):
     recorded = load(name)
     network = make_generator(recorded)

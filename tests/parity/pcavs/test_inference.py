@@ -17,8 +17,10 @@ def test_inference():
     nets = networks(recorded, "netV", "netE", "netA_sync", "netG")
     assert recorded.config["mouth_feature_weight"] == SPEECH_GAIN
     reference = recorded.input("reference")
-    windows = recorded.input("mel").flatten(0, 1)
-    identity = encode_identity(nets["netV"], reference[0])
+    windows = recorded.input("mel")
+    identity = nets["netV"](reference)
+    one = encode_identity(nets["netV"], list(reference[0]))
+    torch.testing.assert_close(one.vector[0], identity.vector[0], rtol=1e-4, atol=1e-4)
     for name, pose in (("ref", reference[:, 0]), ("driven", recorded.input("driving"))):
         style = assemble(nets["netE"], nets["netA_sync"], identity, windows, pose).joined()
         raw = nets["netG"].paint(style, identity.map, "stored")

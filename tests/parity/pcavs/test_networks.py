@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from parity.pcavs.recorded import empty, load, load_into
+from parity.pcavs.recorded import Recorded, empty, load, load_into
 from talkingface.systems.pcavs.discriminator import Discriminator
 from talkingface.systems.pcavs.identity_net import IdentityNet
 from talkingface.systems.pcavs.nonidentity_net import NonIdentityNet
-from talkingface.systems.pcavs.speech_net import SpeechNet, voice_net
+from talkingface.systems.pcavs.speech_net import VOICE, SpeechNet, voice_net
 
 CLASSIFIER_1000 = r"model\.fc\.(weight|bias)"
 
@@ -88,20 +88,25 @@ def test_nonidentity_net():
     recorded.check("headpose_fc", network.headpose_fc(network.pose(code).reshape(by_clip)))
 
 
-@torch.no_grad()
-def test_speech_net():
-    recorded = load("netA_sync")
+def make_speech_net(recorded: Recorded) -> SpeechNet:
     config = recorded.config
     network = empty(
         lambda: SpeechNet(
             outputs=config["nOut"],
-            height=config["n_mels"],
+            height=config["n_mels"] * config["n_mel_T"],
             people=config["num_classes"],
             widths=tuple(config["num_filters"]),
             blocks=tuple(config["layers"]),
         )
     )
     load_into(network, recorded.weights())
+    return network
+
+
+@torch.no_grad()
+def test_speech_net():
+    recorded = load("netA_sync")
+    network = make_speech_net(recorded)
     with outputs_of(network, after_layer4="model.layer4", attention="model.attention") as found:
         code = network(recorded.input("mel"))
     recorded.check("feature", code)
@@ -113,8 +118,9 @@ def test_speech_net():
 @torch.no_grad()
 def test_voice_net():
     recorded = load("netA")
-    network = empty(lambda: voice_net(people=recorded.config["num_classes"]))
-    load_into(network, recorded.weights())
+    network = make_speech_net(recorded)
+    published = {name: tuple(value.shape) for name, value in empty(voice_net).state_dict().items()}
+    assert recorded.config["nOut"] != VOICE or published == recorded.fixture.state
     vector = network(recorded.input("mel"))
     recorded.check("feature", vector)
     recorded.check("class_scores", network.scores(vector))

@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.core.errors import WeightsError
 from talkingface.systems.pcavs.assemble import SPEECH_GAIN, StyleParts, embed_mouth
 from talkingface.systems.pcavs.generator import Generator, Noise
 from talkingface.systems.pcavs.identity_net import Identity, IdentityNet
 from talkingface.systems.pcavs.nonidentity_net import NonIdentityNet
 from talkingface.systems.pcavs.resample import TAPS
-from talkingface.systems.pcavs.speech_net import SpeechNet
+from talkingface.systems.pcavs.speech_net import SpeechNet, tiled_voice
 from talkingface.systems.pcavs.style_layers import EPS, GAIN, SLOPE, ModulatedConv, StyledConv
 
 BATCH = 8
@@ -64,8 +65,8 @@ class _Styled(_Layer):
         self.noise_weight = float(layer.noise.weight.detach())
         self.after = (layer.activate.bias.detach().float().flatten() * GAIN).to(dtype)
         outputs = self.kernels.shape[0]
-        # the taps twice over, gain 2 in each direction for the zeros between
-        row = torch.tensor(TAPS) * (2 / sum(TAPS))
+        # once down and once across, each with a gain of 2 for the zeros between
+        row = self.bias.new_tensor(TAPS) * (2 / sum(TAPS))
         self.down_taps = row[None, None, :, None].repeat(outputs, 1, 1, 1).to(dtype)
         self.across_taps = row[None, None, None].repeat(outputs, 1, 1, 1)
         if self.up:
@@ -114,7 +115,7 @@ class FastGenerator:
         heads = [network.to_rgb1, *network.to_rgbs]
         self.heads = [_Layer(head.conv, identity, dtype) for head in heads]
         self.biases = [head.bias.detach().flatten().to(dtype) for head in heads]
-        row = torch.tensor(TAPS) * (2 / sum(TAPS))
+        row = self.heads[0].bias.new_tensor(TAPS) * (2 / sum(TAPS))
         self.skip = torch.outer(row, row)[None, None].repeat(3, 1, 1, 1).to(dtype)
         self._network = network
 
@@ -165,12 +166,13 @@ class IdentityPainter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawingNets:
-    """The four networks that drawing needs, in evaluation mode."""
+    """The four networks that drawing needs, in evaluation mode, and A, if identities are inferred from voices."""
 
     identity: IdentityNet
     nonidentity: NonIdentityNet
     speech: SpeechNet
     generator: Generator
+    voice: SpeechNet | None = None
 
 
 class FastDrawer:
@@ -184,7 +186,7 @@ class FastDrawer:
         self._identity = _laid_out(nets.identity, dtype)
         self._nonidentity = nets.nonidentity
         self._fan = _laid_out(nets.nonidentity.model, dtype)
-        self._speech = nets.speech
+        self._nets, self._speech = nets, nets.speech
         features = nets.identity.model.num_features
         self._generator = FastGenerator(nets.generator, identity=features, dtype=dtype)
 
@@ -193,6 +195,17 @@ class FastDrawer:
         """The painter of a person from pictures [N, 3, S, S] in [-1, 1]."""
         found = self._identity(pictures[None].to(self.dtype))
         return self._generator.of(Identity(found.vector.float(), found.map.float()), noise)
+
+    @torch.inference_mode()
+    def painter_from_voice(self, mel: Tensor, noise: Noise = "stored") -> IdentityPainter:
+        """The painter of a face inferred from a voice, mel columns [T, 80]. Raises WeightsError without A."""
+        first = self._nets.generator.input
+        if self._nets.voice is None or first is None:
+            raise WeightsError(
+                "these weights infer no face from a voice; import the files of demo_id, with A among them"
+            )
+        vector = self._nets.voice(tiled_voice(mel))
+        return self._generator.of(Identity(vector, first.input), noise)
 
     @torch.inference_mode()
     def pose(self, picture: Tensor) -> Tensor:

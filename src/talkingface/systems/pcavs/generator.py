@@ -108,8 +108,8 @@ class Generator(nn.Module):
             return [self.noises.get_buffer(f"noise_{k}") for k in range(len(self.noise_sides))]
         if noise == "random":
             like = self.noises.get_buffer("noise_0")
-            return [torch.randn(batch, 1, side, side).to(like) if like.device.type == "cpu"
-                    else like.new_empty(batch, 1, side, side).normal_() for side in self.noise_sides]  # fmt: skip
+            sides = self.noise_sides
+            return [torch.randn(batch, 1, side, side, device=like.device, dtype=like.dtype) for side in sides]
         assert not isinstance(noise, str)
         if len(noise) != len(self.noise_sides):
             raise ValueError(f"the generator needs {len(self.noise_sides)} maps of noise, not {len(noise)}")

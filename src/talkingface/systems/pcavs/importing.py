@@ -274,7 +274,7 @@ def _maker(part: str, state: Arrays, sizes: NetworkSizes) -> Callable[[], nn.Mod
         "nonidentity": lambda: make_nonidentity(sizes),
         "speech": lambda: make_speech(sizes),
         "voice": lambda: voice_sized(state),
-        "generator": lambda: make_generator(replace(sizes, crop_px=_drawn_px(state))),
+        "generator": lambda: make_generator(replace(sizes, crop_px=_drawn_px(state)), constant="input.input" in state),
         "judge": lambda: make_judge(sizes),
         "vgg": vgg19,
         "vgg_face": vgg_face,

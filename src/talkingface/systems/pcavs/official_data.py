@@ -101,6 +101,12 @@ class Material:
         return chosen
 
 
+def evenly(clips: Sequence[TrainingClip], most: int) -> list[TrainingClip]:
+    """At most so many of the clips, evenly chosen: what figures are taken from while training."""
+    places = np.unique(np.linspace(0, len(clips) - 1, min(most, len(clips))).astype(int)) if clips else []
+    return [clips[k] for k in places]
+
+
 def seen(crops: np.ndarray, crop_px: int) -> np.ndarray:
     """What networks of this size see of stored crops or augmented pictures uint8 [K, 224, 224, 3]: [K, S, S, 3]."""
     if crops.shape[1] == crop_px:

@@ -50,10 +50,10 @@ def make_speech(sizes: NetworkSizes) -> SpeechNet:
     return SpeechNet(outputs=sizes.code, people=0, widths=sizes.speech_widths, blocks=sizes.speech_blocks)
 
 
-def make_generator(sizes: NetworkSizes) -> Generator:
-    """G as it is used: no mapping network, no constant first map."""
+def make_generator(sizes: NetworkSizes, *, constant: bool = False) -> Generator:
+    """G as it is used: no mapping network, and a `constant` first map only for identities inferred from voices."""
     return Generator(
-        crop_px=sizes.crop_px, style=sizes.style, mapping=0, most_channels=sizes.most_channels, constant=False
+        crop_px=sizes.crop_px, style=sizes.style, mapping=0, most_channels=sizes.most_channels, constant=constant
     )
 
 
@@ -105,10 +105,14 @@ def parts_of(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, Tensor]]:
 
 
 def load_drawing_nets(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> DrawingNets:
-    """The networks that drawing needs, from stored arrays "identity.…", "nonidentity.…", "speech.…", "generator.…", in
-    evaluation mode. Fixed noise that is not stored is drawn from a seed. Raises WeightsError for what is missing."""
+    """The networks that drawing needs, from stored arrays "identity.…", "nonidentity.…", "speech.…", "generator.…" and
+    perhaps "voice.…", in evaluation mode. Fixed noise that is not stored is drawn from a seed.
+
+    Raises WeightsError for what is missing or has other sizes.
+    """
     parts = parts_of(tensors)
-    if lacking := [part for part in ("identity", "nonidentity", "speech", "generator") if part not in parts]:
+    needed_parts = ("identity", "nonidentity", "speech", "generator")
+    if lacking := [part for part in needed_parts if part not in parts]:
         raise WeightsError(
             f"these weights hold no {', '.join(lacking)} network; import all of the authors' files in one command"
         )
@@ -118,9 +122,10 @@ def load_drawing_nets(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) ->
             identity=make_identity(sizes),
             nonidentity=make_nonidentity(sizes),
             speech=make_speech(sizes),
-            generator=make_generator(sizes),
+            generator=make_generator(sizes, constant="input.input" in parts["generator"]),
+            voice=voice_sized(parts["voice"]) if "voice" in parts else None,
         )
-    for part in ("identity", "nonidentity", "speech", "generator"):
+    for part in (*needed_parts, *(["voice"] if nets.voice is not None else [])):
         network: nn.Module = getattr(nets, part)
         try:
             lacking, _ = network.load_state_dict(parts[part], strict=False)

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from talkingface.core.errors import InputError
 from talkingface.systems.pcavs.crop import loader_crop
 from talkingface.systems.pcavs.official_config import OfficialConfig
-from talkingface.systems.pcavs.official_data import Material, TrainingClip, distant, driving_pictures, seen, to_planes
+from talkingface.systems.pcavs.official_data import (
+    Material,
+    TrainingClip,
+    distant,
+    driving_pictures,
+    evenly,
+    seen,
+    to_planes,
+)
 from talkingface.systems.pcavs.official_losses import (
     StageBatch,
     StageNetworks,
@@ -31,7 +39,7 @@ from talkingface.systems.pcavs.official_networks import (
     make_nonidentity,
     make_speech,
 )
-from talkingface.systems.pcavs.official_stages import ENCODER_LR, to_signed
+from talkingface.systems.pcavs.official_stages import ENCODER_LR, MOST_JUDGED, to_signed
 from talkingface.systems.pcavs.vgg import VggMaps
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
@@ -70,7 +78,7 @@ class GeneratorRecipe(Recipe):
         training = config.training
         self._span = (training.frames - 1) * training.frame_interval + 1
         self.material = Material(clips, speaking=True, least_frames=max(2, self._span))
-        self._validation = [clip for clip in validation if clip.speaks and (clip.weight > 0).sum() > 1]
+        self._validation = evenly([c for c in validation if c.speaks and (c.weight > 0).sum() > 1], MOST_JUDGED)
         self._vgg, self._vgg_face = vgg, vgg_face
         self._words = self._words_of(clips, words)
         judges = ("judge",) if self._words is None else ("judge", "words")

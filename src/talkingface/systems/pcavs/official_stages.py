@@ -13,7 +13,15 @@ from torch.nn import functional
 from talkingface.core.errors import InputError
 from talkingface.systems.pcavs.crop import loader_crop
 from talkingface.systems.pcavs.official_config import OfficialConfig
-from talkingface.systems.pcavs.official_data import Material, TrainingClip, apart, driving_pictures, seen, to_planes
+from talkingface.systems.pcavs.official_data import (
+    Material,
+    TrainingClip,
+    apart,
+    driving_pictures,
+    evenly,
+    seen,
+    to_planes,
+)
 from talkingface.systems.pcavs.official_losses import mouth_losses
 from talkingface.systems.pcavs.official_networks import (
     State,
@@ -26,7 +34,9 @@ from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
 ENCODER_LR = 1e-4
-_JUDGED, _PIECE = 64, 16
+MOST_JUDGED = 24
+"""Clips that figures are taken from while training."""
+_MOST_PEOPLE, _JUDGED, _PIECE = 256, 64, 16
 
 
 class IdentityRecipe(Recipe):
@@ -51,7 +61,7 @@ class IdentityRecipe(Recipe):
         self.material, self._config, self._begin = Material(clips, speaking=False), config, begin or {}
         if len(self.material.people) < 2:
             raise InputError("a classifier of people needs clips of two of them or more")
-        self._validation = [clip for clip in validation if clip.person in self.material.people]
+        self._validation = evenly([clip for clip in validation if clip.person in self.material.people], _MOST_PEOPLE)
         self.optimizers = {"identity": OptimizerConfig(lr=ENCODER_LR, weight_decay=1e-4)}
 
     def networks(self) -> dict[str, nn.Module]:
@@ -111,7 +121,8 @@ class SyncRecipe(Recipe):
         self.material = Material(clips, speaking=True, least_frames=self._needed)
         if len(self.material) * training.sync_windows < 2:
             raise InputError("synchronisation is learned from two moments or more; give more clips or sync_windows")
-        self._validation = [clip for clip in validation if clip.speaks and (clip.weight > 0).sum() >= self._needed]
+        long = [clip for clip in validation if clip.speaks and (clip.weight > 0).sum() >= self._needed]
+        self._validation = evenly(long, MOST_JUDGED)
         self.loss_weights = {
             name: training.loss_weights[name] for name in ("crossmodal", "contrast_heard", "contrast_seen")
         }

@@ -13,13 +13,14 @@ from talkingface.core.config import from_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.importers import Imported, find_importer
 from talkingface.systems.pcavs.discriminator import Discriminator
+from talkingface.systems.pcavs.fast import FastDrawer
 from talkingface.systems.pcavs.generator import Generator
 from talkingface.systems.pcavs.identity_net import IdentityNet
 from talkingface.systems.pcavs.nonidentity_net import NonIdentityNet
 from talkingface.systems.pcavs.official_config import NetworkSizes, tiny_official
-from talkingface.systems.pcavs.official_networks import load_drawing_nets, parts_of, voice_sized
+from talkingface.systems.pcavs.official_networks import load_drawing_nets
 from talkingface.systems.pcavs.resnext import resnext50
-from talkingface.systems.pcavs.speech_net import SpeechNet
+from talkingface.systems.pcavs.speech_net import SpeechNet, tiled_voice
 
 SIZES = tiny_official().sizes
 SPEECH = {"widths": SIZES.speech_widths, "blocks": SIZES.speech_blocks}
@@ -82,8 +83,12 @@ def test_archive_files_and_folder_are_the_same(files, states, tmp_path):
     whole.load_state_dict(states["G"])
     with torch.no_grad():
         torch.testing.assert_close(nets.generator(style, first, "stored"), whole(style, first, "stored"))
-    voice = voice_sized(parts_of(found.tensors)["voice"])
-    assert voice(torch.rand(1, 1, 320, 80)).shape == (1, 128)
+    with torch.no_grad():
+        vector = nets.voice(tiled_voice(torch.linspace(0, 1, 80).repeat(100, 1)))
+        style = torch.cat([vector, torch.ones(1, sizes.code)], 1)
+        made = whole(style, None, "stored")[0]
+    paint = FastDrawer(nets).painter_from_voice(torch.linspace(0, 1, 80).repeat(100, 1))
+    torch.testing.assert_close(paint(torch.ones(28), torch.ones(4)), made, rtol=0, atol=1e-4)
     assert found.card["origin"][0]["file"] == "demo.zip"
     assert "generator: latest_net_G.pth" in notes_of(found) and "style (4)" in notes_of(found)
     assert "missing" not in notes_of(found)
@@ -117,6 +122,9 @@ def test_what_is_missing_is_named_with_its_source(files):
     assert "latest_net_A.pth from demo_id.zip" in notes_of(found)
     with pytest.raises(WeightsError, match="no speech network"):
         load_drawing_nets(found.tensors, SIZES)
+    nets = load_drawing_nets(pcavs(*(files[label] for label in ("G", "V", "E", "A_sync"))).tensors, SIZES)
+    with pytest.raises(WeightsError, match="demo_id"):
+        FastDrawer(nets).painter_from_voice(torch.rand(50, 80))
 
 
 def test_networks_of_others_for_training(tmp_path, states, files):

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from talkingface.core.config import from_dict
 from talkingface.core.errors import InputError, WeightsError
-from talkingface.systems.pcavs.official_config import OfficialConfig, tiny_official
+from talkingface.core.weights import find_weights, load_weights
+from talkingface.systems.pcavs.fast import FastDrawer
+from talkingface.systems.pcavs.official_config import NetworkSizes, OfficialConfig, tiny_official
 from talkingface.systems.pcavs.official_data import ArrayClip, Material, apart, distant
 from talkingface.systems.pcavs.official_losses import split
+from talkingface.systems.pcavs.official_networks import load_drawing_nets
 from talkingface.systems.pcavs.official_recipe import GeneratorRecipe
 from talkingface.systems.pcavs.official_stages import IdentityRecipe, SyncRecipe
+from talkingface.systems.pcavs.prepare import FORMAT
+from talkingface.systems.pcavs.recipes import PARTS, PIPELINES, RECIPES, train_official
 from talkingface.systems.pcavs.vgg import VggMaps
+from talkingface.training.checkpoint import load_networks
 from talkingface.training.trainer import Trainer
 
 FRAMES = 24
-RECIPES = {"identity": IdentityRecipe, "sync": SyncRecipe, "generator": GeneratorRecipe}
+STAGES = {"identity": IdentityRecipe, "sync": SyncRecipe, "generator": GeneratorRecipe}
 
 
 def make_clip(number: int, *, frames: int = FRAMES, speaks: bool = True) -> ArrayClip:
@@ -42,6 +53,39 @@ def clips() -> list[ArrayClip]:
     return [make_clip(number) for number in range(3)]
 
 
+def write_crops(folder: Path, clips: list[ArrayClip]) -> Path:
+    """The clips as `prepare.prepare_crops` leaves them, the last one for judging."""
+    folder.mkdir()
+    rows = []
+    for number, clip in enumerate(clips):
+        facts = {
+            "slug": f"clip{number}",
+            "person": clip.person,
+            "split": "val" if number == len(clips) - 1 else "train",
+            "licence_class": "cc-by",
+            "speaks": True,
+            "scale": 1.0,
+            "outside": 0.0,
+            "late_s": 0.0,
+        }
+        jpegs = [cv2.imencode(".jpg", crop)[1].tobytes() for crop in clip.crops]
+        count = len(clip.crops)
+        np.savez(
+            folder / f"clip{number}.npz",
+            facts=json.dumps({"format": FORMAT, **facts}),
+            jpegs=np.frombuffer(b"".join(jpegs), np.uint8),
+            starts=np.cumsum([0, *map(len, jpegs)]),
+            landmarks=np.zeros((count, 478, 2), np.float16),
+            matrices=np.zeros((count, 2, 3), np.float32),
+            pose=np.zeros((count, 3), np.float32),
+            mel=clip.mel,
+            weight=np.ones(count, np.float32),
+        )
+        rows.append(facts)
+    (folder / "index.json").write_text(json.dumps(rows))
+    return folder
+
+
 def changed(**settings: object) -> OfficialConfig:
     config = tiny_official()
     return replace(config, training=replace(config.training, **settings))
@@ -59,9 +103,9 @@ def assert_same(a: dict, b: dict) -> None:
             torch.testing.assert_close(value, b[network][name], rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("stage", RECIPES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_resumed_training_gives_the_same_networks(stage, clips, tmp_path):
-    make = RECIPES[stage]
+    make = STAGES[stage]
     whole = train(make(clips, tiny_official()), tmp_path / "whole", 3)
     train(make(clips, tiny_official()), tmp_path / "parts", 3, until=1)
     assert_same(whole, train(make(clips, tiny_official()), tmp_path / "parts", 3))
@@ -146,3 +190,25 @@ def test_bad_material(clips):
         SyncRecipe([make_clip(0, frames=4)], tiny_official())
     with pytest.raises(WeightsError, match="speech network to begin with"):
         SyncRecipe(clips, tiny_official(), begin={"speech": {"fc.weight": torch.zeros(1)}}).networks()
+
+
+def test_all_stages_from_a_folder_of_crops(clips, tmp_path):
+    data = write_crops(tmp_path / "crops", clips)
+    config = tiny_official()
+    weights = load_weights(find_weights(train_official(data, tmp_path / "run", config)))
+    assert {name.partition(".")[0] for name in weights.tensors} == set(PARTS)
+    sizes = from_dict(NetworkSizes, weights.card["config"]["official"]["sizes"])
+    assert sizes == config.sizes and "no perceptual loss" in weights.card["origin"]
+    assert {"sync.found", "generator.heard_db"} <= set(weights.card["metrics"])
+    picture = torch.zeros(1, 3, sizes.crop_px, sizes.crop_px)
+    drawn = FastDrawer(load_drawing_nets(weights.tensors, sizes)).draw(picture, torch.rand(1, 1, 80, 20), picture, [0])
+    assert next(drawn).isfinite().all()
+    begun = replace(config, training=replace(config.training, begin=(str(tmp_path / "run" / "identity"),)))
+    recipe = RECIPES["generator"](SimpleNamespace(official=begun), data)
+    own = recipe.networks()["identity"].state_dict()
+    np.testing.assert_array_equal(own["conv1x1.weight"], weights_of(tmp_path / "run" / "identity"))
+    assert set(RECIPES) == {"identity", "sync", "generator"} and "official" in PIPELINES
+
+
+def weights_of(folder: Path) -> torch.Tensor:
+    return load_networks(folder)["identity"]["conv1x1.weight"]

@@ -76,7 +76,8 @@ class _Found:
 
 
 def import_headpose(files: Sequence[Path]) -> Imported:
-    """Weights "headpose.official" or, with the journal version's generator, "headpose.journal".
+    """Weights "headpose.official" or, with the journal version's generator, "headpose.journal"; "headpose.bfm09" of the
+    Basel model alone, which any weights can then be used with.
 
     Files: ATC-net, `netG`, `netD`, `mem`, state dicts of `iddNet` and `cttMotionNet`, R-Net (`epoch_20.pth`), ArcFace
     (`model-0000.params`, or an IResNet-100's state dict), and the files of the Basel model; folders stand for the files
@@ -94,6 +95,7 @@ def import_headpose(files: Sequence[Path]) -> Imported:
     renderer = replace(found.renderer, kind="unetac" if journal else "adain")
     # the face model at hand has its own expressions: ATC-net's last layer begins anew, see `job.start_of`
     config = HeadposeConfig(
+        face_model="bfm09" if "bfm" in found.parts else "mesh478",
         audio=replace(found.audio, expression=NUM_EXPRESSION),
         renderer=renderer,
         fit=preset("official").fit,
@@ -113,7 +115,8 @@ def import_headpose(files: Sequence[Path]) -> Imported:
         "notes": notes,
         "config": to_dict(config),
     }
-    return Imported(name=f"headpose.{'journal' if journal else 'official'}", tensors=found.tensors, card=card)
+    name = "bfm09" if set(found.parts) == {"bfm"} else "journal" if journal else "official"
+    return Imported(name=f"headpose.{name}", tensors=found.tensors, card=card)
 
 
 def _listed(files: Sequence[Path]) -> list[Path]:
@@ -255,10 +258,7 @@ def _read_bfm(found: _Found, files: Sequence[Path]) -> None:
             model = bfm.load_bfm(folder)
         except InputError as error:
             raise InputError(str(error).replace(folder, "the files given").replace("lacks", "lack")) from error
-    values = {name: getattr(model, name) for name in model.__dataclass_fields__}
-    state = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    state["noise"], state["num_mouth"] = np.array(model.noise, np.float32), np.array(model.num_mouth)
-    found.add("bfm", files[0], state)
+    found.add("bfm", files[0], bfm.bfm_to_tensors(model))
 
 
 def _checked(make: Callable[[], nn.Module], state: dict[str, Tensor], path: Path) -> dict[str, np.ndarray]:

@@ -136,9 +136,7 @@ class PortraitSystem(System):
         pose[:, :3] = rotation_vector(rotations)
         return pose
 
-    def render(
-        self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0
-    ) -> Iterator[Frames]:
+    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
         """See `System.render`. A clip avatar with pose "source" is dubbed; otherwise its best frame is animated."""
         motion = skip_frames(motion, first)
         if controls.pose == "source" and avatar.card.get("kind") == "clip":

@@ -1,4 +1,4 @@
-"""Training of the published generators on one person: `UNetAdaIN` with its memory (2020), `UNetAC` without (2022).
+"""Training of the published generators, on many people or one: `UNetAdaIN` with its memory (2020), `UNetAC` (2022).
 
 Steps, losses and weights are the published ones (sections 3.4 and 4 of the paper). What differs, because the original
 went on from general networks that few have: without them the AdaIN scales begin at one rather than near zero; without
@@ -8,7 +8,7 @@ ImageNet weights the query's ResNet learns too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -22,7 +22,7 @@ from talkingface.systems.headpose.convert import load_into
 from talkingface.systems.headpose.discriminator import Discriminator
 from talkingface.systems.headpose.generator import Painted, UNetAC, UNetAdaIN
 from talkingface.systems.headpose.initial import init_published
-from talkingface.systems.headpose.losses import JUDGE_WEIGHTS, judge_losses, paint_losses
+from talkingface.systems.headpose.losses import GENERAL_MASK, JUDGE_WEIGHTS, judge_losses, paint_losses
 from talkingface.systems.headpose.memory import MemoryBank, QueryNet
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
@@ -50,6 +50,9 @@ class Begin:
 class ClassicRecipe(Recipe):
     """`pairs` to learn from with unit `features` float32 [N, F] of their true faces (adain), `held_out` to judge by.
 
+    `general`: the stage on many people, whose learning rate is held for half of the steps before it falls, and whose
+    mask is freer; otherwise one person's.
+
     The bank is written in training, beside the networks; it is kept by checkpoints as `extra_state`.
     """
 
@@ -62,6 +65,7 @@ class ClassicRecipe(Recipe):
         held_out: Pairs | None = None,
         batch_size: int = 1,
         begin: Begin | None = None,
+        general: bool = False,
     ) -> None:
         if config.kind == "adain" and features is None:
             raise ValueError("the generator with a memory needs features of the true faces")
@@ -76,6 +80,9 @@ class ClassicRecipe(Recipe):
         one = OptimizerConfig(
             lr=FRESH_LR if fresh else TUNED_LR, betas=(0.5, 0.999), warmup_steps=0, final_ratio=0.05 if fresh else 1.0
         )
+        if general:
+            self.loss_weights["mask"] = GENERAL_MASK
+            one = replace(one, hold=0.5, final_ratio=0.0)
         self.optimizers = {name: one for phase in self.phases for name in phase.networks}
 
     @property

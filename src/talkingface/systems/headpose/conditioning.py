@@ -8,7 +8,7 @@ here one view, the clip's median one, serves both, and the face is drawn where i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -239,6 +239,16 @@ def load_pairs(file: Path) -> Pairs:
     """Read what `save_pairs` wrote. Raises OSError, ValueError or KeyError for anything else."""
     with file.open("rb") as stored, np.load(stored, allow_pickle=False) as found:
         return Pairs(**{name: found[name] for name in _PARTS})
+
+
+def join_pairs(parts: Sequence[Pairs]) -> Pairs:
+    """The pairs of several clips as if of one, none of whose frames follows another clip's."""
+    first, numbers = 0, []
+    for part in parts:
+        numbers.append(part.numbers - part.numbers[0] + first)
+        first = int(numbers[-1][-1]) + HISTORY
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PARTS if name != "numbers"}
+    return Pairs(numbers=np.concatenate(numbers), **joined)
 
 
 def in_runs(chosen: np.ndarray, most: int) -> np.ndarray:

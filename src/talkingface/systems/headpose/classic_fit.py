@@ -45,6 +45,7 @@ from talkingface.systems.headpose.job import (
 from talkingface.systems.headpose.material import Material
 from talkingface.systems.headpose.memory import MemoryBank
 from talkingface.systems.headpose.mover import Mover, behaviour_of, published_poses
+from talkingface.systems.headpose.reconstruction import stored_net
 
 EMA = 0.99
 
@@ -59,7 +60,8 @@ def fit_classic(
     fit, config = job.config.fit, job.config.renderer
     face = drawn_face(job.config, job.weights)
     seen = material.track.confidence > 0
-    solid = fit_solid(job.folder / "solid.npz", material, face, job.device)
+    net = stored_net(job.weights, job.device) if job.config.reconstruction == "learned" else None
+    solid = fit_solid(job.folder / "solid.npz", material, face, job.device, net)
     view = choose_view(material.track.landmarks[train & seen], material.size, config.view_px)
     drawer = FaceDrawer(solid, face, view)
     pairs = [

@@ -21,12 +21,14 @@ from talkingface.face.camera import Camera
 from talkingface.face.fit3d import VideoFit, fit_video, head_shape, lit_colours, place
 from talkingface.face.fit_landmarks import HeadFit, is_dense
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.systems.headpose import render
 from talkingface.systems.headpose.composite import Pose, look
 from talkingface.systems.headpose.crop import CROP_PX, crop_picture, fit_crops, five_points
 from talkingface.systems.headpose.drawn_face import DrawnFace
 from talkingface.systems.headpose.identity import thumbnail
 from talkingface.systems.headpose.material import Material
+from talkingface.systems.headpose.reconstruction import learned_fit
 from talkingface.video.read import read_frames
 
 MARGIN = 1.08
@@ -160,11 +162,16 @@ class Pairs:
         return rows
 
 
-def fit_solid(file: Path, material: Material, face: DrawnFace, device: str) -> VideoFit:
-    """The clip's person in three dimensions; kept in `file`."""
+def fit_solid(
+    file: Path, material: Material, face: DrawnFace, device: str, net: ReconstructionNet | None = None
+) -> VideoFit:
+    """The clip's person in three dimensions, as `net` sees it or fitted; kept in `file`."""
     if not file.is_file():
         tell("fitting the face in three dimensions", 0, 1)
-        fit = fit_video(face.model, face.surface, material.track, lambda: _pictures(material), device=device)
+        if net is None:
+            fit = fit_video(face.model, face.surface, material.track, lambda: _pictures(material), device=device)
+        else:
+            fit = learned_fit(net, face.model, material.track, _pictures(material))
         with write_atomic(file) as stored:
             still, moving = solid_tensors(fit, face.model)
             np.savez(stored, **still, **moving)  # pyright: ignore[reportArgumentType]

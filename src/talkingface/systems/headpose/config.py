@@ -81,6 +81,9 @@ class HeadposeConfig:
     face_model: Literal["mesh478", "bfm09"] = "mesh478"
     """What the published generators are shown: the refined face mesh of 478 points, or the Basel model of files of
     your own (`talkingface weights import headpose FILES`). Speech and head motion are mesh478's either way."""
+    reconstruction: Literal["fitted", "learned"] = "fitted"
+    """bfm09: how the person is found in the clip: fitted to its points and colours, or seen by the imported R-Net as
+    in the original, with the model's own colours."""
     relative_matching: bool = False
     """Choose the frames behind generated poses as the journal version does, by changes of pose."""
     audio: AudioConfig = field(default_factory=AudioConfig)
@@ -93,6 +96,8 @@ class HeadposeConfig:
                 f"face_model {self.face_model} is drawn for the renderers adain and unetac (presets official and "
                 "journal); compact bends the clip's own frames and needs mesh478"
             )
+        if self.reconstruction == "learned" and self.face_model != "bfm09":
+            raise ValueError("reconstruction learned gives the Basel model's numbers; it needs face_model bfm09")
 
 
 CLASSIC_STEPS = 2235

@@ -62,20 +62,11 @@ def needed(config: HeadposeConfig) -> str:
     return "the Basel Face Model 2009, of your own files: talkingface weights import headpose FILES"
 
 
-def check_face(config: HeadposeConfig, weights: Weights | None = None) -> None:
-    """Raise what `drawn_face` would, at once."""
-    if config.face_model == BFM:
-        basel_model(weights)
-
-
 def basel_model(weights: Weights | None = None) -> LinearFaceModel:
     """The imported Basel model: in `weights`, or else in any weights of the store. Raises WeightsError."""
-    found = {} if weights is None else part(weights.tensors, "bfm")
     try:
-        if found:
+        if found := imported_part("bfm", weights):
             return bfm.bfm_from_tensors(found)
-        if (stored := _stored()) is not None:
-            return _load(stored, str(read_card(stored.folder)["sha256"]))
     except InputError as error:
         raise WeightsError(str(error)) from error
     files = "; ".join(f"{name} from {source}" for name, source in bfm.SOURCES.items())
@@ -85,22 +76,31 @@ def basel_model(weights: Weights | None = None) -> LinearFaceModel:
     )
 
 
-def _stored() -> WeightsRef | None:
-    """The smallest weights of the store that hold the model."""
+def imported_part(name: str, weights: Weights | None = None) -> dict[str, np.ndarray]:
+    """The tensors of an imported part ("bfm", "reconstruction"), of `weights` or else of the first in the store that
+    hold it; none: empty. Raises WeightsError for damaged ones."""
+    found = {} if weights is None else part(weights.tensors, name)
+    if not found and (stored := _stored(name)) is not None:
+        found = _load(stored, str(read_card(stored.folder)["sha256"]), name)
+    return found
+
+
+def _stored(name: str) -> WeightsRef | None:
+    """The smallest weights of the store that hold an imported part."""
     found = []
     for ref in list_weights():
         try:
             parts = read_card(ref.folder).get("parts")
         except TalkingFaceError:
             continue  # damaged weights of something else are no reason to stop
-        if ref.name.startswith("headpose.") and isinstance(parts, dict) and "bfm" in parts:
+        if ref.name.startswith("headpose.") and isinstance(parts, dict) and name in parts:
             found.append((len(parts), ref.name, ref))
     return min(found)[2] if found else None
 
 
-@functools.lru_cache(maxsize=1)
-def _load(ref: WeightsRef, _digest: str) -> LinearFaceModel:
-    return bfm.bfm_from_tensors(part(load_weights(ref).tensors, "bfm"))
+@functools.lru_cache(maxsize=2)
+def _load(ref: WeightsRef, _digest: str, name: str) -> dict[str, np.ndarray]:
+    return part(load_weights(ref).tensors, name)
 
 
 @functools.cache

@@ -18,11 +18,12 @@ from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe, clip_targets
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.draw import Clip
-from talkingface.systems.headpose.drawn_face import check_face, needed
+from talkingface.systems.headpose.drawn_face import BFM, basel_model, needed
 from talkingface.systems.headpose.held_out import judge, own_motion
 from talkingface.systems.headpose.job import FitJob, arrays, make_trainer, named, start_of, stored_config
 from talkingface.systems.headpose.kinds import kind_of
 from talkingface.systems.headpose.material import Material, prepare, splits
+from talkingface.systems.headpose.reconstruction import stored_net
 from talkingface.systems.headpose.speech import FPS, Listener
 from talkingface.video.stored import StoredFrames, store_frames
 from talkingface.video.write import Synthetic
@@ -39,7 +40,7 @@ POINT_STEPS = 16
 def fit_avatar(job: FitJob) -> Avatar:
     """Run every stage. Raises InputError, FaceError, SpeechError for an unfit clip, UsageError for a folder that holds
     other work and WeightsError for a face model that was not imported; KeyboardInterrupt passes, with all work kept."""
-    check_face(job.config, job.weights)
+    _check_imported(job)
     job.folder.mkdir(parents=True, exist_ok=True)
     _check_folder(job)
     model = load_mesh478()
@@ -70,6 +71,14 @@ def fit_avatar(job: FitJob) -> Avatar:
         card |= {key: job.weights.card[key] for key in ("licence", "allows") if key in job.weights.card}
     files = {"clip": frames, "held_out": job.folder / "held_out.mp4"}
     return Avatar(system=SPEC.name, card=card, tensors=tensors, files=files)
+
+
+def _check_imported(job: FitJob) -> None:
+    """Raise WeightsError now if the config asks for models that were not imported."""
+    if job.config.face_model == BFM:
+        basel_model(job.weights)
+    if job.config.reconstruction == "learned":
+        stored_net(job.weights)
 
 
 def _prepare(job: FitJob, model: LinearFaceModel) -> Material:

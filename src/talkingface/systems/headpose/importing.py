@@ -31,7 +31,7 @@ from talkingface.systems.headpose.convert import check_state, from_official, mem
 from talkingface.systems.headpose.discriminator import Discriminator
 from talkingface.systems.headpose.job import arrays, named
 from talkingface.systems.headpose.mover import decoder_for, encoder_for
-from talkingface.systems.headpose.reconstruction import load_reconstruction_net
+from talkingface.systems.headpose.reconstruction import RNET_SOURCE, load_reconstruction_net
 from talkingface.systems.headpose.speech import NUM_EXPRESSION, make_atcnet
 
 _ARCHIVE = "the authors' model archive, linked from github.com/yiranran/Audio-driven-TalkingFace-HeadPose"
@@ -41,7 +41,7 @@ SOURCES = {
     "renderer": f"render-to-video/checkpoints/memory_seq_p2p/0_net_G.pth from {_ARCHIVE}",
     "judge": f"0_net_D.pth beside it, from {_ARCHIVE}",
     "memory": f"0_net_mem.pth beside it, from {_ARCHIVE}",
-    "reconstruction": "epoch_20.pth of Deep3DFaceRecon_pytorch, from github.com/sicxu/Deep3DFaceRecon_pytorch",
+    "reconstruction": RNET_SOURCE,
     "arcface": f"render-to-video/arcface/models/model-r100-ii/model-0000.params from {_ARCHIVE}",
     "bfm": "01_MorphableModel.mat from faces.dmi.unibas.ch/bfm after registration, Exp_Pca.bin from "
     "github.com/Juyong/3DFace, and the index files in the folder BFM of "

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from basel import OFFSET, UNIT, write_basel
 from clips import sway, write_face_video
@@ -15,21 +16,25 @@ from talkingface.core.config import from_dict
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.motion import concatenate
 from talkingface.core.system import Weights
-from talkingface.core.types import Avatar, Controls
+from talkingface.core.types import Avatar, Controls, Track
 from talkingface.core.weights import load_avatar, save_avatar
 from talkingface.face.bfm import SOURCES, load_bfm
 from talkingface.face.camera import Camera
 from talkingface.face.fit3d import VideoFit
 from talkingface.face.fit_landmarks import HeadFit
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
-from talkingface.systems.headpose import drawn_face as faces
+from talkingface.face.refine import plain_surface
 from talkingface.systems.headpose.composite import Pose
 from talkingface.systems.headpose.conditioning import FaceDrawer, View, solid_from_tensors, solid_tensors
 from talkingface.systems.headpose.config import HeadposeConfig, preset
-from talkingface.systems.headpose.drawn_face import basel_model, drawn_face
+from talkingface.systems.headpose.convention import CAMERA as CROP_CAMERA
+from talkingface.systems.headpose.convention import PARTS, before_camera, placed, shape_of
+from talkingface.systems.headpose.crop import fit_crops, five_points
+from talkingface.systems.headpose.drawn_face import DrawnFace, basel_model, drawn_face
 from talkingface.systems.headpose.fitting import fit_avatar
 from talkingface.systems.headpose.importing import import_headpose
 from talkingface.systems.headpose.job import FitJob, part
+from talkingface.systems.headpose.reconstruction import learned_fit
 from voices import make_voice
 
 BASEL = replace(preset("tiny_official"), face_model="bfm09")
@@ -102,7 +107,7 @@ def fit_of(model: LinearFaceModel, scale: float, offset: np.ndarray) -> VideoFit
 def test_motion_moves_either_face_alike(store: Path) -> None:
     """The stand-in has our points: drawn by the Basel way, mouth and head go where they go by ours."""
     drawn, own = drawn_face(BASEL), load_mesh478()
-    plain = faces.DrawnFace(own, faces.plain_surface(drawn.surface.skin, 478), None, np.zeros(3))
+    plain = DrawnFace(own, plain_surface(drawn.surface.skin, 478), None, np.zeros(3))
     basel = FaceDrawer(fit_of(drawn.model, UNIT, drawn.pivot), drawn, VIEW)
     ours = FaceDrawer(fit_of(own, 1.0, np.zeros(3)), plain, VIEW)
     background = np.zeros((128, 128, 3), np.uint8)
@@ -170,3 +175,52 @@ def drawn(avatar: Avatar) -> np.ndarray:
     controls = Controls(seed=3, size=192)
     motion = concatenate(system.motion_from_audio(avatar, iter([make_voice(1.3)]), controls))
     return np.concatenate([piece.rgb for piece in system.render(avatar, iter([motion]), controls)])
+
+
+class Seer(torch.nn.Module):
+    """Stands for R-Net: says of every crop what it is told to."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        super().__init__()
+        self.rows, self.given = torch.nn.Parameter(torch.from_numpy(rows)), 0
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        self.given += len(pictures)
+        return self.rows[self.given - len(pictures) : self.given]
+
+
+def test_what_r_net_sees_is_placed_in_the_frame(store: Path) -> None:
+    """The face lies in each crop where the published camera shows it, though one camera sees the whole frame."""
+    model, count = drawn_face(BASEL).model, 5
+    parts = {name: np.zeros((count, size), np.float32) for name, size in PARTS.items()}
+    parts["expression"][:, 0] = parts["texture"][:, 1] = 1
+    parts["angles"][:] = (0.1, -0.2, 0.05)
+    parts["translation"][:] = (0.05, -0.03, 0.4)
+    parts["light"][:, ::9] = 0.3
+    corner = np.stack([100 + 30 * np.arange(count), np.full(count, 80), np.zeros(count)], axis=1)
+    landmarks = 60 * load_mesh478().mean + [128, 128, 0] + corner[:, None]
+    confidence = np.array([1, 1, 0, 1, 1], np.float32)
+    track = Track(
+        landmarks=landmarks.astype(np.float32), times_s=np.arange(count) / 25, confidence=confidence, size=(640, 480)
+    )
+    seer = Seer(np.concatenate(list(parts.values()), axis=1)[confidence > 0])
+    fit = learned_fit(seer, model, track, [np.zeros((480, 640, 3), np.uint8)] * count)  # type: ignore[arg-type]
+    assert seer.given == 4 and len(fit) == count
+    np.testing.assert_allclose(fit.albedo, model.albedo(parts["texture"][0]), atol=1e-3)
+    shape = shape_of(model, parts["identity"][0], parts["expression"][0])
+    seen, _ = CROP_CAMERA.project(before_camera(placed(shape, parts["angles"][0], parts["translation"][0])))
+    surface = plain_surface(model.triangles, len(model.mean))
+    for number, crop in enumerate(fit_crops(five_points(track.landmarks), track.size)):
+        pixels, _ = fit.head.camera.project(fit.points(model, surface, number))
+        off = np.linalg.norm((pixels - crop.origin) * crop.scale - seen, axis=1)
+        assert off.mean() < 0.6 and off.max() < 2.5, number  # of 224: the middle of the frame is to one side
+
+
+def test_without_r_net_nothing_is_begun(store: Path, tmp_path: Path) -> None:
+    config = replace(BASEL, reconstruction="learned")
+    job = FitJob(path=tmp_path / "me.mp4", folder=tmp_path / "work", config=config, weights=None, device="cpu")
+    with pytest.raises(WeightsError, match=r"epoch_20\.pth of Deep3DFaceRecon_pytorch.*weights import headpose"):
+        fit_avatar(job)
+    assert not (tmp_path / "work").exists()
+    with pytest.raises(UsageError, match="needs face_model bfm09"):
+        from_dict(HeadposeConfig, {"reconstruction": "learned", "renderer": {"kind": "adain"}})

@@ -58,7 +58,7 @@ def fit_avatar(job: FitJob) -> Avatar:
     card = {
         "system": SPEC.name,
         "kind": "clip",
-        "weights": name,
+        "weights": name if name in SPEC.weights else "",  # an avatar stands alone: others need not be there later
         "config": to_dict(job.config),
         "size": list(material.size),
         "held_out": figures,

@@ -17,7 +17,7 @@ from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.motion import concatenate
 from talkingface.core.system import Weights
 from talkingface.core.types import Avatar, Controls, Track
-from talkingface.core.weights import load_avatar, save_avatar
+from talkingface.core.weights import find_weights, load_avatar, load_weights, save_avatar
 from talkingface.face.bfm import SOURCES, load_bfm
 from talkingface.face.camera import Camera
 from talkingface.face.fit3d import VideoFit
@@ -154,10 +154,12 @@ def test_face_models_that_do_not_belong_are_refused() -> None:
 @pytest.mark.slow
 def test_from_clip_to_pictures(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = write_face_video(tmp_path / "clip.mp4", sway(60), size=(256, 256))
-    job = FitJob(path=clip, folder=tmp_path / "work", config=BASEL, weights=None, device="cpu")
+    own = load_weights(find_weights("headpose.bfm09"))
+    job = FitJob(path=clip, folder=tmp_path / "work", config=BASEL, weights=own, device="cpu")
     save_avatar(tmp_path / "me", fit_avatar(job))
     avatar = load_avatar(tmp_path / "me")
     assert "Basel Face Model" in avatar.card["needs"]
+    assert avatar.card["weights"] == "" and "begun from headpose.bfm09" in avatar.card["learned_from"]
     model = basel_model()
     licensed = [array for array in (model.mean, model.identity, model.expression, model.texture) if array is not None]
     for name, value in avatar.tensors.items():

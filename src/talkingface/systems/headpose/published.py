@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from talkingface.core.cache import output_error
 from talkingface.core.config import to_dict
 from talkingface.core.errors import InputError, TalkingFaceError, UsageError
 from talkingface.core.progress import tell
@@ -94,11 +95,16 @@ def draw_people(
     prepared: Path, folder: Path, face: DrawnFace, view_px: int, thumb_px: int, split: str, most: int
 ) -> list[Pairs]:
     """Composites and truths of a stretch of each clip of a split, as many people as possible; kept in `folder`."""
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
     rows = [
         row
         for row in read_index(prepared)
-        if row["split"] == split and not row["slug"].startswith(("driver_", *SILENT))
+        if row["split"] == split
+        and not row["slug"].startswith(("driver_", *SILENT))
+        and (prepared / f"{row['slug']}.npz").is_file()
     ]
     chosen = many_people(rows)[:most]
     found = []

@@ -23,7 +23,7 @@ from talkingface.systems.headpose.convention import CAMERA, light_of, placement_
 from talkingface.systems.headpose.convert import load_into
 from talkingface.systems.headpose.crop import crop_picture, fit_crops, five_points
 from talkingface.systems.headpose.drawn_face import imported_part
-from talkingface.systems.headpose.job import tensors_of
+from talkingface.systems.headpose.job import named, tensors_of
 
 BATCH = 8
 STEADIED = 1.0
@@ -54,7 +54,7 @@ def stored_net(weights: Weights | None = None, device: str = "cpu") -> Reconstru
             "weights import headpose FILES; or use reconstruction fitted"
         )
     net = ReconstructionNet()
-    load_into(net, tensors_of({f"net.{name}": value for name, value in found.items()}, "net"), "the imported R-Net")
+    load_into(net, tensors_of(named("net", found), "net"), "the imported R-Net")
     return net.eval().requires_grad_(False).to(device)
 
 

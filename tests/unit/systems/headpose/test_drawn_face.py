@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from talkingface.face.fit3d import VideoFit
 from talkingface.face.fit_landmarks import HeadFit
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.refine import plain_surface
+from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.systems.headpose.composite import Pose
 from talkingface.systems.headpose.conditioning import FaceDrawer, View, solid_from_tensors, solid_tensors
 from talkingface.systems.headpose.config import HeadposeConfig, preset
@@ -152,14 +154,25 @@ def test_face_models_that_do_not_belong_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_from_clip_to_pictures(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reconstruction", ["fitted", "learned"])
+def test_from_clip_to_pictures(
+    store: Path,
+    files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reconstruction: Literal["fitted", "learned"],
+) -> None:
     clip = write_face_video(tmp_path / "clip.mp4", sway(60), size=(256, 256))
-    own = load_weights(find_weights("headpose.bfm09"))
-    job = FitJob(path=clip, folder=tmp_path / "work", config=BASEL, weights=own, device="cpu")
+    if reconstruction == "learned":
+        torch.save({"net_recon": ReconstructionNet().state_dict()}, tmp_path / "epoch_20.pth")
+        api.import_weights("headpose", [files, tmp_path / "epoch_20.pth"])
+    name = "headpose.bfm09" if reconstruction == "fitted" else "headpose.official"
+    own, config = load_weights(find_weights(name)), replace(BASEL, reconstruction=reconstruction)
+    job = FitJob(path=clip, folder=tmp_path / "work", config=config, weights=own, device="cpu")
     save_avatar(tmp_path / "me", fit_avatar(job))
     avatar = load_avatar(tmp_path / "me")
     assert "Basel Face Model" in avatar.card["needs"]
-    assert avatar.card["weights"] == "" and "begun from headpose.bfm09" in avatar.card["learned_from"]
+    assert avatar.card["weights"] == "" and f"begun from {name}" in avatar.card["learned_from"]
     model = basel_model()
     licensed = [array for array in (model.mean, model.identity, model.expression, model.texture) if array is not None]
     for name, value in avatar.tensors.items():

@@ -2,7 +2,7 @@
 
 Steps, losses and weights are the published ones (sections 3.4 and 4 of the paper). What differs, because the original
 went on from general networks that few have: without them the AdaIN scales begin at one rather than near zero; without
-ImageNet weights the query's ResNet learns too.
+ImageNet weights the query's ResNet learns too; and a new generator learns colours before it may hide them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ ENLARGED = 286 / 256
 """Training pictures are enlarged so much, and cut to their size at a random place."""
 FRESH_LR, TUNED_LR = 2e-4, 1e-4
 """Published learning rates of general training and of fine-tuning."""
+UNMASKED_SHARE, UNMASKED_STEPS = 0.25, 400
+"""Share and number of the first steps of a new generator that show its colours alone, whichever is less: our composites
+beat any early colour, the mask would shut over them, and colours behind it learn nothing, in the mouth neither."""
 EVALUATED = 24
 """Held-out frames that figures are taken from while training."""
 SHOWN = 6
@@ -140,16 +143,22 @@ class ClassicRecipe(Recipe):
             if feature is not None:
                 self._write(frames, feature, batch["index"])
             with torch.no_grad():
-                fake = self._paint(frames, feature).picture
+                fake = self._paint(frames, feature, shared).picture
             return judge_losses(self.judge, frames, truth, fake)
-        painted = self._paint(frames, feature)
+        painted = self._paint(frames, feature, shared)
         losses = paint_losses(self.judge, frames, truth, painted.picture, painted.mask)
         # published for one picture a step; the sum over a batch would grow with it
         return {**losses, "mask_smoothness": losses["mask_smoothness"] / len(frames)}
 
-    def _paint(self, frames: Tensor, feature: Tensor | None) -> Painted:
+    def _paint(self, frames: Tensor, feature: Tensor | None, shared: Mapping[str, Any] | None = None) -> Painted:
+        """What the generator makes; in training, `shared` says at which step."""
         painted = self.renderer(frames) if feature is None else self.renderer(frames, feature)
-        return Painted(*(part.float() for part in painted))
+        painted = Painted(*(part.float() for part in painted))
+        if shared is None or self._begin.renderer is not None:
+            return painted
+        if shared["step"] >= min(UNMASKED_STEPS, int(UNMASKED_SHARE * shared["steps"])):
+            return painted
+        return Painted(painted.colour, torch.zeros_like(painted.mask), painted.colour)
 
     @torch.no_grad()
     def _write(self, frames: Tensor, feature: Tensor, index: Tensor) -> None:

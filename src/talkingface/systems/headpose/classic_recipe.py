@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from talkingface.systems.headpose.conditioning import HISTORY, Pairs
 from talkingface.systems.headpose.config import RendererConfig
@@ -34,6 +35,8 @@ FRESH_LR, TUNED_LR = 2e-4, 1e-4
 UNMASKED_SHARE, UNMASKED_STEPS = 0.25, 400
 """Share and number of the first steps of a new generator that show its colours alone, whichever is less: our composites
 beat any early colour, the mask would shut over them, and colours behind it learn nothing, in the mouth neither."""
+COLOUR_WEIGHT = 25.0
+"""Of a new generator's colours by themselves, so that they stay worth showing where the mask hides them."""
 EVALUATED = 24
 """Held-out frames that figures are taken from while training."""
 SHOWN = 6
@@ -80,6 +83,8 @@ class ClassicRecipe(Recipe):
         self.phases = (Phase("memory", ("query",)), *phases) if self._has_memory else tuple(phases)
         self.loss_weights = {**JUDGE_WEIGHTS, **config.loss_weights} | ({"memory": 1.0} if self._has_memory else {})
         fresh = self._begin.renderer is None
+        if fresh:
+            self.loss_weights["colour"] = COLOUR_WEIGHT
         one = OptimizerConfig(
             lr=FRESH_LR if fresh else TUNED_LR, betas=(0.5, 0.999), warmup_steps=0, final_ratio=0.05 if fresh else 1.0
         )
@@ -147,6 +152,8 @@ class ClassicRecipe(Recipe):
             return judge_losses(self.judge, frames, truth, fake)
         painted = self._paint(frames, feature, shared)
         losses = paint_losses(self.judge, frames, truth, painted.picture, painted.mask)
+        if self._begin.renderer is None:
+            losses["colour"] = functional.l1_loss(painted.colour, truth)
         # published for one picture a step; the sum over a batch would grow with it
         return {**losses, "mask_smoothness": losses["mask_smoothness"] / len(frames)}
 

@@ -217,7 +217,9 @@ def test_a_new_generator_learns_colours_before_it_may_hide_them(name: str) -> No
     features = picture_features(pairs.thumbs, config.renderer.feature) if adain else None
     tuned = ClassicRecipe(pairs, config.renderer, features=features, batch_size=2, begin=Begin(renderer=state))
     tuned.networks()
-    assert tuned.losses("paint", batch, {"step": 0, "steps": 400})["mask"] > 0  # it has colours already
+    losses = tuned.losses("paint", batch, {"step": 0, "steps": 400})
+    assert losses["mask"] > 0  # it has colours already
+    assert "colour" in early and set(tuned.loss_weights) == set(recipe.loss_weights) - {"colour"}  # the published ones
 
 
 def test_new_styles_begin_with_scales_of_one() -> None:

@@ -81,9 +81,7 @@ class MeterSystem(System):
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         return np.concatenate([angles_rad, np.zeros_like(angles_rad)], axis=1)
 
-    def render(
-        self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0
-    ) -> Iterator[Frames]:
+    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
         for piece in skip_frames(motion, first):
             rgb = np.repeat(avatar.tensors["base"][None], len(piece), axis=0)
             for row, picture in enumerate(rgb):

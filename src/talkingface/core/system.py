@@ -86,9 +86,7 @@ class System(ABC):
         raise UsageError(f"system {self.SPEC.name} takes no head angles; give a video or a motion file for --pose")
 
     @abstractmethod
-    def render(
-        self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0
-    ) -> Iterator[Frames]:
+    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
         """Pictures from motion at any rate, frame for frame from `first` on; `Frames.start` continues the motion's.
 
         The motion comes from its beginning also where the pictures do not: a resumed job must go on exactly as it would

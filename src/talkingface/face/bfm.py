@@ -12,7 +12,8 @@ A folder with `BFM_model_front.mat`, the same already put together by that proje
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from talkingface.core.errors import InputError
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.topology import FACE_68
 
+NAME = "bfm2009"
 NUM_IDENTITY, NUM_EXPRESSION, NUM_TEXTURE = 80, 64, 80
 NOISE = 0.03  # tracked points about the model: 3 mm
 CONVERTED = "BFM_model_front.mat"
@@ -37,6 +39,23 @@ SOURCES = {
 
 _UNITS = 1e5  # of the files, micrometres, in 10 cm
 _TO_CAMERA_AXES = np.array([1, -1, -1], np.float32)  # the files have y up and z to the viewer
+
+
+def bfm_to_tensors(model: LinearFaceModel) -> dict[str, np.ndarray]:
+    """Arrays to keep of a Basel model that was read."""
+    values = {field.name: getattr(model, field.name) for field in fields(model)}
+    kept = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    return kept | {"noise": np.array(model.noise, np.float32), "num_mouth": np.array(model.num_mouth)}
+
+
+def bfm_from_tensors(tensors: Mapping[str, np.ndarray]) -> LinearFaceModel:
+    """The inverse of `bfm_to_tensors`. Raises InputError for other arrays."""
+    try:
+        kept = {field.name: tensors[field.name] for field in fields(LinearFaceModel) if field.name != "name"}
+    except KeyError as error:
+        raise InputError(f"the imported Basel face model lacks {error}; import its files again") from error
+    kept |= {"noise": float(kept["noise"].item()), "num_mouth": int(kept["num_mouth"].item())}
+    return LinearFaceModel(name=NAME, **kept)
 
 
 def load_bfm(folder: str | Path) -> LinearFaceModel:
@@ -116,7 +135,7 @@ def _model(
     _within(path, keypoints, len(mean))
     _within(path, triangles, len(mean))
     return LinearFaceModel(
-        name="bfm2009",
+        name=NAME,
         mean=(mean * _TO_CAMERA_AXES).astype(np.float32),
         identity=(identity * _TO_CAMERA_AXES[:, None]).astype(np.float32),
         expression=(expression * _TO_CAMERA_AXES[:, None]).astype(np.float32),

@@ -11,7 +11,8 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW for one network, with a linear warm-up and then a cosine down to `lr * final_ratio` at the last step."""
+    """AdamW for one network: a linear warm-up, the full rate for a while if `hold` says so, and then a cosine down to
+    `lr * final_ratio` at the last step."""
 
     lr: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.99)
@@ -19,10 +20,12 @@ class OptimizerConfig:
     """Applied to matrices and kernels only, never to biases and scales."""
     warmup_steps: int = 100
     final_ratio: float = 0.01
+    hold: float = 0.0
+    """Share of the steps after the warm-up that keep the full rate."""
 
     def __post_init__(self) -> None:
-        if self.lr <= 0 or self.warmup_steps < 0 or not 0 <= self.final_ratio <= 1:
-            raise ValueError("lr must be positive, warmup_steps at least 0, final_ratio between 0 and 1")
+        if self.lr <= 0 or self.warmup_steps < 0 or not 0 <= self.final_ratio <= 1 or not 0 <= self.hold < 1:
+            raise ValueError("lr must be positive, warmup_steps at least 0, final_ratio and hold between 0 and 1")
 
 
 def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -46,6 +49,7 @@ def lr_at(config: OptimizerConfig, step: int, steps: int) -> float:
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     progress = min(1.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))
+    progress = max(0.0, progress - config.hold) / (1 - config.hold)
     return config.lr * (config.final_ratio + (1 - config.final_ratio) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 

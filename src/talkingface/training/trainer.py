@@ -29,6 +29,7 @@ from talkingface.training.recipe import Phase, Recipe, check_recipe
 
 _MOST_SKIPPED = 20  # steps in a row whose losses or gradients are not finite
 _SEEDS_APART = 1_000_003  # between the data of two processes
+_SAVING_SHARE = 0.1  # of the time at most, for checkpoints
 _WARN_AFTER = 100  # steps, before a loss weight that nothing used is reported
 
 
@@ -55,7 +56,8 @@ class Trainer:
         precision: "bf16" computes the losses under autocast.
         ema_decay: of the moving averages that previews and evaluation use; None keeps none.
         clip_grad: greatest norm of the gradient of each network; None does not clip.
-        checkpoint_every_s: seconds between checkpoints; one is always written at the end.
+        checkpoint_every_s: seconds between checkpoints, or more, if writing them would take over a tenth of the time;
+            one is always written at the end.
         preview_every, evaluate_every: in steps, 0 for never; both are also done at the last step.
         time_limit_s: of one `run`; then it saves and returns, and a later run goes on.
         workers: threads that make batches.
@@ -226,6 +228,7 @@ class Trainer:
         main, title = self._world.is_main, self.recipe.name
         self._log = RunLog(self.folder, self.step) if main else None
         begun = saved = time.monotonic()
+        apart_s = self._checkpoint_every_s
         timed_s, timed_step = begun, self.step
         with _stop_signals() as signals, self._prefetcher(end) as batches, _progress(main, title, self) as progress:
             while self.step < end:
@@ -242,9 +245,11 @@ class Trainer:
                     timed_s, timed_step = now, self.step
                 if main:
                     self._observe(progress)
-                    if last or now - saved >= self._checkpoint_every_s:
+                    if last or now - saved >= apart_s:
+                        before = time.monotonic()
                         self.save()
-                        saved = now
+                        saved = time.monotonic()
+                        apart_s = max(self._checkpoint_every_s, (saved - before) * (1 / _SAVING_SHARE - 1))
                 if stop:
                     break
                 timed_s += time.monotonic() - now  # pictures and checkpoints do not count as training time

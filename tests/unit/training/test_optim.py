@@ -25,3 +25,11 @@ def test_weight_decay_spares_biases_and_frozen_parameters_are_left_out():
     ]
     with pytest.raises(ValueError, match="no parameters"):
         make_optimizer(nn.ReLU(), OptimizerConfig())
+
+
+def test_the_rate_may_be_held_before_it_falls():
+    config = OptimizerConfig(lr=1.0, warmup_steps=0, final_ratio=0.0, hold=0.5)
+    rates = [lr_at(config, step, 100) for step in range(101)]
+    assert set(rates[:51]) == {1.0} and rates[75] == pytest.approx(0.5) and rates[100] == pytest.approx(0)
+    with pytest.raises(ValueError, match="hold"):
+        OptimizerConfig(hold=1.0)

@@ -259,3 +259,28 @@ def test_bad_options_and_recipes_are_refused(tmp_path):
         Trainer(recipe, tmp_path, steps=1, device="cpu")
     with pytest.raises(ValueError, match="at least one network"):
         Phase("empty", ())
+
+
+def test_large_checkpoints_do_not_eat_the_time(tmp_path, monkeypatch):
+    clock, saved = [0.0], []
+    monkeypatch.setattr("talkingface.training.trainer.time.monotonic", lambda: clock[0])
+    recipe = Toy()
+    trainer = Trainer(recipe, tmp_path, steps=200, device="cpu", checkpoint_every_s=5)
+    made, writing_s = recipe.losses, [0.0]
+
+    def losses(phase, *rest):
+        clock[0] += phase == "generate"  # a second a step
+        return made(phase, *rest)
+
+    def save():
+        saved.append(trainer.step)
+        clock[0] += writing_s[0]
+
+    monkeypatch.setattr(recipe, "losses", losses)
+    monkeypatch.setattr(trainer, "save", save)
+    trainer.run(until=50)
+    assert saved == list(range(5, 51, 5))
+    saved.clear()
+    writing_s[0] = 4.0
+    trainer.run()
+    assert np.diff(saved[:-1]).min() == 36 and saved[-1] == 200

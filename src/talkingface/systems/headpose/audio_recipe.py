@@ -75,7 +75,7 @@ class AudioRecipe(Recipe):
         self._keep_ears = keep_ears
         self.optimizers = {"audio": OptimizerConfig(lr=lr, weight_decay=0.02, warmup_steps=50, final_ratio=0.01)}
         num = config.expression
-        self._matrix = torch.from_numpy(measure_matrix(model)[:, :num] / MEASURE_SCALE[:, None])
+        self._matrix = torch.from_numpy(measure_rows(model, num))
         effect = np.sqrt((model.expression[..., :num] ** 2).sum((0, 1)))
         self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
         clips = [clip for clip in clips if clip.weight.sum() > 10 and np.abs(clip.samples).max() > 1e-3]
@@ -146,25 +146,33 @@ class AudioRecipe(Recipe):
 
     def evaluate(self) -> dict[str, float]:
         """Median correlation of gap, width and jaw over the validation clips, best lag within three frames."""
-        values = []
-        for clip in self._validation:
-            predicted, true = self.predict(clip), clip_targets(clip, self.config.expression)[:, -9:-6]
-            seen = clip.weight > 0
-            values.append([best_lag(predicted[seen, k], true[seen, k], 3)[1] for k in range(3)])
-        return dict(zip(("gap", "width", "jaw"), np.median(values, axis=0).tolist(), strict=True)) if values else {}
+        return mouth_correlations(self.audio, self._validation, self.measure_rows)
 
     @property
     def measure_rows(self) -> np.ndarray:
         """float32 [3, E]: how gap, width and jaw, in their units, follow the expression."""
         return self._matrix.numpy()
 
-    def predict(self, clip: SpeakingClip) -> np.ndarray:
-        """Measures [T, 3], in their unit, that the network gives for a clip as it is."""
+
+def measure_rows(model: LinearFaceModel, expression: int) -> np.ndarray:
+    """float32 [3, E]: how gap, width and jaw, in their units, follow the model's first `expression` numbers."""
+    return measure_matrix(model)[:, :expression] / MEASURE_SCALE[:, None]
+
+
+def mouth_correlations(network: nn.Module, clips: Sequence[SpeakingClip], matrix: np.ndarray) -> dict[str, float]:
+    """Median correlation of gap, width and jaw with the true ones over clips as they are, best lag within three frames.
+
+    `network`: an ATC-net; `matrix`: `measure_rows`.
+    """
+    device, expression, values = next(network.parameters()).device, matrix.shape[1], []
+    for clip in clips:
         rows = torch.from_numpy(coefficients(clip.samples, len(clip)))
-        device = next(self.audio.parameters()).device
         with torch.no_grad():
-            shape = self.audio(windows_of(rows[None]).to(device))[0][0, :, : self.config.expression].cpu()
-        return (shape @ self._matrix.T).numpy()
+            numbers = network(windows_of(rows[None]).to(device))[0][0, :, :expression].float().cpu().numpy()
+        predicted, true = numbers @ matrix.T, clip_targets(clip, expression)[:, -9:-6]
+        seen = clip.weight > 0
+        values.append([best_lag(predicted[seen, k], true[seen, k], 3)[1] for k in range(3)])
+    return dict(zip(("gap", "width", "jaw"), np.median(values, axis=0).tolist(), strict=True)) if values else {}
 
 
 def clip_targets(clip: SpeakingClip, expression: int) -> np.ndarray:

@@ -23,11 +23,11 @@ from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.fit3d import VideoFit
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.raster import to_rgba
-from talkingface.face.refine import Surface
 from talkingface.systems.headpose.classic_recipe import to_bytes, to_signed
 from talkingface.systems.headpose.composite import Composer, Pose, bent, face_weight
 from talkingface.systems.headpose.conditioning import HISTORY, FaceDrawer, View
 from talkingface.systems.headpose.draw import Clip, Player, fade, finish, lay, place, same_pose, shown_part
+from talkingface.systems.headpose.drawn_face import DrawnFace
 from talkingface.systems.headpose.fast import FastPainter, PainterNets
 from talkingface.systems.headpose.features import PERIOD
 from talkingface.systems.headpose.generator import UNetAC
@@ -91,7 +91,7 @@ class ClassicDrawer:
         self,
         clip: Clip,
         fit: VideoFit,
-        surface: Surface,
+        face: DrawnFace,
         view: View,
         paint: Paint,
         model: LinearFaceModel,
@@ -100,7 +100,7 @@ class ClassicDrawer:
     ) -> None:
         self._clip, self._view, self._paint, self._model = clip, view, paint, model
         self._controls, self._device = controls, device
-        self._face = FaceDrawer(fit, model, surface, view)
+        self._face = FaceDrawer(fit, face, view)
         self._place = place(clip, controls)
         size = head_size(view, controls) if controls.crop == "head" else self._place.size
         other = controls.background not in ("keep", "transparent")

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from talkingface.core.config import to_dict
+from talkingface.core.system import Weights
 from talkingface.core.types import Controls
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.face.refine import mesh478_surface
 from talkingface.systems.headpose.arcface import identity_features
 from talkingface.systems.headpose.classic_draw import ClassicDrawer, Paint, memory_paint, plain_paint
 from talkingface.systems.headpose.classic_recipe import Begin, ClassicRecipe, make_generator, make_query
@@ -28,6 +28,7 @@ from talkingface.systems.headpose.conditioning import (
 from talkingface.systems.headpose.config import HeadposeConfig, RendererConfig
 from talkingface.systems.headpose.convert import load_into
 from talkingface.systems.headpose.draw import Clip
+from talkingface.systems.headpose.drawn_face import drawn_face
 from talkingface.systems.headpose.fast import PainterNets
 from talkingface.systems.headpose.generator import UNetAdaIN
 from talkingface.systems.headpose.identity import picture_features, thumb_side
@@ -44,6 +45,7 @@ from talkingface.systems.headpose.job import (
 from talkingface.systems.headpose.material import Material
 from talkingface.systems.headpose.memory import MemoryBank
 from talkingface.systems.headpose.mover import Mover, behaviour_of, published_poses
+from talkingface.systems.headpose.reconstruction import stored_net
 
 EMA = 0.99
 
@@ -51,13 +53,17 @@ EMA = 0.99
 def fit_classic(
     job: FitJob, material: Material, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Three-dimensional fit, composites, training: what the avatar draws with. Every part is kept in the folder."""
+    """Three-dimensional fit, composites, training: what the avatar draws with. Every part is kept in the folder.
+
+    `model` is that of the material; the one drawn is the config's (`drawn_face.py`).
+    """
     fit, config = job.config.fit, job.config.renderer
-    surface = mesh478_surface()
+    face = drawn_face(job.config, job.weights)
     seen = material.track.confidence > 0
-    solid = fit_solid(job.folder / "solid.npz", material, model, surface, job.device)
+    net = stored_net(job.weights, job.device) if job.config.reconstruction == "learned" else None
+    solid = fit_solid(job.folder / "solid.npz", material, face, job.device, net)
     view = choose_view(material.track.landmarks[train & seen], material.size, config.view_px)
-    drawer = FaceDrawer(solid, model, surface, view)
+    drawer = FaceDrawer(solid, face, view)
     pairs = [
         make_pairs(
             job.folder / f"{name}-pairs.npz", material, drawer, view, chosen & seen, fit.most_frames,
@@ -82,8 +88,8 @@ def fit_classic(
     if config.kind == "adain":  # the bank's keys are the last query network's, not its average's
         tensors |= named("query", arrays(recipe.query.state_dict()))
         tensors |= named("bank", arrays(recipe.bank.to("cpu").compact().state()))
-    tensors |= _own_motion(job, published_poses(solid, model, view))
-    still, moving = solid_tensors(solid)
+    tensors |= _own_motion(job, published_poses(solid, face.model, view))
+    still, moving = solid_tensors(solid, face.model)
     return tensors | named("solid", still) | named("clip.solid", moving) | {"view": view.row()}
 
 
@@ -140,17 +146,23 @@ def _typed(bank: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def load_classic(
-    config: HeadposeConfig, tensors: Mapping[str, np.ndarray], clip: Clip, model: LinearFaceModel, device: str
+    config: HeadposeConfig,
+    tensors: Mapping[str, np.ndarray],
+    clip: Clip,
+    model: LinearFaceModel,
+    device: str,
+    weights: Weights | None = None,
 ) -> Callable[[Controls], ClassicDrawer]:
-    """What draws with an avatar's tensors. Raises KeyError, ValueError, RuntimeError or WeightsError for others."""
-    surface = mesh478_surface()
-    solid = solid_from_tensors(model.name, part(tensors, "solid") | part(tensors, "clip.solid"))
-    if solid.albedo.shape != (surface.num_vertices, 3) or len(solid) != len(clip.head):
+    """What draws with an avatar's tensors. Raises KeyError, ValueError, RuntimeError or WeightsError for others, and
+    WeightsError if its face model is not there."""
+    face = drawn_face(config, weights)
+    solid = solid_from_tensors(face.model, part(tensors, "solid") | part(tensors, "clip.solid"))
+    if solid.albedo.shape != (face.surface.num_vertices, 3) or len(solid) != len(clip.head):
         raise ValueError("the face's colours or frames do not belong to this clip")
     view, paint = View.from_row(tensors["view"]), _load_paint(config.renderer, tensors, device)
 
     def drawer(controls: Controls) -> ClassicDrawer:
-        return ClassicDrawer(clip, solid, surface, view, paint, model, controls, device)
+        return ClassicDrawer(clip, solid, face, view, paint, model, controls, device)
 
     return drawer
 

@@ -1,20 +1,21 @@
-"""Training of the published generators on one person: `UNetAdaIN` with its memory (2020), `UNetAC` without (2022).
+"""Training of the published generators, on many people or one: `UNetAdaIN` with its memory (2020), `UNetAC` (2022).
 
 Steps, losses and weights are the published ones (sections 3.4 and 4 of the paper). What differs, because the original
 went on from general networks that few have: without them the AdaIN scales begin at one rather than near zero; without
-ImageNet weights the query's ResNet learns too.
+ImageNet weights the query's ResNet learns too; and a new generator learns colours before it may hide them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from talkingface.systems.headpose.conditioning import HISTORY, Pairs
 from talkingface.systems.headpose.config import RendererConfig
@@ -22,7 +23,7 @@ from talkingface.systems.headpose.convert import load_into
 from talkingface.systems.headpose.discriminator import Discriminator
 from talkingface.systems.headpose.generator import Painted, UNetAC, UNetAdaIN
 from talkingface.systems.headpose.initial import init_published
-from talkingface.systems.headpose.losses import JUDGE_WEIGHTS, judge_losses, paint_losses
+from talkingface.systems.headpose.losses import GENERAL_MASK, JUDGE_WEIGHTS, judge_losses, paint_losses
 from talkingface.systems.headpose.memory import MemoryBank, QueryNet
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
@@ -31,6 +32,11 @@ ENLARGED = 286 / 256
 """Training pictures are enlarged so much, and cut to their size at a random place."""
 FRESH_LR, TUNED_LR = 2e-4, 1e-4
 """Published learning rates of general training and of fine-tuning."""
+UNMASKED_SHARE, UNMASKED_STEPS = 0.25, 400
+"""Share and number of the first steps of a new generator that show its colours alone, whichever is less: our composites
+beat any early colour, the mask would shut over them, and colours behind it learn nothing, in the mouth neither."""
+COLOUR_WEIGHT = 25.0
+"""Of a new generator's colours by themselves, so that they stay worth showing where the mask hides them."""
 EVALUATED = 24
 """Held-out frames that figures are taken from while training."""
 SHOWN = 6
@@ -50,6 +56,9 @@ class Begin:
 class ClassicRecipe(Recipe):
     """`pairs` to learn from with unit `features` float32 [N, F] of their true faces (adain), `held_out` to judge by.
 
+    `general`: the stage on many people, whose learning rate is held for half of the steps before it falls, and whose
+    mask is freer; otherwise one person's.
+
     The bank is written in training, beside the networks; it is kept by checkpoints as `extra_state`.
     """
 
@@ -62,6 +71,7 @@ class ClassicRecipe(Recipe):
         held_out: Pairs | None = None,
         batch_size: int = 1,
         begin: Begin | None = None,
+        general: bool = False,
     ) -> None:
         if config.kind == "adain" and features is None:
             raise ValueError("the generator with a memory needs features of the true faces")
@@ -73,9 +83,14 @@ class ClassicRecipe(Recipe):
         self.phases = (Phase("memory", ("query",)), *phases) if self._has_memory else tuple(phases)
         self.loss_weights = {**JUDGE_WEIGHTS, **config.loss_weights} | ({"memory": 1.0} if self._has_memory else {})
         fresh = self._begin.renderer is None
+        if fresh:
+            self.loss_weights["colour"] = COLOUR_WEIGHT
         one = OptimizerConfig(
             lr=FRESH_LR if fresh else TUNED_LR, betas=(0.5, 0.999), warmup_steps=0, final_ratio=0.05 if fresh else 1.0
         )
+        if general:
+            self.loss_weights["mask"] = GENERAL_MASK
+            one = replace(one, hold=0.5, final_ratio=0.0)
         self.optimizers = {name: one for phase in self.phases for name in phase.networks}
 
     @property
@@ -133,16 +148,24 @@ class ClassicRecipe(Recipe):
             if feature is not None:
                 self._write(frames, feature, batch["index"])
             with torch.no_grad():
-                fake = self._paint(frames, feature).picture
+                fake = self._paint(frames, feature, shared).picture
             return judge_losses(self.judge, frames, truth, fake)
-        painted = self._paint(frames, feature)
+        painted = self._paint(frames, feature, shared)
         losses = paint_losses(self.judge, frames, truth, painted.picture, painted.mask)
+        if self._begin.renderer is None:
+            losses["colour"] = functional.l1_loss(painted.colour, truth)
         # published for one picture a step; the sum over a batch would grow with it
         return {**losses, "mask_smoothness": losses["mask_smoothness"] / len(frames)}
 
-    def _paint(self, frames: Tensor, feature: Tensor | None) -> Painted:
+    def _paint(self, frames: Tensor, feature: Tensor | None, shared: Mapping[str, Any] | None = None) -> Painted:
+        """What the generator makes; in training, `shared` says at which step."""
         painted = self.renderer(frames) if feature is None else self.renderer(frames, feature)
-        return Painted(*(part.float() for part in painted))
+        painted = Painted(*(part.float() for part in painted))
+        if shared is None or self._begin.renderer is not None:
+            return painted
+        if shared["step"] >= min(UNMASKED_STEPS, int(UNMASKED_SHARE * shared["steps"])):
+            return painted
+        return Painted(painted.colour, torch.zeros_like(painted.mask), painted.colour)
 
     @torch.no_grad()
     def _write(self, frames: Tensor, feature: Tensor, index: Tensor) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from talkingface.core.device import likes_bfloat16
+from talkingface.core.system import Weights
 from talkingface.core.types import Controls
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.headpose.clip import cut_clip, load_clip, save_clip
@@ -54,7 +55,12 @@ def fit_compact(
 
 
 def load_compact(
-    config: HeadposeConfig, tensors: Mapping[str, np.ndarray], clip: Clip, model: LinearFaceModel, device: str
+    config: HeadposeConfig,
+    tensors: Mapping[str, np.ndarray],
+    clip: Clip,
+    model: LinearFaceModel,
+    device: str,
+    weights: Weights | None = None,
 ) -> Callable[[Controls], ClipDrawer]:
     """What draws with an avatar's tensors. Raises RuntimeError for others."""
     import torch

@@ -1,14 +1,14 @@
 """What the published generators see: the person's face model, drawn over the source frame in one fixed view.
 
-The original drew a morphable model with its own texture. Here the drawn surface is the refined mesh with the albedo
-and the light that `face/fit3d.py` found in the clip, so no licensed file is needed. The original cut training pictures
-out with each frame's own transform and drew at inference in that of frame 0, moved by whole pixels; here one view, the
-clip's median one, serves both, and the face is drawn where its camera sees it.
+The original drew a morphable model with its own texture. Here the drawn surface is the refined mesh of 478 points (or
+that model, `drawn_face.py`) with the albedo and the light that `face/fit3d.py` found in the clip. The original cut
+training pictures out with each frame's own transform and drew at inference in that of frame 0, moved by whole pixels;
+here one view, the clip's median one, serves both, and the face is drawn where its camera sees it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +16,19 @@ import numpy as np
 
 from talkingface.core.cache import write_atomic
 from talkingface.core.progress import tell
+from talkingface.core.types import Track
 from talkingface.face.camera import Camera
 from talkingface.face.fit3d import VideoFit, fit_video, head_shape, lit_colours, place
-from talkingface.face.fit_landmarks import HeadFit
+from talkingface.face.fit_landmarks import HeadFit, is_dense
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.face.refine import Surface
+from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.systems.headpose import render
 from talkingface.systems.headpose.composite import Pose, look
 from talkingface.systems.headpose.crop import CROP_PX, crop_picture, fit_crops, five_points
+from talkingface.systems.headpose.drawn_face import DrawnFace
 from talkingface.systems.headpose.identity import thumbnail
 from talkingface.systems.headpose.material import Material
+from talkingface.systems.headpose.reconstruction import learned_fit
 from talkingface.video.read import read_frames
 
 MARGIN = 1.08
@@ -33,6 +36,7 @@ MARGIN = 1.08
 RUN = 10
 """Frames of a long clip are taken in runs of so many: each picture needs the two composites before it."""
 HISTORY = 3
+_PARTS = ("composites", "truths", "numbers", "thumbs", "faces")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +89,8 @@ def choose_view(landmarks: np.ndarray, size: tuple[int, int], side_px: int) -> V
 class FaceDrawer:
     """Draws the face of a fit over pictures of a view."""
 
-    def __init__(self, fit: VideoFit, model: LinearFaceModel, surface: Surface, view: View) -> None:
-        self._fit, self._model, self._surface, self._view = fit, model, surface, view
+    def __init__(self, fit: VideoFit, face: DrawnFace, view: View) -> None:
+        self._fit, self._drawn, self._view = fit, face, view
         self._camera = view.camera(fit.head.camera)
 
     def over(
@@ -99,29 +103,39 @@ class FaceDrawer:
     ) -> np.ndarray:
         """The composite uint8 [S, S, 3]: the face of a frame over `background`, the mouth's opening black.
 
-        `change` [E] is added to the frame's expression; `move` are the poses in frame pixels (`composite.Pose`) between
-        which the head is moved. Identity, albedo, eyes and light are the frame's.
+        `change` [E] of `mesh478`'s expression is added to the frame's; `move` are the poses in frame pixels
+        (`composite.Pose`) between which the head is moved. Identity, albedo, eyes and light are the frame's.
         """
-        fit, head = self._fit, self._fit.head
-        expression = head.expression[frame] if change is None else head.expression[frame] + change
+        fit, head, drawn = self._fit, self._fit.head, self._drawn
+        expression = head.expression[frame] if change is None else head.expression[frame] + drawn.change(change)
         rotation, translation = head.rotation[frame], head.translation[frame]
         if move is not None:
-            rotation, translation = moved_head(rotation, translation, head.camera, *move)
-        shape = head_shape(self._model, head.neutral, expression, float(fit.closure[frame]))
-        points = place(self._surface, shape, rotation, translation)
-        colours = lit_colours(self._surface, points, fit.albedo, fit.light[frame])
-        rgba = render.draw(points, colours, self._surface.visible, camera=self._camera, far=None)
+            rotation, translation = moved_head(rotation, translation, head.camera, *move, pivot=drawn.pivot)
+        shape = head_shape(drawn.model, head.neutral, expression, float(fit.closure[frame]))
+        points = place(drawn.surface, shape, rotation, translation)
+        colours = lit_colours(drawn.surface, points, fit.albedo, fit.light[frame])
+        rgba = render.draw(points, colours, drawn.surface.visible, camera=self._camera, far=None)
         return render.blend(background, render.to_uint8(rgba))
 
 
 def moved_head(
-    rotation: np.ndarray, translation: np.ndarray, camera: Camera, own: Pose, target: Pose
+    rotation: np.ndarray,
+    translation: np.ndarray,
+    camera: Camera,
+    own: Pose,
+    target: Pose,
+    pivot: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation and translation before `camera` after a head that was seen at `own` is seen at `target`."""
-    turn = target.rotation @ own.rotation.T
-    depth = translation[2] * own.scale / target.scale
-    pixels = camera.focal_px * translation[:2] / translation[2] + (target.translation - own.translation)[:2]
-    return turn @ rotation, np.array([*(pixels * depth / camera.focal_px), depth])
+    """Rotation and translation before `camera` after a head that was seen at `own` is seen at `target`.
+
+    `pivot` [3]: the model's point that the poses place; None: its origin.
+    """
+    pivot = np.zeros(3) if pivot is None else pivot
+    turned = target.rotation @ own.rotation.T @ rotation
+    before = rotation @ pivot + translation
+    depth = before[2] * own.scale / target.scale
+    pixels = camera.focal_px * before[:2] / before[2] + (target.translation - own.translation)[:2]
+    return turned, np.array([*(pixels * depth / camera.focal_px), depth]) - turned @ pivot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,27 +162,36 @@ class Pairs:
         return rows
 
 
-def fit_solid(file: Path, material: Material, model: LinearFaceModel, surface: Surface, device: str) -> VideoFit:
-    """The clip's person in three dimensions; kept in `file`."""
+def fit_solid(
+    file: Path, material: Material, face: DrawnFace, device: str, net: ReconstructionNet | None = None
+) -> VideoFit:
+    """The clip's person in three dimensions, as `net` sees it or fitted; kept in `file`."""
     if not file.is_file():
         tell("fitting the face in three dimensions", 0, 1)
-        fit = fit_video(model, surface, material.track, lambda: _pictures(material), device=device)
+        if net is None:
+            fit = fit_video(face.model, face.surface, material.track, lambda: _pictures(material), device=device)
+        else:
+            fit = learned_fit(net, face.model, material.track, _pictures(material))
         with write_atomic(file) as stored:
-            still, moving = solid_tensors(fit)
+            still, moving = solid_tensors(fit, face.model)
             np.savez(stored, **still, **moving)  # pyright: ignore[reportArgumentType]
     with file.open("rb") as stored, np.load(stored, allow_pickle=False) as found:
-        return solid_from_tensors(model.name, dict(found))
+        return solid_from_tensors(face.model, dict(found))
 
 
-def solid_tensors(fit: VideoFit) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A fit as arrays: what stays, and what belongs to its T frames."""
+def solid_tensors(fit: VideoFit, model: LinearFaceModel) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A fit as arrays: what stays, and what belongs to its T frames.
+
+    A shape that follows from the model and the identity is left out: it is the model's, which may be licensed.
+    """
     head, camera = fit.head, fit.head.camera
     still = {
-        "neutral": head.neutral.astype(np.float32),
         "identity": head.identity.astype(np.float32),
         "albedo": fit.albedo.astype(np.float16),
         "camera": np.array([camera.focal_px, *camera.centre_px, *camera.size], np.float64),
     }
+    if is_dense(model):  # with what makes this person beyond the model
+        still["neutral"] = head.neutral.astype(np.float32)
     moving = {
         "expression": head.expression.astype(np.float32),
         "rotation": head.rotation.astype(np.float32),
@@ -179,20 +202,22 @@ def solid_tensors(fit: VideoFit) -> tuple[dict[str, np.ndarray], dict[str, np.nd
     return still, moving
 
 
-def solid_from_tensors(model: str, tensors: Mapping[str, np.ndarray]) -> VideoFit:
+def solid_from_tensors(model: LinearFaceModel, tensors: Mapping[str, np.ndarray]) -> VideoFit:
     """The inverse of `solid_tensors`, both parts in one. Raises KeyError or ValueError for other arrays."""
     focal, x, y, width, height = tensors["camera"].tolist()
+    identity = tensors["identity"]
+    neutral = tensors["neutral"] if is_dense(model) else model.mean + model.identity @ identity
     head = HeadFit(
         camera=Camera(focal, (x, y), (int(width), int(height))),
-        identity=tensors["identity"],
-        neutral=tensors["neutral"],
+        identity=identity,
+        neutral=neutral.astype(np.float32),
         expression=tensors["expression"],
         rotation=tensors["rotation"],
         translation=tensors["translation"],
     )
     albedo = tensors["albedo"].astype(np.float32)
     return VideoFit(
-        model=model,
+        model=model.name,
         head=head,
         closure=tensors["closure"],
         light=tensors["light"],
@@ -206,14 +231,31 @@ def make_pairs(
 ) -> Pairs:
     """Composites and truths of the frames in `chosen` bool [T], at most about `most`; kept in `file`."""
     if not file.is_file():
-        with write_atomic(file) as stored:
-            pairs = _draw_pairs(material, drawer, view, in_runs(chosen, most), thumb_px)
-            np.savez(
-                stored, composites=pairs.composites, truths=pairs.truths, numbers=pairs.numbers, thumbs=pairs.thumbs,
-                faces=pairs.faces,
-            )  # fmt: skip
+        numbers = in_runs(chosen, most)
+        save_pairs(file, draw_pairs(_pictures(material), material.track, drawer, view, numbers, thumb_px))
+    return load_pairs(file)
+
+
+def save_pairs(file: Path, pairs: Pairs) -> None:
+    """Write pairs as one .npz without pickles."""
+    with write_atomic(file) as stored:
+        np.savez(stored, **{name: getattr(pairs, name) for name in _PARTS})
+
+
+def load_pairs(file: Path) -> Pairs:
+    """Read what `save_pairs` wrote. Raises OSError, ValueError or KeyError for anything else."""
     with file.open("rb") as stored, np.load(stored, allow_pickle=False) as found:
-        return Pairs(**{name: found[name] for name in ("composites", "truths", "numbers", "thumbs", "faces")})
+        return Pairs(**{name: found[name] for name in _PARTS})
+
+
+def join_pairs(parts: Sequence[Pairs]) -> Pairs:
+    """The pairs of several clips as if of one, none of whose frames follows another clip's."""
+    first, numbers = 0, []
+    for part in parts:
+        numbers.append(part.numbers - part.numbers[0] + first)
+        first = int(numbers[-1][-1]) + HISTORY
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PARTS if name != "numbers"}
+    return Pairs(numbers=np.concatenate(numbers), **joined)
 
 
 def in_runs(chosen: np.ndarray, most: int) -> np.ndarray:
@@ -226,13 +268,16 @@ def in_runs(chosen: np.ndarray, most: int) -> np.ndarray:
     return numbers[np.isin(numbers // RUN, kept)]
 
 
-def _draw_pairs(material: Material, drawer: FaceDrawer, view: View, numbers: np.ndarray, thumb_px: int) -> Pairs:
+def draw_pairs(
+    pictures: Iterable[np.ndarray], track: Track, drawer: FaceDrawer, view: View, numbers: np.ndarray, thumb_px: int
+) -> Pairs:
+    """Composites and truths of the frames `numbers` (rising) of a clip's `pictures`, followed in `track`."""
     from talkingface.systems.headpose.arcface import aligned_face
 
-    points = five_points(material.track.landmarks[numbers])
-    crops = fit_crops(points, material.size)
+    points = five_points(track.landmarks[numbers])
+    crops = fit_crops(points, track.size)
     composites, truths, thumbs, faces = [], [], [], []
-    for row, rgb in enumerate(_only(_pictures(material), numbers)):
+    for row, rgb in enumerate(_only(pictures, numbers)):
         tell("drawing the face", row, len(numbers))
         truths.append(view.cut(rgb))
         composites.append(drawer.over(truths[-1], int(numbers[row])))

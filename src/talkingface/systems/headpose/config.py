@@ -78,13 +78,26 @@ class FitConfig:
 class HeadposeConfig:
     """Everything that decides what `headpose` computes."""
 
-    face_model: str = "mesh478"
-    """mesh478, or bfm09 read from files of your own."""
+    face_model: Literal["mesh478", "bfm09"] = "mesh478"
+    """What the published generators are shown: the refined face mesh of 478 points, or the Basel model of files of
+    your own (`talkingface weights import headpose FILES`). Speech and head motion are mesh478's either way."""
+    reconstruction: Literal["fitted", "learned"] = "fitted"
+    """bfm09: how the person is found in the clip: fitted to its points and colours, or seen by the imported R-Net as
+    in the original, with the model's own colours."""
     relative_matching: bool = False
     """Choose the frames behind generated poses as the journal version does, by changes of pose."""
     audio: AudioConfig = field(default_factory=AudioConfig)
     renderer: RendererConfig = field(default_factory=RendererConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        if self.face_model != "mesh478" and self.renderer.kind == "compact":
+            raise ValueError(
+                f"face_model {self.face_model} is drawn for the renderers adain and unetac (presets official and "
+                "journal); compact bends the clip's own frames and needs mesh478"
+            )
+        if self.reconstruction == "learned" and self.face_model != "bfm09":
+            raise ValueError("reconstruction learned gives the Basel model's numbers; it needs face_model bfm09")
 
 
 CLASSIC_STEPS = 2235

@@ -7,7 +7,7 @@ picture of 224 x 224. Face models and pictures in this toolkit have y down and z
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -139,6 +139,31 @@ def placement_of(model: LinearFaceModel, angles: np.ndarray, translation: np.nda
     rotation = signs[:, None] * np.swapaxes(rotation_of(np.asarray(angles, np.float64)), -1, -2) * signs
     centre = before_camera(np.asarray(translation, np.float64)) / units_of(model)
     return rotation, centre - rotation @ model.mean.mean(0)
+
+
+def placement_in(
+    model: LinearFaceModel,
+    angles: np.ndarray,
+    translation: np.ndarray,
+    transforms: Sequence[CropTransform],
+    camera: Camera,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation [T, 3, 3] and translation [T, 3] before a frame's `camera` of poses [T, 3] and [T, 3] seen in crops.
+
+    For models in units of 10 cm. Each crop was seen by `CAMERA`; the face keeps its size and place in the picture, and
+    its angles along the line of sight (see `pose_of`).
+    """
+    signs = np.array([1.0, -1.0, -1.0])
+    rotation = signs[:, None] * np.swapaxes(rotation_of(np.asarray(angles, np.float64)), -1, -2) * signs
+    centre = before_camera(np.asarray(translation, np.float64))
+    pixels, depth = CAMERA.project(centre)
+    scale = np.array([transform.scale for transform in transforms])
+    pixels = pixels / scale[:, None] + np.array([transform.origin for transform in transforms])
+    distance = depth * scale * camera.focal_px / CAMERA.focal_px
+    aside = (pixels - np.array(camera.centre_px)) * (distance / camera.focal_px)[:, None]
+    there = np.concatenate([aside, distance[:, None]], axis=1)
+    turned = _line_of_sight(there) @ np.swapaxes(_line_of_sight(centre), -1, -2) @ rotation
+    return turned, there - turned @ model.mean.mean(0)
 
 
 def _line_of_sight(points: np.ndarray) -> np.ndarray:

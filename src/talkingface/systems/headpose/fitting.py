@@ -18,10 +18,12 @@ from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe, clip_targets
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.draw import Clip
+from talkingface.systems.headpose.drawn_face import BFM, basel_model, needed
 from talkingface.systems.headpose.held_out import judge, own_motion
 from talkingface.systems.headpose.job import FitJob, arrays, make_trainer, named, start_of, stored_config
 from talkingface.systems.headpose.kinds import kind_of
 from talkingface.systems.headpose.material import Material, prepare, splits
+from talkingface.systems.headpose.reconstruction import stored_net
 from talkingface.systems.headpose.speech import FPS, Listener
 from talkingface.video.stored import StoredFrames, store_frames
 from talkingface.video.write import Synthetic
@@ -36,8 +38,9 @@ POINT_STEPS = 16
 
 
 def fit_avatar(job: FitJob) -> Avatar:
-    """Run every stage. Raises InputError, FaceError, SpeechError for an unfit clip and UsageError for a folder that
-    holds other work; KeyboardInterrupt passes, with all work kept."""
+    """Run every stage. Raises InputError, FaceError, SpeechError for an unfit clip, UsageError for a folder that holds
+    other work and WeightsError for a face model that was not imported; KeyboardInterrupt passes, with all work kept."""
+    _check_imported(job)
     job.folder.mkdir(parents=True, exist_ok=True)
     _check_folder(job)
     model = load_mesh478()
@@ -55,17 +58,27 @@ def fit_avatar(job: FitJob) -> Avatar:
     card = {
         "system": SPEC.name,
         "kind": "clip",
-        "weights": name,
+        "weights": name if name in SPEC.weights else "",  # an avatar stands alone: others need not be there later
         "config": to_dict(job.config),
         "size": list(material.size),
         "held_out": figures,
         "learned_from": f"{int(train.sum())} frames; begun from {name or 'nothing'}; {_outside(job)}",
         "notes": material.notes,
     }
+    if need := needed(job.config):
+        card["needs"] = need
     if job.weights is not None:  # what was learned from them may be used as they may
         card |= {key: job.weights.card[key] for key in ("licence", "allows") if key in job.weights.card}
     files = {"clip": frames, "held_out": job.folder / "held_out.mp4"}
     return Avatar(system=SPEC.name, card=card, tensors=tensors, files=files)
+
+
+def _check_imported(job: FitJob) -> None:
+    """Raise WeightsError now if the config asks for models that were not imported."""
+    if job.config.face_model == BFM:
+        basel_model(job.weights)
+    if job.config.reconstruction == "learned":
+        stored_net(job.weights)
 
 
 def _prepare(job: FitJob, model: LinearFaceModel) -> Material:
@@ -155,7 +168,7 @@ def _judge(
         expression=material.fit.expression,
         head=head,
     )
-    drawer = kind_of(job.config).load(job.config, tensors, clip, model, job.device)(
+    drawer = kind_of(job.config).load(job.config, tensors, clip, model, job.device, job.weights)(
         Controls(pose="generated", size="native")
     )
     spoken, _ = Listener(job.config.audio, audio, job.device).listen(material.samples)

@@ -31,7 +31,7 @@ from talkingface.systems.headpose.convert import check_state, from_official, mem
 from talkingface.systems.headpose.discriminator import Discriminator
 from talkingface.systems.headpose.job import arrays, named
 from talkingface.systems.headpose.mover import decoder_for, encoder_for
-from talkingface.systems.headpose.reconstruction import load_reconstruction_net
+from talkingface.systems.headpose.reconstruction import RNET_SOURCE, load_reconstruction_net
 from talkingface.systems.headpose.speech import NUM_EXPRESSION, make_atcnet
 
 _ARCHIVE = "the authors' model archive, linked from github.com/yiranran/Audio-driven-TalkingFace-HeadPose"
@@ -41,7 +41,7 @@ SOURCES = {
     "renderer": f"render-to-video/checkpoints/memory_seq_p2p/0_net_G.pth from {_ARCHIVE}",
     "judge": f"0_net_D.pth beside it, from {_ARCHIVE}",
     "memory": f"0_net_mem.pth beside it, from {_ARCHIVE}",
-    "reconstruction": "epoch_20.pth of Deep3DFaceRecon_pytorch, from github.com/sicxu/Deep3DFaceRecon_pytorch",
+    "reconstruction": RNET_SOURCE,
     "arcface": f"render-to-video/arcface/models/model-r100-ii/model-0000.params from {_ARCHIVE}",
     "bfm": "01_MorphableModel.mat from faces.dmi.unibas.ch/bfm after registration, Exp_Pca.bin from "
     "github.com/Juyong/3DFace, and the index files in the folder BFM of "
@@ -76,7 +76,8 @@ class _Found:
 
 
 def import_headpose(files: Sequence[Path]) -> Imported:
-    """Weights "headpose.official" or, with the journal version's generator, "headpose.journal".
+    """Weights "headpose.official" or, with the journal version's generator, "headpose.journal"; "headpose.bfm09" of the
+    Basel model alone, which any weights can then be used with.
 
     Files: ATC-net, `netG`, `netD`, `mem`, state dicts of `iddNet` and `cttMotionNet`, R-Net (`epoch_20.pth`), ArcFace
     (`model-0000.params`, or an IResNet-100's state dict), and the files of the Basel model; folders stand for the files
@@ -94,6 +95,7 @@ def import_headpose(files: Sequence[Path]) -> Imported:
     renderer = replace(found.renderer, kind="unetac" if journal else "adain")
     # the face model at hand has its own expressions: ATC-net's last layer begins anew, see `job.start_of`
     config = HeadposeConfig(
+        face_model="bfm09" if "bfm" in found.parts else "mesh478",
         audio=replace(found.audio, expression=NUM_EXPRESSION),
         renderer=renderer,
         fit=preset("official").fit,
@@ -113,7 +115,8 @@ def import_headpose(files: Sequence[Path]) -> Imported:
         "notes": notes,
         "config": to_dict(config),
     }
-    return Imported(name=f"headpose.{'journal' if journal else 'official'}", tensors=found.tensors, card=card)
+    name = "bfm09" if set(found.parts) == {"bfm"} else "journal" if journal else "official"
+    return Imported(name=f"headpose.{name}", tensors=found.tensors, card=card)
 
 
 def _listed(files: Sequence[Path]) -> list[Path]:
@@ -255,10 +258,7 @@ def _read_bfm(found: _Found, files: Sequence[Path]) -> None:
             model = bfm.load_bfm(folder)
         except InputError as error:
             raise InputError(str(error).replace(folder, "the files given").replace("lacks", "lack")) from error
-    values = {name: getattr(model, name) for name in model.__dataclass_fields__}
-    state = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    state["noise"], state["num_mouth"] = np.array(model.noise, np.float32), np.array(model.num_mouth)
-    found.add("bfm", files[0], state)
+    found.add("bfm", files[0], bfm.bfm_to_tensors(model))
 
 
 def _checked(make: Callable[[], nn.Module], state: dict[str, Tensor], path: Path) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from talkingface.training.trainer import Trainer
 CHECKPOINT_EVERY_S = 40.0
 """What a kill can cost, less the writing."""
 PREVIEWS = 12
+GENERAL_SEED = 1
 POSE_NUMBERS = 6
 _LAST = "lstm_fc.0."
 
@@ -45,6 +47,19 @@ def make_trainer(job: FitJob, recipe: Any, name: str, steps: int, **options: Any
         recipe, job.folder / name, steps=steps, seed=job.config.fit.seed, device=job.device,
         checkpoint_every_s=CHECKPOINT_EVERY_S, precision="bf16" if likes_bfloat16(job.device) else "32", **options,
     )  # fmt: skip
+
+
+def run_stage(
+    recipe: Any, folder: Path, steps: int, **options: Any
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, float]]:
+    """Averaged networks and last figures of a general training in `folder`, resumed if it was stopped."""
+    trainer = Trainer(
+        recipe, folder, steps=steps, seed=GENERAL_SEED, device="auto", precision="bf16", ema_decay=0.996,
+        evaluate_every=max(1, steps // 4), checkpoint_every_s=120, **options,
+    )  # fmt: skip
+    metrics = dict(trainer.run().metrics)
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    return trainer.averaged(), metrics
 
 
 def start_of(job: FitJob, name: Literal["audio", "renderer"]) -> State | None:

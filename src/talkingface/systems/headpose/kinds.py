@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from talkingface.core.system import Weights
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.headpose.classic_fit import fit_classic, load_classic
@@ -27,10 +28,14 @@ class Drawer(Protocol):
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`fit` trains on the frames `train` bool [T] of a clip, looks at its progress on `test`, and gives the avatar's
-    tensors (those under "clip." have a row for every frame); `load` makes drawers of them."""
+    tensors (those under "clip." have a row for every frame); `load` makes drawers of them, with what `weights` hold of
+    other people's models."""
 
     fit: Callable[[FitJob, Material, LinearFaceModel, np.ndarray, np.ndarray], dict[str, np.ndarray]]
-    load: Callable[[HeadposeConfig, Mapping[str, np.ndarray], Clip, LinearFaceModel, str], Callable[[Controls], Drawer]]
+    load: Callable[
+        [HeadposeConfig, Mapping[str, np.ndarray], Clip, LinearFaceModel, str, Weights | None],
+        Callable[[Controls], Drawer],
+    ]
 
 
 _CLASSIC = Kind(fit_classic, load_classic)

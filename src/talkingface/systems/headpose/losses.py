@@ -10,7 +10,8 @@ from torch.nn import functional
 ATC_WEIGHTS = {"expression": 1.0, "pose": 0.2, "pose_smoothness": 0.01, "expression_smoothness": 1e-4}
 """Published weights of `atc_losses`."""
 PAINT_WEIGHTS = {"fool": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5}
-"""Published weights of `paint_losses` in fine-tuning; general training had "mask" at 0.1."""
+"""Published weights of `paint_losses` in fine-tuning; general training had "mask" at `GENERAL_MASK`."""
+GENERAL_MASK = 0.1
 JUDGE_WEIGHTS = {"judge_fake": 0.5, "judge_real": 0.5}
 """Published weights of `judge_losses`."""
 

@@ -6,7 +6,6 @@ kept in FOLDER and resumed or skipped when it is there.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from talkingface.audio.read import read_audio
 from talkingface.core.config import to_dict
@@ -27,7 +25,14 @@ from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe
 from talkingface.systems.headpose.clip import HeadClip, cut_clip, load_clip, save_clip
 from talkingface.systems.headpose.config import FitConfig, HeadposeConfig, preset
-from talkingface.systems.headpose.job import arrays
+from talkingface.systems.headpose.job import GENERAL_SEED, arrays, run_stage
+from talkingface.systems.headpose.published import (
+    LEAST_UNIT_PX,
+    atc_recipe,
+    gan_recipe,
+    make_published,
+    many_people,
+)
 from talkingface.systems.headpose.renderer_recipe import RendererRecipe
 from talkingface.training.prepare import (
     HELD_BACK,
@@ -40,16 +45,12 @@ from talkingface.training.prepare import (
     read_index,
 )
 from talkingface.training.speaking_clips import FPS, speaking_clips
-from talkingface.training.trainer import Trainer
 from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
 
 AUDIO_STEPS, RENDERER_STEPS = 700, 1600
-SEED = 1
 MOST_CLIPS, MOST_FRAMES = 220, 18
 """Clips that the renderer learns from, and frames of each."""
-LEAST_UNIT_PX = 38
-"""Distance of the outer eye corners below which a face is too small to teach the renderer."""
 LEAST_VALIDATION = 60
 GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 75, 2500
 """The shipped avatar: whose sentences, how many of their frames it keeps, and how long its renderer learns."""
@@ -57,8 +58,11 @@ GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 75, 2500
 RECIPES: dict[str, Callable[[HeadposeConfig, Path], Any]] = {
     "audio": lambda config, data: _audio_recipe(config, data, {}),
     "renderer": lambda config, data: _renderer_recipe(config, [load_clip(path) for path in sorted(data.glob("*.npz"))]),
+    "atcnet": atc_recipe,
+    "gan": gan_recipe,
 }
-"""Recipe name -> recipe for a config and a folder: prepared clips for audio, cut clips for renderer."""
+"""Recipe name -> recipe for a config and a folder: prepared clips for audio, cut clips for renderer (compact); prepared
+clips for atcnet and gan, the general stages of the published networks (official, journal)."""
 
 
 def make_general(data: Path, folder: Path) -> Path:
@@ -67,9 +71,9 @@ def make_general(data: Path, folder: Path) -> Path:
     prepared = folder / "prepared"
     for problem in prepare(data, prepared):
         print(f"left out: {problem}")
-    audio, heard = _run(_audio_recipe(config, prepared, listed_lags(data)), folder / "audio", AUDIO_STEPS)
+    audio, heard = run_stage(_audio_recipe(config, prepared, listed_lags(data)), folder / "audio", AUDIO_STEPS)
     clips = cut_people(prepared, folder / "clips", load_mesh478(), config.renderer.view_px)
-    painter, _ = _run(_renderer_recipe(config, clips), folder / "renderer", RENDERER_STEPS, channels_last=True)
+    painter, _ = run_stage(_renderer_recipe(config, clips), folder / "renderer", RENDERER_STEPS, channels_last=True)
     tensors = {f"audio.{name}": value for name, value in arrays(audio["audio"]).items()}
     tensors |= {f"renderer.{name}": value for name, value in arrays(painter["renderer"]).items()}
     card = {
@@ -84,7 +88,7 @@ def make_general(data: Path, folder: Path) -> Path:
         "paper": "arXiv 2002.10137",
         "command": "talkingface train headpose.general DATA -o FOLDER",
         "steps": {"audio": AUDIO_STEPS, "renderer": RENDERER_STEPS},
-        "seed": SEED,
+        "seed": GENERAL_SEED,
         "metrics": {name: round(value, 3) for name, value in heard.items()},
         "config": {key: value for key, value in to_dict(config).items() if key != "fit"},
         "trained_s": round(time.time() - started),
@@ -148,7 +152,7 @@ def _audio_recipe(config: HeadposeConfig, prepared: Path, lags: dict[str, float]
     validation = [clip for clip in speaking_clips(prepared, model, split="val") if len(clip) >= LEAST_VALIDATION]
     validation = [clip for clip in validation if clip.person not in {other.person for other in train}]
     late_s = {clip.slug: lags.get(clip.person, 0.0) for clip in train}
-    return AudioRecipe(train, model, config.audio, late_s=late_s, validation=validation, seed=SEED)
+    return AudioRecipe(train, model, config.audio, late_s=late_s, validation=validation, seed=GENERAL_SEED)
 
 
 def _renderer_recipe(config: HeadposeConfig, clips: list[HeadClip]) -> RendererRecipe:
@@ -169,7 +173,7 @@ def cut_people(prepared: Path, folder: Path, model: LinearFaceModel, view_px: in
         for row in read_index(prepared)
         if row["split"] == "train" and not row["slug"].startswith(("driver_", *SILENT))
     ]
-    chosen = _many_people(rows)[:MOST_CLIPS]
+    chosen = many_people(rows)[:MOST_CLIPS]
     clips = []
     for number, row in enumerate(chosen):
         tell("cutting heads", number, len(chosen))
@@ -180,18 +184,6 @@ def cut_people(prepared: Path, folder: Path, model: LinearFaceModel, view_px: in
             continue
         clips.append(load_clip(file))
     return clips
-
-
-def _many_people(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The rows, one of each person first, then the second ones."""
-    turn: dict[str, int] = {}
-    order = []
-    for row in rows:
-        # the anchors of the word clips are not told apart: each clip may be another person
-        person = row["slug"] if "arabic" in row["slug"] else row["identity"]
-        turn[person] = turn.get(person, 0) + 1
-        order.append((turn[person], row["slug"]))
-    return [row for _, row in sorted(zip(order, rows, strict=True), key=lambda pair: pair[0])]
 
 
 def _cut_one(track_file: Path, path: Path, target: Path, model: LinearFaceModel, view_px: int) -> bool:
@@ -212,19 +204,10 @@ def _cut_one(track_file: Path, path: Path, target: Path, model: LinearFaceModel,
     return True
 
 
-def _run(
-    recipe: Any, folder: Path, steps: int, **options: Any
-) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, float]]:
-    """Averaged networks and last figures of a training, resumed if it was stopped."""
-    done = folder / "metrics.json"
-    trainer = Trainer(
-        recipe, folder, steps=steps, seed=SEED, device="auto", precision="bf16", ema_decay=0.996,
-        evaluate_every=max(1, steps // 4), checkpoint_every_s=120, **options,
-    )  # fmt: skip
-    metrics = dict(trainer.run().metrics)
-    done.write_text(json.dumps(metrics), encoding="utf-8")
-    return trainer.averaged(), metrics
-
-
-PIPELINES: dict[str, Callable[[Path, Path], Path]] = {"general": make_general, "grid-s1": make_grid_avatar}
+PIPELINES: dict[str, Callable[[Path, Path], Path]] = {
+    "general": make_general,
+    "grid-s1": make_grid_avatar,
+    "official-general": lambda data, folder: make_published("official", data, folder),
+    "journal-general": lambda data, folder: make_published("journal", data, folder),
+}
 """Pipeline name -> function of the data folder and the working folder that returns the weights folder."""

@@ -100,7 +100,7 @@ class HeadposeSystem(System):
         """The networks and the clip of an avatar, loaded once."""
         key = id(avatar)
         if key not in self._people or self._people[key].avatar is not avatar:
-            self._people[key] = _Person(avatar, self.device)
+            self._people[key] = _Person(avatar, self.device, self.weights)
             while len(self._people) > _KEPT:
                 del self._people[next(iter(self._people))]
         return self._people[key]
@@ -109,7 +109,7 @@ class HeadposeSystem(System):
 class _Person:
     """What an avatar's tensors become."""
 
-    def __init__(self, avatar: Avatar, device: str) -> None:
+    def __init__(self, avatar: Avatar, device: str, weights: Weights | None) -> None:
         from talkingface.face.morphable import load_mesh478
         from talkingface.systems.headpose.classic_fit import load_mover
         from talkingface.systems.headpose.draw import Clip
@@ -135,7 +135,8 @@ class _Person:
                 head=head_from_tensors(tensors),
             )
             self.mover = load_mover(tensors, self.clip, device)
-            self.drawer = kind_of(self.config).load(self.config, tensors, self.clip, load_mesh478(), device)
+            kind = kind_of(self.config)
+            self.drawer = kind.load(self.config, tensors, self.clip, load_mesh478(), device, weights)
         except (KeyError, ValueError, TypeError, RuntimeError, UsageError) as error:
             raise WeightsError(
                 f"the avatar is damaged or of another version ({' '.join(str(error).split())[:200]}); fit it again"

@@ -16,7 +16,7 @@ from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.core.weights import load_avatar, save_avatar
 from talkingface.face.camera import Camera
 from talkingface.systems.headpose.classic_fit import load_classic
-from talkingface.systems.headpose.classic_recipe import ClassicRecipe, scales_to_one
+from talkingface.systems.headpose.classic_recipe import Begin, ClassicRecipe, scales_to_one
 from talkingface.systems.headpose.composite import Pose
 from talkingface.systems.headpose.conditioning import Pairs, View, choose_view, in_runs, moved_head
 from talkingface.systems.headpose.config import preset
@@ -197,6 +197,29 @@ def test_the_query_learns_only_without_outside_weights() -> None:
     recipe = recipe_for(preset("tiny_official"), make_pairs(), make_pairs())
     recipe.networks()
     assert all(parameter.requires_grad for parameter in recipe.query.parameters())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_new_generator_learns_colours_before_it_may_hide_them(name: str) -> None:
+    config, pairs = preset(name), make_pairs()
+    recipe = recipe_for(config, pairs, pairs)
+    networks = recipe.networks()
+    batch = recipe.batch(0, 1)
+    early = recipe.losses("paint", batch, {"step": 99, "steps": 400})
+    assert early["mask"] == 0 and early["mask_smoothness"] == 0
+    early["picture"].backward()
+    heads = [value for key, value in networks["renderer"].named_parameters() if "attention_reg" in key]
+    assert heads and all(value.grad is None or not value.grad.any() for value in heads)
+    for step, steps in ((100, 400), (400, 100000), (0, 3)):
+        assert recipe.losses("paint", batch, {"step": step, "steps": steps})["mask"] > 0
+    state = {key: value.detach() for key, value in networks["renderer"].state_dict().items()}
+    adain = config.renderer.kind == "adain"
+    features = picture_features(pairs.thumbs, config.renderer.feature) if adain else None
+    tuned = ClassicRecipe(pairs, config.renderer, features=features, batch_size=2, begin=Begin(renderer=state))
+    tuned.networks()
+    losses = tuned.losses("paint", batch, {"step": 0, "steps": 400})
+    assert losses["mask"] > 0  # it has colours already
+    assert "colour" in early and set(tuned.loss_weights) == set(recipe.loss_weights) - {"colour"}  # the published ones
 
 
 def test_new_styles_begin_with_scales_of_one() -> None:

@@ -12,6 +12,7 @@ from talkingface.core.config import to_dict
 from talkingface.core.system import Weights
 from talkingface.core.types import Controls
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.nn.state import arrays, named, part, tensors_of
 from talkingface.systems.headpose.arcface import identity_features
 from talkingface.systems.headpose.classic_draw import ClassicDrawer, Paint, memory_paint, plain_paint
 from talkingface.systems.headpose.classic_recipe import Begin, ClassicRecipe, make_generator, make_query
@@ -32,16 +33,7 @@ from talkingface.systems.headpose.drawn_face import drawn_face
 from talkingface.systems.headpose.fast import PainterNets
 from talkingface.systems.headpose.generator import UNetAdaIN
 from talkingface.systems.headpose.identity import picture_features, thumb_side
-from talkingface.systems.headpose.job import (
-    PREVIEWS,
-    FitJob,
-    arrays,
-    make_trainer,
-    named,
-    part,
-    stored_config,
-    tensors_of,
-)
+from talkingface.systems.headpose.job import PREVIEWS, FitJob, make_trainer, stored_config
 from talkingface.systems.headpose.material import Material
 from talkingface.systems.headpose.memory import MemoryBank
 from talkingface.systems.headpose.mover import Mover, behaviour_of, published_poses

@@ -10,11 +10,12 @@ from talkingface.core.device import likes_bfloat16
 from talkingface.core.system import Weights
 from talkingface.core.types import Controls
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.nn.state import arrays, named, tensors_of
 from talkingface.systems.headpose.clip import cut_clip, load_clip, save_clip
 from talkingface.systems.headpose.compact import CompactRenderer
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.draw import Clip, ClipDrawer
-from talkingface.systems.headpose.job import PREVIEWS, FitJob, arrays, make_trainer, named, start_of, tensors_of
+from talkingface.systems.headpose.job import PREVIEWS, FitJob, make_trainer, start_of
 from talkingface.systems.headpose.material import Material
 from talkingface.systems.headpose.renderer_recipe import RendererRecipe
 from talkingface.video.read import read_frames

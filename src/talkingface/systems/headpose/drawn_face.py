@@ -19,8 +19,8 @@ from talkingface.face import bfm
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.pose import fit_similarity
 from talkingface.face.refine import Surface, mesh478_surface, plain_surface
+from talkingface.nn.state import part
 from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.job import part
 
 BFM = "bfm09"
 _LOOSENESS = 0.1

@@ -14,13 +14,14 @@ from talkingface.core.config import to_dict
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.types import Avatar, Controls
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
+from talkingface.nn.state import arrays, named
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe, clip_targets
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.draw import Clip
 from talkingface.systems.headpose.drawn_face import BFM, basel_model, needed
 from talkingface.systems.headpose.held_out import judge, own_motion
-from talkingface.systems.headpose.job import FitJob, arrays, make_trainer, named, start_of, stored_config
+from talkingface.systems.headpose.job import FitJob, make_trainer, start_of, stored_config
 from talkingface.systems.headpose.kinds import kind_of
 from talkingface.systems.headpose.material import Material, prepare, splits
 from talkingface.systems.headpose.reconstruction import stored_net

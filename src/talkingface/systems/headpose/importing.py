@@ -24,12 +24,12 @@ from talkingface.core.importers import Imported
 from talkingface.core.weights import load_pickle_weights_only
 from talkingface.face import bfm
 from talkingface.nn.iresnet import IResNet
+from talkingface.nn.state import arrays, named
 from talkingface.systems.headpose.arcface import load_mxnet_arcface
 from talkingface.systems.headpose.classic_recipe import make_generator, make_query
 from talkingface.systems.headpose.config import AudioConfig, HeadposeConfig, RendererConfig, preset
 from talkingface.systems.headpose.convert import check_state, from_official, memory_from_official
 from talkingface.systems.headpose.discriminator import Discriminator
-from talkingface.systems.headpose.job import arrays, named
 from talkingface.systems.headpose.mover import decoder_for, encoder_for
 from talkingface.systems.headpose.reconstruction import RNET_SOURCE, load_reconstruction_net
 from talkingface.systems.headpose.speech import NUM_EXPRESSION, make_atcnet

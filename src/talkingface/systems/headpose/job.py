@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from talkingface.core.config import from_dict, to_dict
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.errors import UsageError
 from talkingface.core.system import Weights
+from talkingface.nn.state import tensors_of
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.training.trainer import Trainer
 
@@ -87,29 +86,3 @@ def stored_config(cls: type, stored: Any) -> Any:
         return to_dict(from_dict(cls, stored))
     except UsageError:
         return stored
-
-
-def tensors_of(arrays_by_name: Mapping[str, np.ndarray], prefix: str) -> State:
-    """The arrays under `prefix` as tensors, in single precision."""
-    return {
-        key: torch.from_numpy(value.astype(np.float32) if value.dtype.kind == "f" else value.copy())
-        for key, value in part(arrays_by_name, prefix).items()
-    }
-
-
-def arrays(state: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """A state dict as arrays to save: half precision, counters as they are."""
-    return {
-        name: value.cpu().numpy().astype(np.float16) if value.is_floating_point() else value.cpu().numpy()
-        for name, value in state.items()
-    }
-
-
-def named(prefix: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays under `prefix`."""
-    return {f"{prefix}.{name}": value for name, value in state.items()}
-
-
-def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The tensors under `prefix`, without it."""
-    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}

@@ -27,6 +27,7 @@ from talkingface.core.types import Track
 from talkingface.core.weights import save_weights
 from talkingface.face.fit3d import fit_video
 from talkingface.face.morphable import load_mesh478
+from talkingface.nn.state import arrays, named
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.atc_recipe import AtcRecipe
 from talkingface.systems.headpose.classic_recipe import ClassicRecipe
@@ -42,7 +43,7 @@ from talkingface.systems.headpose.conditioning import (
 from talkingface.systems.headpose.config import HeadposeConfig, preset
 from talkingface.systems.headpose.drawn_face import DrawnFace, drawn_face
 from talkingface.systems.headpose.identity import picture_features, thumb_side
-from talkingface.systems.headpose.job import GENERAL_SEED, arrays, named, run_stage
+from talkingface.systems.headpose.job import GENERAL_SEED, run_stage
 from talkingface.training.prepare import HELD_BACK, SILENT, prepare, read_index
 from talkingface.training.speaking_clips import speaking_clips
 from talkingface.video.read import read_frames

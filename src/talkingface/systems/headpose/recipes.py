@@ -21,11 +21,12 @@ from talkingface.core.progress import tell
 from talkingface.core.types import Audio, Track
 from talkingface.core.weights import save_avatar, save_weights
 from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
+from talkingface.nn.state import arrays
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.audio_recipe import AudioRecipe
 from talkingface.systems.headpose.clip import HeadClip, cut_clip, load_clip, save_clip
 from talkingface.systems.headpose.config import FitConfig, HeadposeConfig, preset
-from talkingface.systems.headpose.job import GENERAL_SEED, arrays, run_stage
+from talkingface.systems.headpose.job import GENERAL_SEED, run_stage
 from talkingface.systems.headpose.published import (
     LEAST_UNIT_PX,
     atc_recipe,

@@ -19,11 +19,11 @@ from talkingface.face.fit3d import VideoFit
 from talkingface.face.fit_landmarks import HeadFit
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.reconstruction_net import ReconstructionNet, reconstruction_state
+from talkingface.nn.state import named, tensors_of
 from talkingface.systems.headpose.convention import CAMERA, light_of, placement_in, split_coefficients
 from talkingface.systems.headpose.convert import load_into
 from talkingface.systems.headpose.crop import crop_picture, fit_crops, five_points
 from talkingface.systems.headpose.drawn_face import imported_part
-from talkingface.systems.headpose.job import named, tensors_of
 
 BATCH = 8
 STEADIED = 1.0

@@ -111,11 +111,11 @@ class _Person:
 
     def __init__(self, avatar: Avatar, device: str, weights: Weights | None) -> None:
         from talkingface.face.morphable import load_mesh478
+        from talkingface.nn.state import part
         from talkingface.systems.headpose.classic_fit import load_mover
         from talkingface.systems.headpose.draw import Clip
         from talkingface.systems.headpose.fitting import POINT_STEPS
         from talkingface.systems.headpose.head import head_from_tensors
-        from talkingface.systems.headpose.job import part
         from talkingface.systems.headpose.kinds import kind_of
         from talkingface.systems.headpose.speech import Listener
         from talkingface.video.stored import StoredFrames

@@ -26,6 +26,7 @@ from talkingface.face.fit_landmarks import HeadFit
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.refine import plain_surface
 from talkingface.nn.reconstruction_net import ReconstructionNet
+from talkingface.nn.state import part
 from talkingface.systems.headpose.composite import Pose
 from talkingface.systems.headpose.conditioning import FaceDrawer, View, solid_from_tensors, solid_tensors
 from talkingface.systems.headpose.config import HeadposeConfig, preset
@@ -35,7 +36,7 @@ from talkingface.systems.headpose.crop import fit_crops, five_points
 from talkingface.systems.headpose.drawn_face import DrawnFace, basel_model, drawn_face
 from talkingface.systems.headpose.fitting import fit_avatar
 from talkingface.systems.headpose.importing import import_headpose
-from talkingface.systems.headpose.job import FitJob, part
+from talkingface.systems.headpose.job import FitJob
 from talkingface.systems.headpose.reconstruction import learned_fit
 from voices import make_voice
 

@@ -14,6 +14,7 @@ from talkingface.core.config import from_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.system import Weights
 from talkingface.core.weights import find_weights, load_weights
+from talkingface.nn.state import tensors_of
 from talkingface.systems.headpose.atcnet import AtcNet
 from talkingface.systems.headpose.classic_fit import begin_from
 from talkingface.systems.headpose.config import HeadposeConfig
@@ -21,7 +22,7 @@ from talkingface.systems.headpose.convert import memory_to_official, to_official
 from talkingface.systems.headpose.discriminator import Discriminator
 from talkingface.systems.headpose.generator import UNetAC, UNetAdaIN
 from talkingface.systems.headpose.importing import SOURCES, import_headpose
-from talkingface.systems.headpose.job import FitJob, start_of, tensors_of
+from talkingface.systems.headpose.job import FitJob, start_of
 from talkingface.systems.headpose.memory import MemoryBank, QueryNet
 from talkingface.systems.headpose.motion_nets import BehaviourEncoder, MotionDecoder
 from talkingface.systems.headpose.mover import Mover, behaviour_of

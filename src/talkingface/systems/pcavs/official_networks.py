@@ -34,8 +34,12 @@ def make_identity(sizes: NetworkSizes, people: int = 0) -> IdentityNet:
 
 
 def make_nonidentity(sizes: NetworkSizes) -> NonIdentityNet:
-    """E, without the classifiers that nothing here uses."""
-    return NonIdentityNet(
+    """E, without the classifiers that nothing here uses.
+
+    A new one begins with its single-channel map above zero: the ReLU behind it would else be shut for many seeds, and
+    nothing could open it again. FAN weights have no such layer.
+    """
+    network = NonIdentityNet(
         code=sizes.code,
         pose=sizes.pose,
         classes=0,
@@ -43,6 +47,8 @@ def make_nonidentity(sizes: NetworkSizes) -> NonIdentityNet:
         width=sizes.fan_width,
         depth=sizes.fan_depth,
     )
+    nn.init.constant_(network.model.conv6.bias, 1.0)
+    return network
 
 
 def make_speech(sizes: NetworkSizes) -> SpeechNet:

@@ -19,7 +19,7 @@ from talkingface.systems.pcavs.fast import FastDrawer
 from talkingface.systems.pcavs.official_config import NetworkSizes, OfficialConfig, tiny_official
 from talkingface.systems.pcavs.official_data import ArrayClip, Material, apart, distant
 from talkingface.systems.pcavs.official_losses import split
-from talkingface.systems.pcavs.official_networks import load_drawing_nets
+from talkingface.systems.pcavs.official_networks import load_drawing_nets, make_nonidentity
 from talkingface.systems.pcavs.official_recipe import GeneratorRecipe
 from talkingface.systems.pcavs.official_stages import IdentityRecipe, SyncRecipe
 from talkingface.systems.pcavs.prepare import FORMAT
@@ -124,6 +124,18 @@ def test_stages_go_on_from_each_other(clips, tmp_path):
             torch.testing.assert_close(own[key], value)
     train(GeneratorRecipe(clips, config, validation=clips[:1]), tmp_path / "fresh", 1, **options)
     assert list((tmp_path / "fresh").rglob("*.png"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(4))
+def test_a_new_encoder_begins_alive(seed):
+    torch.manual_seed(seed)
+    sizes = tiny_official().sizes
+    network = make_nonidentity(sizes).eval()
+    maps = []
+    network.model.conv6.register_forward_hook(lambda _module, _inputs, output: maps.append(output))
+    network(torch.rand(4, 3, sizes.crop_px, sizes.crop_px) * 2 - 1)
+    assert (maps[0] > 0).float().mean() > 0.5
 
 
 def test_everything_learns_but_what_is_frozen(clips, tmp_path):

@@ -6,24 +6,28 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import nn
 
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.errors import UsageError
 from talkingface.core.types import Track
-from talkingface.nn.state import tensors_of
 from talkingface.systems.pcavs.align import alignment, similarity, three_points, warp
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.crop import from_network, loader_crop, network_matrix, to_network
 from talkingface.systems.pcavs.fast import DrawingNets, FastDrawer
 from talkingface.systems.pcavs.fresh import SEED
 from talkingface.systems.pcavs.mel import mel_windows, speech_mel
+from talkingface.systems.pcavs.official_config import NetworkSizes
 from talkingface.systems.pcavs.official_data import seen
-from talkingface.systems.pcavs.official_networks import make_generator, make_identity, make_nonidentity, make_speech
+from talkingface.systems.pcavs.official_networks import (
+    load_drawing_nets,
+    make_generator,
+    make_identity,
+    make_nonidentity,
+    make_speech,
+)
 from talkingface.systems.pcavs.talker import Codes, Face, Square
 
 SAMPLES_PER_FRAME = 640
-OPTIONAL = ("fc.", "noises.", "mouth_fc", "headpose_fc", "classifier")
 _PIECE = 64
 
 
@@ -32,19 +36,10 @@ class OfficialTalker:
 
     def __init__(self, config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, device: str) -> None:
         self._config, self._device = config, device
-        sizes = config.official.sizes
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            self._nets = DrawingNets(
-                identity=make_identity(sizes),
-                nonidentity=make_nonidentity(sizes),
-                speech=make_speech(sizes),
-                generator=make_generator(sizes),
-            )
-        for name in DrawingNets.__dataclass_fields__:
-            network = getattr(self._nets, name)
-            if tensors is not None:
-                _fill(network, tensors_of(tensors, name))
+        self._nets = (
+            _fresh(config.official.sizes) if tensors is None else load_drawing_nets(tensors, config.official.sizes)
+        )
+        for network in (self._nets.identity, self._nets.nonidentity, self._nets.speech, self._nets.generator):
             network.eval().requires_grad_(False).to(device)
         self._drawer = FastDrawer(self._nets, torch.bfloat16 if likes_bfloat16(device) else torch.float32)
         self.silence = self._hear(np.zeros((1, 1, 80, 20), np.float32))[0]
@@ -98,12 +93,16 @@ class OfficialTalker:
             return self._nets.nonidentity.mouth_embed(torch.from_numpy(mouth).to(self._device))
 
 
-def _fill(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Load what drawing needs; counters of batches, classifiers and fixed noise may be missing."""
-    missing, _ = network.load_state_dict(state, strict=False)
-    needed = [name for name in missing if not name.endswith("num_batches_tracked") and not name.startswith(OPTIONAL)]
-    if needed:
-        raise ValueError(f"{needed[0]} and {len(needed) - 1} more tensors are missing")
+def _fresh(sizes: NetworkSizes) -> DrawingNets:
+    """Untrained networks, from a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return DrawingNets(
+            identity=make_identity(sizes),
+            nonidentity=make_nonidentity(sizes),
+            speech=make_speech(sizes),
+            generator=make_generator(sizes),
+        )
 
 
 class OfficialFace:

@@ -28,6 +28,7 @@ from talkingface.systems.pcavs.compact_view import (
     view,
 )
 from talkingface.systems.pcavs.config import CompactConfig
+from talkingface.systems.pcavs.pose_map import CLOSURE_UNIT, PLACE_UNIT, SIZE_UNIT, TURN_UNIT
 from talkingface.systems.pcavs.prepare import CropClip
 from talkingface.training.mouth_targets import MEASURE_SCALE
 
@@ -41,8 +42,8 @@ RESHAPED = 0.3
 """How often proportions change too; always, and the pose code could not say where the head is to the pixel."""
 MOST_TURN, MOST_GROWTH, MOST_SHIFT = np.radians(5), 0.09, 0.08
 """Of the random placement of both pictures: turn in radians, relative size, shift in halves of the side."""
-CLOSURE_UNIT, PLACE_UNIT, SIZE_UNIT, TURN_UNIT, BROWS_UNIT = 0.35, 0.12, 0.12, 0.2, 2.5
-"""Units of the pose facts, about a standard deviation: closure; halves of the side; logarithm; radians; crop pixels."""
+BROWS_UNIT = 2.5
+"""Pixels of the crop that count as one."""
 BROWS_LEFT, BROWS_RIGHT = (105, 66, 107), (334, 296, 336)
 
 
@@ -146,6 +147,10 @@ class Pairs:
         [B]: 1 where the pose picture keeps its proportions."""
         rows = [self._pair(rng, int(rng.choice(len(self._clips), p=self._share))) for _ in range(count)]
         return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
+
+    def clip(self, number: int) -> CropClip:
+        """One of the clips that are drawn from: those with two usable frames."""
+        return self._clips[number]
 
     def some_frames(self, clip: int, count: int) -> np.ndarray:
         """At most `count` usable frames of a clip, evenly chosen."""

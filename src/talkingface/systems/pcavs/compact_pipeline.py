@@ -16,12 +16,12 @@ from talkingface.face.morphable import load_mesh478
 from talkingface.nn.state import arrays, named
 from talkingface.systems.pcavs import SPEC
 from talkingface.systems.pcavs.compact import make_networks
-from talkingface.systems.pcavs.compact_data import CLOSURE_UNIT, PLACE_UNIT, SIZE_UNIT, TURN_UNIT, Pairs
+from talkingface.systems.pcavs.compact_data import Pairs
 from talkingface.systems.pcavs.compact_nets import MouthNet, PoseNet
 from talkingface.systems.pcavs.compact_recipe import ReenactRecipe, to_network
 from talkingface.systems.pcavs.compact_speech import HeardClip, SpeechRecipe, read_mouths
 from talkingface.systems.pcavs.config import PcavsConfig, preset
-from talkingface.systems.pcavs.pose_map import PoseMap, learn_pose_map
+from talkingface.systems.pcavs.pose_map import FACT_UNITS, PoseMap, learn_pose_map
 from talkingface.systems.pcavs.prepare import CropClip, crop_clips, make_crops
 from talkingface.training.head_motion_fit import train_head_motion
 from talkingface.training.trainer import Trainer
@@ -115,8 +115,7 @@ def pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfig) -> Po
         true = np.stack([row["pose_facts"] for row in rows])
         codes.append(said - said.mean(axis=0))
         facts.append(true - true.mean(axis=0))
-    units = np.array([TURN_UNIT] * 3 + [PLACE_UNIT] * 2 + [SIZE_UNIT, CLOSURE_UNIT, 1.0], np.float32)
-    return learn_pose_map(np.concatenate(codes), np.concatenate(facts), units)
+    return learn_pose_map(np.concatenate(codes), np.concatenate(facts), FACT_UNITS)
 
 
 def run(

@@ -67,6 +67,13 @@ class OfficialTalker:
                 poses.append(self._nets.nonidentity.pose(code))
         return Codes(*(torch.cat(part).float().cpu().numpy() for part in (mouths, poses)))
 
+    def pose_of(self, crops: np.ndarray) -> np.ndarray:
+        """Pose codes [K, P] of crops uint8 [K, 224, 224, 3]."""
+        with torch.inference_mode():
+            pictures = to_network(seen(loader_crop(crops), self._config.official.sizes.crop_px))
+            poses = [self._drawer.pose(picture) for picture in torch.from_numpy(pictures).to(self._device)]
+        return torch.stack(poses).float().cpu().numpy()
+
     def _seen(self, rgb: np.ndarray, matrix: np.ndarray) -> torch.Tensor:
         crop = seen(loader_crop(warp(rgb, matrix, "replicate")[None]), self._config.official.sizes.crop_px)
         return torch.from_numpy(to_network(crop)).to(self._device)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TURN_UNIT, PLACE_UNIT, SIZE_UNIT, CLOSURE_UNIT = 0.2, 0.12, 0.12, 0.35
+"""Units of the pose facts, about a standard deviation: radians; halves of the side; logarithm; closure."""
+FACT_UNITS = np.array([TURN_UNIT] * 3 + [PLACE_UNIT] * 2 + [SIZE_UNIT, CLOSURE_UNIT, 1.0], np.float32)
 RIDGE = 1e-2
 NUM_TURNS = 3
 PLACE_X, PLACE_Y, SIZE, CLOSURE = 3, 4, 5, 6

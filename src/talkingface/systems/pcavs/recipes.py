@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from talkingface.core.config import to_dict
 from talkingface.core.device import likes_bfloat16, pick_device
 from talkingface.core.weights import save_weights
+from talkingface.systems.pcavs.angles import with_angles
 from talkingface.systems.pcavs.compact_pipeline import make_compact, reenact_recipe
 from talkingface.systems.pcavs.official_config import OfficialConfig
 from talkingface.systems.pcavs.official_networks import earlier_networks
@@ -121,8 +122,15 @@ def _origin(recipe: GeneratorRecipe) -> str:
     return f"trained by this program; {matched}"
 
 
+def _with_angles(weights: str | Path, data: Path, folder: Path, name: str) -> Path:
+    return with_angles(weights, make_crops(data, folder), folder / "prepared", folder / "weights" / name)
+
+
 PIPELINES: dict[str, Callable[[Path, Path], Path]] = {
     "compact": make_compact,
-    "official": lambda data, folder: train_official(make_crops(data, folder), folder, OfficialConfig()),
+    "official": lambda data, folder: _with_angles(
+        train_official(make_crops(data, folder), folder, OfficialConfig()), data, folder, "pcavs.trained"
+    ),
+    "official-angles": lambda data, folder: _with_angles("pcavs.official", data, folder, "pcavs.official"),
 }
 """Pipeline name -> function of the data folder and the working folder that returns the weights folder."""

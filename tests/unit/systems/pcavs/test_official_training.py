@@ -219,7 +219,7 @@ def test_all_stages_from_a_folder_of_crops(clips, tmp_path):
     recipe = RECIPES["generator"](SimpleNamespace(official=begun), data)
     own = recipe.networks()["identity"].state_dict()
     np.testing.assert_array_equal(own["conv1x1.weight"], weights_of(tmp_path / "run" / "identity"))
-    assert set(RECIPES) == {"identity", "sync", "generator"} and "official" in PIPELINES
+    assert {"identity", "sync", "generator"} <= set(RECIPES) and "official" in PIPELINES
 
 
 def weights_of(folder: Path) -> torch.Tensor:

@@ -370,3 +370,17 @@ def test_drawing_on_two_threads_gives_what_one_gives(system, avatar):
 def test_swaying_clips_have_codes_that_follow(system, tmp_path):
     video = write_face_video(tmp_path / "sway.mp4", sway(10), size=(240, 240), fps=12.5)
     assert len(system.fit(video).tensors["clip.pose"]) == 20, "codes are at 25 a second whatever the video's rate"
+
+
+def test_published_weights_learn_angles() -> None:
+    from crops import crop_clip
+    from talkingface.systems.pcavs.angles import official_pose_map
+    from talkingface.systems.pcavs.config import preset
+    from talkingface.systems.pcavs.official import OfficialTalker
+
+    config = preset("tiny_official")
+    clips = [crop_clip(f"clip{k}", seed=k, turning=0.4) for k in range(3)]
+    found = official_pose_map(clips, OfficialTalker(config, None, "cpu"), config)
+    assert found.turns.shape == (config.pose_numbers, 3) and np.abs(found.turns).max() > 0
+    turned = found.code(np.array([[0, 0.2, 0, 0, 0, 0]], np.float32), None, 0.3)
+    np.testing.assert_allclose(turned, -found.code(np.array([[0, -0.2, 0, 0, 0, 0]], np.float32), None, 0.3), atol=1e-6)

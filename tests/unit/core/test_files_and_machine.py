@@ -67,7 +67,7 @@ def test_registry_knows_ours_and_answers_with_close_names() -> None:
     assert "portrait" in registry.system_names()
     with pytest.raises(UsageError, match="did you mean portrait"):
         registry.get_spec("portait")
-    with pytest.raises(UsageError, match="known: headpose, portrait"):
+    with pytest.raises(UsageError, match="known: headpose, pcavs, portrait"):
         registry.get_spec("zzz")
     with pytest.raises(UsageError, match="module:attribute"):
         registry.import_attribute("os")

@@ -194,5 +194,7 @@ def test_the_still_photo_lasts_as_long_as_the_sound(tmp_path: Path) -> None:
 def test_systems_and_weights_are_named_alike() -> None:
     assert Speaker.named("portrait") == Speaker("portrait", None)
     assert Speaker.named("portrait.clean") == Speaker("portrait", "portrait.clean")
+    folder = str(find_weights("portrait.clean").folder)
+    assert Speaker.named(folder) == Speaker("portrait", folder)
     with pytest.raises(UsageError, match="portrait"):
         Speaker.named("portrat")

@@ -22,6 +22,8 @@ def load_talker(config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, d
 
         return CompactTalker(config, tensors, device)
     except (RuntimeError, KeyError, ValueError) as error:
+        if "out of memory" in str(error):
+            raise
         problem = " ".join(str(error).split())[:200]
         raise WeightsError(
             f"the weights do not fit their configuration ({problem}); install or train them again"

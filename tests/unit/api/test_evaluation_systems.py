@@ -22,6 +22,7 @@ from talkingface.api.evaluation_pairs import Pair
 from talkingface.api.evaluation_subject import Subject
 from talkingface.api.evaluation_systems import evaluate_systems
 from talkingface.core.errors import FaceError, InputError, UsageError
+from talkingface.core.weights import find_weights
 from talkingface.metrics.mouth import LOWER_LIP
 from talkingface.training.prepare import ClipEntry
 from talkingface.video.image import write_image

@@ -8,6 +8,10 @@ from typing import Literal
 from talkingface.systems.pcavs.official_config import OfficialConfig, tiny_official
 
 
+COMPACT_GAIN = 1.8
+"""What regression to the mean takes from heard mouths, given back: measured on four unseen people."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeConfig:
     """Lengths of the compact networks' codes."""
@@ -67,7 +71,7 @@ def preset(name: str) -> PcavsConfig:
     if name == "tiny_official":
         return PcavsConfig(official=tiny_official())
     if name == "compact":
-        return PcavsConfig(kind="compact")
+        return PcavsConfig(kind="compact", mouth_gain=COMPACT_GAIN)
     compact = CompactConfig(
         size_px=32, widths=(8, 8, 8, 8), fine=8, identity=8, mouth_px=16, mouth_widths=(4, 4, 4, 8), pose_px=32,
         pose_widths=(4, 4, 4, 8), speech_width=8, speech_blocks=1,

@@ -154,7 +154,7 @@ class CompactFace:
         wide = np.column_stack([large[:, :2], large[:, 2] + room])
         self._picture = view(rgb, wide, side + 2 * room).astype(np.float32)
         self._matte = None if matte is None else view(matte, wide, side + 2 * room)
-        self.square = Square(matrix=large, side=side)
+        self.square = Square(matrix=large, side=side, own_colours=True)
         self._grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32) + room
 
     def draw(self, mouth: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

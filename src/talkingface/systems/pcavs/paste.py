@@ -24,7 +24,7 @@ class Place:
     """Where drawn squares go in a picture uint8 [H, W, 3]."""
 
     def __init__(self, picture: np.ndarray, square: Square) -> None:
-        self._picture, self._side = picture, square.side
+        self._picture, self._side, self._own_colours = picture, square.side, square.own_colours
         height, width = picture.shape[:2]
         side, seen = square.side, square.matrix
         back = cv2.invertAffineTransform(seen)
@@ -63,7 +63,8 @@ class Place:
         result = self._picture.copy()
         if not self._is_seen:
             return result
-        face = self._matched(drawn)
+        # where a head moves, its colours differ from those that were there: matching them would leave stains
+        face = drawn if self._own_colours else self._matched(drawn)
         if self._doubles:  # sharper than a bilinear warp, and much faster than a bicubic one
             face = cv2.resize(face, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
         face = cv2.warpAffine(face, self._back, self._size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -20,10 +20,14 @@ class Codes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """Where drawn squares lie: `matrix` float64 [2, 3] from picture to square (pixel numbers), its `side` in pixels."""
+    """Where drawn squares lie: `matrix` float64 [2, 3] from picture to square (pixel numbers), its `side` in pixels.
+
+    `own_colours`: what is drawn has the picture's colours already.
+    """
 
     matrix: np.ndarray
     side: int
+    own_colours: bool = False
 
 
 class Face(Protocol):

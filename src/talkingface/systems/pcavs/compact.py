@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.types import Track
+from talkingface.face.topology import LIPS
 from talkingface.nn.state import tensors_of
 from talkingface.systems.pcavs.align import alignment, three_points
 from talkingface.systems.pcavs.compact_nets import Drawn, Generator, Identity, IdentityNet, MouthNet, PoseNet, SpeechNet
 from talkingface.systems.pcavs.compact_view import (
+    EYES,
     mouth_view,
     on_square,
     pose_view,
@@ -27,6 +29,10 @@ from talkingface.systems.pcavs.fresh import stir
 from talkingface.systems.pcavs.mel import mel_windows, speech_mel
 from talkingface.systems.pcavs.talker import Codes, Face, Square
 
+PARTED = 1.0
+"""Change of the lips' gap, in units of `mouth_targets.MEASURE_SCALE`, from which they are another mouth."""
+LIP_REACH = 0.12
+"""How far around the lips that counts, in eye distances."""
 MARGIN = 0.25
 """How much of the photo around the square the flow may fetch, in sides: better than smearing the square's edge."""
 _CHUNK = 32
@@ -112,13 +118,18 @@ class CompactTalker:
         """See `talker.Talker`."""
         return CompactFace(self, rgb, landmarks, matte, side)
 
-    def know(self, square: np.ndarray, points: np.ndarray) -> tuple[Identity, np.ndarray]:
-        """Identity and pose code [P] of a square uint8 [S, S, 3] with points [478, 2] in [-1, 1]."""
+    def know(self, square: np.ndarray, points: np.ndarray) -> tuple[Identity, Codes]:
+        """Identity and codes ([1, M] and [1, P]) of a square uint8 [S, S, 3] with points [478, 2] in [-1, 1]."""
         with torch.inference_mode(), self._autocast():
             who = self._networks["identity"](self._pictures(square[None]))
-        pose = self._read([mouth_view(square, points, self._config.compact.mouth_px)],
-                          [pose_view(square, points, self._config.compact.pose_px)])[1]  # fmt: skip
-        return who, pose[0]
+        mouth = mouth_view(square, points, self._config.compact.mouth_px)
+        pose = pose_view(square, points, self._config.compact.pose_px)
+        return who, Codes(*self._read([mouth], [pose]))
+
+    def opening(self, mouth: np.ndarray) -> np.ndarray:
+        """How far mouths of codes [B, M] are open, [B], in units of `mouth_targets.MEASURE_SCALE`."""
+        with torch.inference_mode():
+            return self._networks["mouth"].facts(torch.from_numpy(mouth).to(self._device))[:, 0].float().cpu().numpy()
 
     def draw(self, who: Identity, own_pose: np.ndarray, mouth: np.ndarray, pose: np.ndarray) -> Drawn:
         """Frames from codes [B, M] and [B, P]."""
@@ -139,7 +150,12 @@ class CompactTalker:
 
 
 class CompactFace:
-    """See `talker.Face`: a photo whose square is moved by the networks' flow at its own resolution."""
+    """See `talker.Face`: a photo whose square is moved by the networks' flow at its own resolution.
+
+    What the networks draw for the photo's own codes would be the photo if they were perfect. By how much it is not is
+    taken off every frame, carried along by the movement: at rest the photo is seen to the pixel. Lips that part or close
+    are left alone: what is wrong with closed ones says nothing of an open mouth.
+    """
 
     def __init__(
         self, talker: CompactTalker, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int
@@ -149,34 +165,68 @@ class CompactFace:
         small, large = (joined(square_matrix(size), matrix) for size in (talker.size_px, side))
         square = view(rgb, small, talker.size_px)
         points = on_square(landmarks[:, :2].astype(np.float64), small, talker.size_px)
-        self._who, self.rest = talker.know(square, points)
+        self._who, own = talker.know(square, points)
+        self.rest = own.pose[0]
         room = round(MARGIN * side)
         wide = np.column_stack([large[:, :2], large[:, 2] + room])
         self._picture = view(rgb, wide, side + 2 * room).astype(np.float32)
         self._matte = None if matte is None else view(matte, wide, side + 2 * room)
         self.square = Square(matrix=large, side=side, own_colours=True)
-        self._grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32) + room
+        self._room, self._grid = room, pixel_grid(side)
+        flow, mask, colour = (part[0] for part in _arrays(talker.draw(self._who, self.rest, own.mouth, own.pose)))
+        self._own_flow, self._own_opening = flow, float(talker.opening(own.mouth)[0])
+        self._lips = lip_mask(on_square(landmarks[:, :2].astype(np.float64), large, side), side)
+        still = self._picture[room : room + side, room : room + side]
+        self._own_error = self._enlarged(1 - mask)[..., None] * (self._enlarged((colour + 1) * 127.5) - still)
 
     def draw(self, mouth: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """See `talker.Face`."""
-        drawn = self._talker.draw(self._who, self.rest, mouth, pose)
-        parts = [t.float().permute(0, 2, 3, 1).cpu().numpy() for t in (drawn.flow, drawn.mask, drawn.colour)]
-        made = [self._compose(*(part[k] for part in parts)) for k in range(len(mouth))]
+        parts = _arrays(self._talker.draw(self._who, self.rest, mouth, pose))
+        parted = np.clip(np.abs(self._talker.opening(mouth) - self._own_opening) / PARTED, 0, 1)
+        made = [self._compose(*(part[k] for part in parts), float(parted[k])) for k in range(len(mouth))]
         alpha = None if self._matte is None else np.stack([a for _, a in made])
         return np.stack([rgb for rgb, _ in made]), alpha
 
-    def _compose(self, flow: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        side = self.square.side
-        size = side, side
-        where = self._grid + cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR) * np.float32(side / 2)
-        moved = cv2.remap(self._picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        kept = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)[..., None]
-        painted = cv2.resize((colour + 1) * 127.5, size, interpolation=cv2.INTER_LINEAR)
-        rgb = cv2.convertScaleAbs(painted + kept * (moved - painted))
-        if self._matte is None:
-            return rgb, None
-        alpha = cv2.remap(self._matte, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return rgb, alpha
+    def _compose(
+        self, flow: np.ndarray, mask: np.ndarray, colour: np.ndarray, parted: float
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        half = np.float32(flow.shape[0] / 2)
+        flow = flow - _fetched(self._own_flow, pixel_grid(flow.shape[0]) + flow * half)
+        where = self._grid + self._enlarged(flow) * np.float32(self.square.side / 2)
+        around = where + np.float32(self._room)
+        moved = _fetched(self._picture, around)
+        painted = self._enlarged(1 - mask)[..., None] * (self._enlarged((colour + 1) * 127.5) - moved)
+        error = _fetched(self._own_error * (1 - parted * self._lips)[..., None], where)
+        rgb = cv2.convertScaleAbs(np.maximum(moved + painted - error, 0))
+        return rgb, None if self._matte is None else _fetched(self._matte, around)
+
+    def _enlarged(self, map_: np.ndarray) -> np.ndarray:
+        return cv2.resize(map_, (self.square.side, self.square.side), interpolation=cv2.INTER_LINEAR)
+
+
+def lip_mask(points: np.ndarray, side: int) -> np.ndarray:
+    """1 on the mouth of points [478, 2] in [-1, 1], 0 away from it: float32 [side, side]."""
+    lips = (points[list(LIPS)] + 1) / 2 * side - 0.5
+    mask = np.zeros((side, side), np.float32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 1.0)
+    reach = LIP_REACH * EYES / 2 * side
+    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(reach) + 1,) * 2))
+    return cv2.GaussianBlur(mask, (0, 0), reach / 2)
+
+
+def _arrays(drawn: Drawn) -> tuple[np.ndarray, ...]:
+    """Flow, mask and colour, channels last."""
+    return tuple(t.float().permute(0, 2, 3, 1).cpu().numpy() for t in (drawn.flow, drawn.mask, drawn.colour))
+
+
+def _fetched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """`picture` at the pixel numbers `where` [h, w, 2]; beyond its edges the edge goes on."""
+    return cv2.remap(picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def pixel_grid(side: int) -> np.ndarray:
+    """Pixel numbers (x, y), float32 [side, side, 2]."""
+    return np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
 
 
 def joined(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Literal
 
 from talkingface.systems.pcavs.official_config import OfficialConfig, tiny_official
 
-
 COMPACT_GAIN = 1.8
 """What regression to the mean takes from heard mouths, given back: measured on four unseen people."""
 

@@ -201,8 +201,19 @@ def test_no_flow_and_a_full_mask_give_the_photo_back(talker):
     torch.testing.assert_close(still.on(picture), picture, atol=1e-5, rtol=0)
 
 
+def test_at_rest_the_photo_is_seen_to_the_pixel(talker):
+    points = sample_points()
+    for side in (64, 226):
+        face = talker.face(sample_picture(), points, None, side)
+        own = talker.know(*_square(talker, points))[1]
+        (made,), alpha = face.draw(own.mouth, own.pose)
+        photo = view(sample_picture(), face.square.matrix, side)
+        assert alpha is None and np.abs(made.astype(int) - photo).max() <= 1
+
+
 def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
-    """`CompactFace` works with OpenCV at the photo's size; `Drawn.on`, with which training works, is its measure.
+    """`CompactFace` works with OpenCV at the photo's size; `Drawn.on`, with which training works, is its measure when
+    nothing is taken off.
 
     Where the flow fetches from beyond the square the two differ: the networks know no more, the photo does.
     """
@@ -210,6 +221,7 @@ def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
     codes, config = np.random.default_rng(1).normal(size=(2, 20)).astype(np.float32), preset("tiny")
     for side in (64, 226):
         face = talker.face(sample_picture(), points, None, side)
+        face._own_flow, face._own_error = np.zeros_like(face._own_flow), np.zeros_like(face._own_error)
         mouth, pose = codes[:, : config.codes.mouth], codes[:, : config.codes.pose]
         drawn = talker.draw(face._who, face.rest, mouth, pose)
         square = torch.from_numpy(view(sample_picture(), face.square.matrix, side)).permute(2, 0, 1)[None].float()
@@ -223,6 +235,13 @@ def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
         assert inside.sum() > 500
         assert psnr(made[inside], wanted[inside]) > 40
         assert not np.array_equal(made[0], made[1])
+
+
+def test_parting_lips_are_painted_by_the_network_alone(talker):
+    points = np.zeros((478, 2))
+    points[list(LIPS)] = np.random.default_rng(0).uniform((-0.2, 0.2), (0.2, 0.4), (len(LIPS), 2))
+    mask = lip_mask(points, 100)
+    assert mask[65, 50] > 0.9 and mask[20, 50] == 0 and mask[65, 5] == 0
 
 
 def test_fresh_networks_do_move_the_picture_and_repeat(talker):

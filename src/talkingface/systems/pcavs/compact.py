@@ -191,7 +191,8 @@ class CompactFace:
         self, flow: np.ndarray, mask: np.ndarray, colour: np.ndarray, parted: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
         half = np.float32(flow.shape[0] / 2)
-        flow = flow - _fetched(self._own_flow, pixel_grid(flow.shape[0]) + flow * half)
+        # where the resting flow leads to what this flow fetches: one step of a fixed point, exact at rest
+        flow = flow - _fetched(self._own_flow, pixel_grid(flow.shape[0]) + (flow - self._own_flow) * half)
         where = self._grid + self._enlarged(flow) * np.float32(self.square.side / 2)
         around = where + np.float32(self._room)
         moved = _fetched(self._picture, around)

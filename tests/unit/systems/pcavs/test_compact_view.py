@@ -8,8 +8,9 @@ import torch
 from crops import draw_face, speaking_head
 from faces import drawn_picture, psnr, sample_picture, sample_points
 from talkingface.core.types import Track
+from talkingface.face.topology import LIPS
 from talkingface.systems.pcavs.align import MOUTH_POINTS, alignment, three_points
-from talkingface.systems.pcavs.compact import CompactTalker, joined
+from talkingface.systems.pcavs.compact import CompactTalker, joined, lip_mask
 from talkingface.systems.pcavs.compact_nets import Drawn, resized
 from talkingface.systems.pcavs.compact_view import (
     EYES,
@@ -205,7 +206,9 @@ def test_at_rest_the_photo_is_seen_to_the_pixel(talker):
     points = sample_points()
     for side in (64, 226):
         face = talker.face(sample_picture(), points, None, side)
-        own = talker.know(*_square(talker, points))[1]
+        matrix = joined(square_matrix(talker.size_px), alignment(three_points(points[None]))[0])
+        seen = view(sample_picture(), matrix, talker.size_px)
+        _, own = talker.know(seen, on_square(points[:, :2].astype(np.float64), matrix, talker.size_px))
         (made,), alpha = face.draw(own.mouth, own.pose)
         photo = view(sample_picture(), face.square.matrix, side)
         assert alpha is None and np.abs(made.astype(int) - photo).max() <= 1

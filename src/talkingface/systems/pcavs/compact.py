@@ -153,8 +153,8 @@ class CompactFace:
     """See `talker.Face`: a photo whose square is moved by the networks' flow at its own resolution.
 
     What the networks draw for the photo's own codes would be the photo if they were perfect. By how much it is not is
-    taken off every frame, carried along by the movement: at rest the photo is seen to the pixel. Lips that part or close
-    are left alone: what is wrong with closed ones says nothing of an open mouth.
+    taken off every frame, carried along by the movement: at rest the photo is seen to the pixel. Lips that part or
+    close are left alone: what is wrong with closed ones says nothing of an open mouth.
     """
 
     def __init__(

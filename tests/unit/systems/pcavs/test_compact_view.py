@@ -211,7 +211,8 @@ def test_at_rest_the_photo_is_seen_to_the_pixel(talker):
         _, own = talker.know(seen, on_square(points[:, :2].astype(np.float64), matrix, talker.size_px))
         (made,), alpha = face.draw(own.mouth, own.pose)
         photo = view(sample_picture(), face.square.matrix, side)
-        assert alpha is None and np.abs(made.astype(int) - photo).max() <= 1
+        # OpenCV looks up places to 1/32 pixel: two levels at the sharpest edges
+        assert alpha is None and np.abs(made.astype(int) - photo).max() <= 2 and psnr(made, photo) > 60
 
 
 def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):

@@ -25,8 +25,10 @@ from talkingface.systems.pcavs.compact_view import (
     view,
 )
 from talkingface.systems.pcavs.config import PcavsConfig
+from talkingface.systems.pcavs.facts import track_facts
 from talkingface.systems.pcavs.fresh import stir
 from talkingface.systems.pcavs.mel import mel_windows, speech_mel
+from talkingface.systems.pcavs.pose_map import PoseMap
 from talkingface.systems.pcavs.talker import Codes, Face, Square
 
 PARTED = 1.0
@@ -53,6 +55,7 @@ class CompactTalker:
     def __init__(self, config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, device: str) -> None:
         self._config, self._device = config, device
         self._precise = not likes_bfloat16(device)
+        self._map = None if tensors is None else PoseMap.load(tensors)
         networks = make_networks(config)
         if tensors is None:
             stir(networks)
@@ -101,7 +104,17 @@ class CompactTalker:
                 mouths, poses = [], []
         if mouths:
             found.append(self._read(mouths, poses))
-        return Codes(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        mouth, pose = (np.concatenate(part) for part in zip(*found, strict=True))
+        return Codes(mouth, self._followed(pose, track))
+
+    def _followed(self, pose: np.ndarray, track: Track) -> np.ndarray:
+        """Pose codes of a track: held as the network sees it on average, moved as the tracked points move.
+
+        On people it has not seen the network errs by degrees, and it cannot see where in the picture a crop was.
+        """
+        if self._map is None or len(track) < 2:
+            return pose
+        return (pose.mean(axis=0) + track_facts(track) @ self._map.facts.T).astype(np.float32)
 
     def _read(self, mouths: list[np.ndarray], poses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():

@@ -11,9 +11,8 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from talkingface.face.blink import eye_closure
 from talkingface.face.mouth_measures import mouth_measures
-from talkingface.systems.pcavs.align import EYE_POINTS_LEFT, EYE_POINTS_RIGHT, SIZE_PX
+from talkingface.systems.pcavs.align import SIZE_PX
 from talkingface.systems.pcavs.augment import Augmentation, draw_augmentation
 from talkingface.systems.pcavs.compact_view import (
     EYES,
@@ -28,7 +27,7 @@ from talkingface.systems.pcavs.compact_view import (
     view,
 )
 from talkingface.systems.pcavs.config import CompactConfig
-from talkingface.systems.pcavs.pose_map import CLOSURE_UNIT, PLACE_UNIT, SIZE_UNIT, TURN_UNIT
+from talkingface.systems.pcavs.facts import closures, pose_facts, raised_brows
 from talkingface.systems.pcavs.prepare import CropClip
 from talkingface.training.mouth_targets import MEASURE_SCALE
 
@@ -42,9 +41,6 @@ RESHAPED = 0.3
 """How often proportions change too; always, and the pose code could not say where the head is to the pixel."""
 MOST_TURN, MOST_GROWTH, MOST_SHIFT = np.radians(5), 0.09, 0.08
 """Of the random placement of both pictures: turn in radians, relative size, shift in halves of the side."""
-BROWS_UNIT = 2.5
-"""Pixels of the crop that count as one."""
-BROWS_LEFT, BROWS_RIGHT = (105, 66, 107), (334, 296, 336)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +61,6 @@ def clip_facts(clip: CropClip) -> Facts:
     """Measure a clip."""
     shift = steadying(clip.matrices)
     points = clip.landmarks.astype(np.float64) + shift[:, None]
-    eyes, arches = [*EYE_POINTS_LEFT, *EYE_POINTS_RIGHT], [*BROWS_LEFT, *BROWS_RIGHT]
-    brows = points[:, eyes, 1].mean(1) - points[:, arches, 1].mean(1)
     measures = mouth_measures(points)
     mouth = measures - np.array([0, *np.median(measures[:, 1:], axis=0)])
     return Facts(
@@ -74,8 +68,8 @@ def clip_facts(clip: CropClip) -> Facts:
         points=points,
         turns=clip.pose.astype(np.float64),
         rotation=Rotation.from_rotvec(clip.pose).as_matrix(),
-        closure=eye_closure(points)[:, 0] / CLOSURE_UNIT,
-        brows=np.clip((brows - np.median(brows)) / BROWS_UNIT, -3, 3),
+        closure=closures(points),
+        brows=raised_brows(points),
         mouth=(mouth / MEASURE_SCALE).astype(np.float32),
     )
 
@@ -104,20 +98,14 @@ def place(rng: np.random.Generator, size_px: int, mirrored: bool) -> Placement:
     return Placement(matrix, turn, mirrored)
 
 
-def pose_facts(facts: Facts, number: int, points: np.ndarray, placed: Placement) -> np.ndarray:
-    """rotation (3), place (2), size, closed eyes, brows of a frame whose square points are `points`: float32 [8]."""
+def placed_facts(facts: Facts, number: int, points: np.ndarray, placed: Placement) -> np.ndarray:
+    """`facts.pose_facts` of a frame, float32 [8], whose square points are `points`."""
     cos, sin = np.cos(placed.turn), np.sin(placed.turn)
     rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ facts.rotation[number]
-    vector = Rotation.from_matrix(rotation).as_rotvec()
     if placed.mirrored:
-        vector *= (1, -1, -1)
-    left, right = points[list(EYE_POINTS_LEFT)].mean(0), points[list(EYE_POINTS_RIGHT)].mean(0)
-    nose = points[[168, 6, 197, 195]].mean(0)  # the bridge of the nose, which no mouth moves
-    size = np.log(max(float(np.linalg.norm(right - left)), 0.05) / EYES)
-    return np.array(
-        [*vector / TURN_UNIT, nose[0] / PLACE_UNIT, (nose[1] + 0.25) / PLACE_UNIT, size / SIZE_UNIT,
-         facts.closure[number], facts.brows[number]], np.float32,
-    )  # fmt: skip
+        mirror = np.diag([-1.0, 1.0, 1.0])
+        rotation = mirror @ rotation @ mirror
+    return pose_facts(rotation, points, facts.closure[number], facts.brows[number])
 
 
 class Pairs:
@@ -209,8 +197,8 @@ class Pairs:
             "own_pose": pose_view(pictures[0], points[0], config.pose_px, own_eyes),
             "pose": pose,
             "mouth": mouth,
-            "own_facts": pose_facts(facts, source, points[0], from_),
-            "pose_facts": pose_facts(facts, target, points[1], to),
+            "own_facts": placed_facts(facts, source, points[0], from_),
+            "pose_facts": placed_facts(facts, target, points[1], to),
             "mouth_facts": facts.mouth[target],
             "exact": np.float32(not reshaped),
         }

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from crops import crop_clip, draw_face, speaking_head
-from talkingface.systems.pcavs.compact_data import Pairs, clip_facts, place, pose_facts
+from talkingface.systems.pcavs.compact_data import Pairs, clip_facts, place, placed_facts
 from talkingface.systems.pcavs.compact_recipe import ReenactRecipe
 from talkingface.systems.pcavs.compact_speech import SEGMENT, HeardClip, SpeechRecipe, _contrast, read_mouths
 from talkingface.systems.pcavs.compact_view import on_square, view
@@ -113,7 +113,7 @@ def test_mirrored_pairs_have_mirrored_pictures_and_facts(clips):
         assert np.abs(a[:, ::-1] - b)[4:-4, 4:-4].max() <= 6
         points = [on_square(facts.points[number], p.matrix, 128) for p in (plain, mirrored)]
         assert points[1] == pytest.approx(points[0] * (-1, 1), abs=1e-5)
-        one, other = (pose_facts(facts, number, at, p) for at, p in zip(points, (plain, mirrored), strict=True))
+        one, other = (placed_facts(facts, number, at, p) for at, p in zip(points, (plain, mirrored), strict=True))
         assert other == pytest.approx(one * (1, -1, -1, -1, 1, 1, 1, 1), abs=1e-4)
         assert np.abs(one[1:4]).min() > 1e-3, "there was something to mirror"
 
@@ -123,7 +123,7 @@ def test_a_turned_picture_shows_a_rolled_head(clips):
     facts = clip_facts(clips[0])
     placed = place(np.random.default_rng(5), 128, False)
     number = 4
-    said = Rotation.from_rotvec(pose_facts(facts, number, facts.points[number], placed)[:3] * 0.2).as_matrix()
+    said = Rotation.from_rotvec(placed_facts(facts, number, facts.points[number], placed)[:3] * 0.2).as_matrix()
     points, turns = speaking_head(24)
     head = points[number] - points[number].mean(0)
     spin = Rotation.from_rotvec([0, 0, placed.turn]).as_matrix()
@@ -136,7 +136,7 @@ def test_facts_follow_what_the_head_does():
     facts = clip_facts(crop_clip(count=40))
     _, turns = speaking_head(40)
     size = [
-        pose_facts(facts, n, facts.points[n] / 112 - 1, place(np.random.default_rng(0), 128, False)) for n in (0, 1)
+        placed_facts(facts, n, facts.points[n] / 112 - 1, place(np.random.default_rng(0), 128, False)) for n in (0, 1)
     ]
     assert np.isfinite(size).all()
     assert np.corrcoef(facts.turns[:, 1], turns[:, 1])[0, 1] > 0.999

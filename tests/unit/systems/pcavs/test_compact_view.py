@@ -270,7 +270,7 @@ def test_silence_is_exactly_the_resting_mouth(talker):
 def test_heads_are_followed_through_the_picture():
     """Turns and shifts of the tracked head about its mean move the pose code, though its crop follows it."""
     points, turns = speaking_head(40, turning=0.3)
-    shift = np.linspace(-6, 6, 40)[:, None] * (1, 0, 0)
+    shift = np.linspace(-6, 6, 40)[:, None, None] * (1, 0, 0)
     track = Track(
         landmarks=(points + shift).astype(np.float32), times_s=np.arange(40) / 25,
         confidence=np.ones(40, np.float32), size=(256, 256),
@@ -279,5 +279,5 @@ def test_heads_are_followed_through_the_picture():
     assert np.corrcoef(facts[:, 1], turns[:, 1])[0, 1] > 0.95
     still = track_facts(Track(landmarks=points, times_s=track.times_s, confidence=track.confidence, size=(256, 256)))
     moved = facts[:, 3] - still[:, 3]
-    assert np.corrcoef(moved, shift[:, 0])[0, 1] > 0.99 and np.ptp(moved) > 0.5
+    assert np.corrcoef(moved, shift[:, 0, 0])[0, 1] > 0.99 and np.ptp(moved) > 0.5
     assert np.abs(facts).max() < 9

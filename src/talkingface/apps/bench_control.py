@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _turns(system: System, faces: list[Avatar], paths: list[Path], limit: int | 
 
 
 def _swaps(system: System, faces: list[Avatar], poses: list[Path], job: TargetJob) -> list[dict[str, Any]]:
-    """Correlation of the mouth's gap between two results of one face and one voice with different pose clips."""
+    """Correlation of the mouth's gap between any two results of one face and one voice with different pose clips."""
     from talkingface.apps.bench import sample
     from talkingface.audio.read import read_audio
 
@@ -129,11 +130,9 @@ def _swaps(system: System, faces: list[Avatar], poses: list[Path], job: TargetJo
         for path in poses[: job.limit or 4]:
             rows = concatenate(system.motion_from_video(face, path, Controls())).pose
             gaps[path.stem] = mouth_measures(_drawn(system, face, _posed(spoken, rows)))[:, 0]
-        first = next(iter(gaps))
         found += [
-            {"poses": [first, other], "gap": float(correlation(gaps[first], gap))}
-            for other, gap in gaps.items()
-            if other != first
+            {"poses": [one, other], "gap": float(correlation(gaps[one], gaps[other]))}
+            for one, other in combinations(gaps, 2)
         ]
     return found
 

@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 
 from talkingface import api
-from talkingface.apps.bench import Finding, Row, TargetJob, measure
-from talkingface.core.errors import FaceError, SpeechError
-from talkingface.core.motion import concatenate
+from talkingface.apps.bench import Finding, Row, TargetJob, measure, sample
+from talkingface.audio.read import read_audio
+from talkingface.core.errors import FaceError
+from talkingface.core.motion import concatenate, replace_pose
 from talkingface.core.progress import tell
 from talkingface.core.system import System
-from talkingface.core.types import Avatar, Controls, Motion
+from talkingface.core.types import Avatar, Controls, Motion, Track
 from talkingface.face.camera import euler_degrees
 from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.track import track_frames
 from talkingface.metrics.sync import best_lag, correlation
 from talkingface.training.prepare import list_clips
-from talkingface.video.read import read_frames
+from talkingface.video.read import probe, read_frames
 
 SYSTEM = "pcavs"
 TURNING_DEG = 5.0
@@ -118,9 +119,6 @@ def _turns(system: System, faces: list[Avatar], paths: list[Path], limit: int | 
 
 def _swaps(system: System, faces: list[Avatar], poses: list[Path], job: TargetJob) -> list[dict[str, Any]]:
     """Correlation of the mouth's gap between any two results of one face and one voice with different pose clips."""
-    from talkingface.apps.bench import sample
-    from talkingface.audio.read import read_audio
-
     voice = read_audio(sample("speech"), 16000).samples.mean(axis=0)
     found: list[dict[str, Any]] = []
     for number, face in enumerate(faces):
@@ -139,17 +137,12 @@ def _swaps(system: System, faces: list[Avatar], poses: list[Path], job: TargetJo
 
 def _leaks(system: System, faces: list[Avatar], paths: list[Path], limit: int | None) -> list[dict[str, Any]]:
     """Silence with the head of a long speaking clip: what its mouth leaves in the result."""
-    from talkingface.video.read import probe
-
     found = []
     for path in [path for path in paths if (probe(path).duration_s or 0) >= LEAST_LEAK_S][: limit or 2]:
         true = mouth_measures(_points((f.rgb, f.time_s) for f in read_frames(path, fps=FPS)))[:, 0]
         face = faces[0]
         silence = np.zeros(len(true) * 16000 // FPS, np.float32)
-        try:
-            quiet = concatenate(system.motion_from_audio(face, iter([silence]), Controls(pose="still")))
-        except SpeechError:
-            continue
+        quiet = concatenate(system.motion_from_audio(face, iter([silence]), Controls(pose="still")))
         rows = concatenate(system.motion_from_video(face, path, Controls())).pose
         gap = mouth_measures(_drawn(system, face, _posed(quiet, rows)))[:, 0]
         count = min(len(gap), len(true))
@@ -159,8 +152,6 @@ def _leaks(system: System, faces: list[Avatar], paths: list[Path], limit: int | 
 
 
 def _posed(spoken: Motion, rows: np.ndarray | None) -> Motion:
-    from talkingface.core.motion import replace_pose
-
     return concatenate(replace_pose([spoken], rows))
 
 
@@ -181,8 +172,6 @@ def _points(pictures: Iterator[tuple[np.ndarray, float]]) -> np.ndarray:
 
 def _yaw(points: np.ndarray) -> np.ndarray:
     """Yaw of tracked points in degrees [T]."""
-    from talkingface.core.types import Track
-
     track = Track(landmarks=points, times_s=np.arange(len(points)) / FPS, confidence=np.ones(len(points), np.float32),
                   size=(1, 1))  # fmt: skip
     return np.asarray(euler_degrees(fit_track(load_mesh478(), track).rotation))[:, 0]

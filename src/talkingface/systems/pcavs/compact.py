@@ -14,7 +14,17 @@ from talkingface.core.types import Track
 from talkingface.face.topology import LIPS
 from talkingface.nn.state import tensors_of
 from talkingface.systems.pcavs.align import alignment, three_points
-from talkingface.systems.pcavs.compact_nets import Drawn, Generator, Identity, IdentityNet, MouthNet, PoseNet, SpeechNet
+from talkingface.systems.pcavs.compact_nets import (
+    Drawn,
+    Generator,
+    Identity,
+    IdentityNet,
+    MouthNet,
+    PoseNet,
+    SpeechNet,
+    signed_mouths,
+    signed_pictures,
+)
 from talkingface.systems.pcavs.compact_view import (
     EYES,
     mouth_view,
@@ -30,6 +40,7 @@ from talkingface.systems.pcavs.fresh import stir
 from talkingface.systems.pcavs.mel import mel_windows, speech_mel
 from talkingface.systems.pcavs.pose_map import PoseMap
 from talkingface.systems.pcavs.talker import Codes, Face, Square
+from talkingface.systems.pcavs.timing import audible_frames
 
 PARTED = 1.0
 """Change of the lips' gap, in units of `mouth_targets.MEASURE_SCALE`, from which they are another mouth."""
@@ -71,7 +82,7 @@ class CompactTalker:
 
     def hear(self, samples: np.ndarray) -> np.ndarray:
         """See `talker.Talker`."""
-        count = -(-len(samples) // 640)
+        count = audible_frames(len(samples))
         mel = speech_mel(samples)
         chunks = []
         for start in range(0, count, _HEAR_CHUNK):
@@ -118,14 +129,12 @@ class CompactTalker:
 
     def _read(self, mouths: list[np.ndarray], poses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            grey = torch.from_numpy(np.stack(mouths))[:, None].to(self._device).float() / 127.5 - 1
-            mouth = self._networks["mouth"](grey)
+            mouth = self._networks["mouth"](signed_mouths(torch.from_numpy(np.stack(mouths)).to(self._device)))
             pose = self._networks["pose"](self._pictures(np.stack(poses)))
             return mouth.float().cpu().numpy(), pose.float().cpu().numpy()
 
     def _pictures(self, rgb: np.ndarray) -> Tensor:
-        values = torch.from_numpy(rgb).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return values.contiguous(memory_format=torch.channels_last)
+        return signed_pictures(torch.from_numpy(rgb).to(self._device)).contiguous(memory_format=torch.channels_last)
 
     def face(self, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int) -> Face:
         """See `talker.Talker`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from talkingface.core.progress import tell
 from talkingface.face.mouth_measures import mouth_measures
 from talkingface.systems.pcavs.align import SIZE_PX
 from talkingface.systems.pcavs.augment import Augmentation, draw_augmentation
@@ -28,6 +29,7 @@ from talkingface.systems.pcavs.compact_view import (
 )
 from talkingface.systems.pcavs.config import CompactConfig
 from talkingface.systems.pcavs.facts import closures, pose_facts, raised_brows
+from talkingface.systems.pcavs.pose_map import FACT_UNITS, PoseMap, learn_pose_map
 from talkingface.systems.pcavs.prepare import CropClip
 from talkingface.training.mouth_targets import MEASURE_SCALE
 
@@ -41,6 +43,10 @@ RESHAPED = 0.3
 """How often proportions change too; always, and the pose code could not say where the head is to the pixel."""
 MOST_TURN, MOST_GROWTH, MOST_SHIFT = np.radians(5), 0.09, 0.08
 """Of the random placement of both pictures: turn in radians, relative size, shift in halves of the side."""
+
+
+PoseReader = Callable[[CropClip, np.ndarray, list[dict[str, np.ndarray]]], np.ndarray]
+"""A clip, numbers of K frames and their `Pairs.pair` rows -> pose codes [K, P]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +208,17 @@ class Pairs:
             "mouth_facts": facts.mouth[target],
             "exact": np.float32(not reshaped),
         }
+
+
+def map_poses(clips: Sequence[CropClip], config: CompactConfig, read: PoseReader, frames: int = 24) -> PoseMap:
+    """The pose map of a network from `frames` frames of each clip. `read`: what it says of some frames of a clip."""
+    pairs = Pairs(clips, config, augmented=False)
+    codes, facts = [], []
+    for number in range(len(pairs)):
+        tell("reading poses", number, len(pairs))
+        chosen = pairs.some_frames(number, frames)
+        rows = [pairs.pair(number, int(frame), int(frame)) for frame in chosen]
+        said, true = read(pairs.clip(number), chosen, rows), np.stack([row["pose_facts"] for row in rows])
+        codes.append(said - said.mean(axis=0))
+        facts.append(true - true.mean(axis=0))
+    return learn_pose_map(np.concatenate(codes), np.concatenate(facts), FACT_UNITS)

@@ -215,6 +215,16 @@ class Generator(nn.Module):
         return Drawn(flow=full, coarse=flow, mask=torch.sigmoid(x[:, 3:] + 1), colour=torch.tanh(x[:, :3]))
 
 
+def signed_pictures(rgb: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [-1, 1]."""
+    return rgb.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def signed_mouths(grey: Tensor) -> Tensor:
+    """uint8 [B, M, M] -> float32 [B, 1, M, M] in [-1, 1]."""
+    return grey[:, None].float() / 127.5 - 1
+
+
 def resized(x: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:
     """Maps [B, C, h, w] at another size, bilinear."""
     if tuple(x.shape[-2:]) == tuple(size):

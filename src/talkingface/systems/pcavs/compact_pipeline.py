@@ -16,12 +16,12 @@ from talkingface.face.morphable import load_mesh478
 from talkingface.nn.state import arrays, named
 from talkingface.systems.pcavs import SPEC
 from talkingface.systems.pcavs.compact import make_networks
-from talkingface.systems.pcavs.compact_data import Pairs
-from talkingface.systems.pcavs.compact_nets import MouthNet, PoseNet
-from talkingface.systems.pcavs.compact_recipe import ReenactRecipe, to_network
+from talkingface.systems.pcavs.compact_data import map_poses
+from talkingface.systems.pcavs.compact_nets import MouthNet, PoseNet, signed_pictures
+from talkingface.systems.pcavs.compact_recipe import ReenactRecipe
 from talkingface.systems.pcavs.compact_speech import HeardClip, SpeechRecipe, read_mouths
 from talkingface.systems.pcavs.config import PcavsConfig, preset
-from talkingface.systems.pcavs.pose_map import FACT_UNITS, PoseMap, learn_pose_map
+from talkingface.systems.pcavs.pose_map import PoseMap
 from talkingface.systems.pcavs.prepare import CropClip, crop_clips, make_crops
 from talkingface.training.head_motion_fit import train_head_motion
 from talkingface.training.trainer import Trainer
@@ -29,8 +29,6 @@ from talkingface.training.trainer import Trainer
 REENACT_STEPS, MOUTHS_FROM, JUDGED_FROM, SPEECH_STEPS = 8000, 3000, 5600, 1500
 SEED = 1
 BATCH = 12
-MAPPED_FRAMES = 24
-"""Frames of each clip from which the pose map is learned."""
 UNSURE_SOUND = ("quiz_elisha",)
 """People whose listed lag is wrong: their sound teaches nothing."""
 
@@ -103,19 +101,15 @@ def speech_recipe(
     return SpeechRecipe(heard[0], config, readout, held_out=heard[1])
 
 
-@torch.no_grad()
 def pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfig) -> PoseMap:
     """What the trained pose network says of frames whose poses are known."""
     net.eval()
-    pairs = Pairs(clips, config.compact, augmented=False)
-    codes, facts = [], []
-    for number in range(len(pairs)):
-        rows = [pairs.pair(number, frame, frame) for frame in pairs.some_frames(number, MAPPED_FRAMES)]
-        said = net(to_network(torch.from_numpy(np.stack([row["pose"] for row in rows])))).float().numpy()
-        true = np.stack([row["pose_facts"] for row in rows])
-        codes.append(said - said.mean(axis=0))
-        facts.append(true - true.mean(axis=0))
-    return learn_pose_map(np.concatenate(codes), np.concatenate(facts), FACT_UNITS)
+
+    @torch.no_grad()
+    def read(clip: CropClip, frames: np.ndarray, rows: list[dict[str, np.ndarray]]) -> np.ndarray:
+        return net(signed_pictures(torch.from_numpy(np.stack([row["pose"] for row in rows])))).float().numpy()
+
+    return map_poses(clips, config.compact, read)
 
 
 def run(

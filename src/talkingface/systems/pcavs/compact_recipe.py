@@ -30,6 +30,8 @@ from talkingface.systems.pcavs.compact_nets import (
     MouthNet,
     PoseNet,
     sampled,
+    signed_mouths,
+    signed_pictures,
 )
 from talkingface.systems.pcavs.compact_view import EYES
 from talkingface.systems.pcavs.config import PcavsConfig
@@ -111,7 +113,7 @@ class ReenactRecipe(Recipe):
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """See `loss_weights`."""
-        target = to_network(batch["target"])
+        target = signed_pictures(batch["target"])
         judged = shared["step"] >= self._judge_from
         if phase == "judge":
             if not judged:
@@ -143,10 +145,10 @@ class ReenactRecipe(Recipe):
         return losses
 
     def _draw(self, batch: dict[str, Tensor], noise: float = 0.0) -> tuple[Drawn, Tensor, dict[str, Tensor]]:
-        who: Identity = self.identity(to_network(batch["source"]))
-        both = self.pose(to_network(torch.cat([batch["own_pose"], batch["pose"]])))
+        who: Identity = self.identity(signed_pictures(batch["source"]))
+        both = self.pose(signed_pictures(torch.cat([batch["own_pose"], batch["pose"]])))
         own, pose = both.chunk(2)
-        mouth = self.mouth(mouth_pictures(batch["mouth"]))
+        mouth = self.mouth(signed_mouths(batch["mouth"]))
         heard = mouth + noise * torch.randn_like(mouth) if noise else mouth
         drawn: Drawn = self.generator(who, own, heard, pose)
         return drawn, drawn.on(who.picture), {"own": own, "pose": pose, "mouth": mouth}
@@ -160,7 +162,7 @@ class ReenactRecipe(Recipe):
         said, true = [], []
         for batch in self._examples():
             drawn, made, codes = self._draw(batch)
-            target, source = to_network(batch["target"]), to_network(batch["source"])
+            target, source = signed_pictures(batch["target"]), signed_pictures(batch["source"])
             weight = head_weight(batch["target_points"], made.shape[-1])
             lips = lip_weight(batch["target_points"], made.shape[-1])
             rows["made_db"] += _decibels(made, target, weight)
@@ -183,7 +185,7 @@ class ReenactRecipe(Recipe):
         batch = next(self._examples(12))
         drawn, made, _ = self._draw(batch)
         painted = (1 - drawn.mask.float()).expand(-1, 3, -1, -1) * 2 - 1
-        rows = [to_network(batch["source"]), made, to_network(batch["target"]), painted]
+        rows = [signed_pictures(batch["source"]), made, signed_pictures(batch["target"]), painted]
         return {"people": np.concatenate([np.concatenate(list(to_uint8(row)), axis=1) for row in rows])}
 
     def _examples(self, size: int = 24) -> Any:
@@ -253,16 +255,6 @@ def _judged(pictures: Tensor) -> Tensor:
     size = pictures.shape[-1]
     top, bottom, left, right = (2 * round(share * size / 2) for share in JUDGED)
     return pictures[..., top:bottom, left:right]
-
-
-def to_network(pictures: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [-1, 1]."""
-    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def mouth_pictures(mouths: Tensor) -> Tensor:
-    """uint8 [B, M, M] -> float32 [B, 1, M, M] in [-1, 1]."""
-    return mouths[:, None].float() / 127.5 - 1
 
 
 def to_uint8(pictures: Tensor) -> np.ndarray:

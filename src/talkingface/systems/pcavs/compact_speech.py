@@ -13,8 +13,7 @@ from torch.nn import functional
 
 from talkingface.metrics.sync import best_lag
 from talkingface.systems.pcavs.compact_data import Facts, clip_facts
-from talkingface.systems.pcavs.compact_nets import MouthNet, SpeechNet
-from talkingface.systems.pcavs.compact_recipe import mouth_pictures
+from talkingface.systems.pcavs.compact_nets import MouthNet, SpeechNet, signed_mouths
 from talkingface.systems.pcavs.compact_view import mouth_view, on_square, shifted, square_matrix, view
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.losses import cosine_logits
@@ -75,7 +74,7 @@ def _codes(clip: CropClip, facts: Facts, net: MouthNet, config: PcavsConfig) -> 
             matrix = square_matrix(size)
             square = view(frame, shifted(matrix, facts.shift[number]), size)
             mouths.append(mouth_view(square, on_square(facts.points[number], matrix, size), config.compact.mouth_px))
-        yield net(mouth_pictures(torch.from_numpy(np.stack(mouths)).to(device))).float().cpu().numpy()
+        yield net(signed_mouths(torch.from_numpy(np.stack(mouths)).to(device))).float().cpu().numpy()
 
 
 class SpeechRecipe(Recipe):

@@ -26,8 +26,8 @@ from talkingface.systems.pcavs.official_networks import (
     make_speech,
 )
 from talkingface.systems.pcavs.talker import Codes, Face, Square
+from talkingface.systems.pcavs.timing import audible_frames
 
-SAMPLES_PER_FRAME = 640
 _PIECE = 64
 
 
@@ -46,7 +46,7 @@ class OfficialTalker:
 
     def hear(self, samples: np.ndarray) -> np.ndarray:
         """See `talker.Talker`."""
-        count = -(-len(samples) // SAMPLES_PER_FRAME)
+        count = audible_frames(len(samples))
         mel = speech_mel(samples)
         said = [self._hear(mel_windows(mel, np.arange(k, k + _PIECE))) for k in range(0, count, _PIECE)]
         return np.concatenate([np.zeros((0, len(self.silence)), np.float32), *said])[:count]

@@ -65,15 +65,12 @@ class PortraitSystem(System):
     def _fit_photo(
         self, rgb: np.ndarray, alpha: np.ndarray | None, face_index: int | None, size: int | str | None
     ) -> Avatar:
-        from talkingface.face.matte import person_matte
         from talkingface.face.track import track_image
 
         rgb, alpha = _resized(rgb, size), None if alpha is None else _resized(alpha, size)
         face = track_image(rgb, face_index)
-        opaque = alpha is None or int(alpha.min()) == 255
-        matte = np.round(255 * person_matte(rgb)).astype(np.uint8) if opaque else alpha
-        tensors = {"rgb": rgb, "matte": matte, "landmarks": face.landmarks, **_rig_tensors(face.landmarks)}
         notes = _notes(face.num_faces, face_index, face.landmarks)
+        tensors = _photo_tensors(rgb, alpha, face.landmarks)
         return Avatar(system=SPEC.name, card=self._card("photo", notes), tensors=tensors)
 
     def _fit_clip(self, path: Path, face_index: int | None, size: int | str | None) -> Avatar:
@@ -84,9 +81,8 @@ class PortraitSystem(System):
         track = _track_clip(path, fps, _longest(size), face_index, lost)
         fit = fit_track(load_mesh478(), smooth_track(track))
         rgb, landmarks = _best_frame(path, fps, _longest(size), track, fit.expression)
-        photo = self._fit_photo(rgb, None, None, "native")
         tensors = {
-            **photo.tensors,
+            **_photo_tensors(rgb, None, landmarks),
             "clip.landmarks": track.landmarks,
             "clip.expression": fit.expression,
             "clip.rotation": fit.rotation.astype(np.float32),
@@ -182,6 +178,13 @@ def _resized(picture: np.ndarray, size: int | str | None) -> np.ndarray:
         return np.ascontiguousarray(picture)
     scale = wanted / longest
     return shrink(picture, (max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale))))
+
+
+def _photo_tensors(rgb: np.ndarray, alpha: np.ndarray | None, landmarks: np.ndarray) -> dict[str, np.ndarray]:
+    from talkingface.face.matte import person_matte
+
+    matte = np.round(255 * person_matte(rgb)).astype(np.uint8) if alpha is None else alpha
+    return {"rgb": np.ascontiguousarray(rgb), "matte": matte, "landmarks": landmarks, **_rig_tensors(landmarks)}
 
 
 def _rig_tensors(landmarks: np.ndarray) -> dict[str, np.ndarray]:

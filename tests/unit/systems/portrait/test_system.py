@@ -145,6 +145,16 @@ def test_a_clip_can_be_animated_like_a_photo(system, clip):
     assert frames.rgb.shape == (2, 240, 240, 3)
 
 
+def test_the_face_that_is_asked_for_is_followed_and_shown(system, clip, tmp_path):
+    (tmp_path / "two").mkdir()
+    for k, frame in enumerate(read_frames(clip)):
+        small = cv2.copyMakeBorder(cv2.resize(frame.rgb, (160, 160)), 40, 40, 0, 0, cv2.BORDER_REPLICATE)
+        write_image(tmp_path / "two" / f"{k}.png", np.concatenate([frame.rgb, small], axis=1))
+    avatar = system.fit(tmp_path / "two", face_index=1)
+    for landmarks in (avatar.tensors["landmarks"], avatar.tensors["clip.landmarks"]):
+        assert landmarks[..., 0].min() > 240
+
+
 def test_a_driving_video_gives_its_motion(system, avatar, clip):
     motion = concatenate(system.motion_from_video(avatar, clip, Controls()))
     assert len(motion) == COUNT and motion.space == "mesh478"

@@ -35,9 +35,13 @@ class Photo:
     notes: list[str]
 
 
-def make_photo(rgb: np.ndarray, face_index: int | None, size: int | str | None) -> Photo:
+def make_photo(
+    rgb: np.ndarray, face_index: int | None, size: int | str | None, alpha: np.ndarray | None = None
+) -> Photo:
     """Find the face of a picture uint8 [H, W, 3]. Raises FaceError.
 
+    `alpha` uint8 [H, W]: the picture's own transparency; with a transparent background that is where the person is, and
+    nothing is guessed. None: opaque.
     `size` keeps a larger picture, never a smaller one: a crop of that size needs all the detail there is.
     """
     from talkingface.face.track import track_image
@@ -46,7 +50,10 @@ def make_photo(rgb: np.ndarray, face_index: int | None, size: int | str | None) 
     limit = longest if size == "native" else max(LONGEST_PX, int(size or 0))
     rgb = np.ascontiguousarray(_longest(rgb, min(limit, longest)))
     face = track_image(rgb, face_index)
-    return _photo(rgb, face.landmarks, face.num_faces if face_index is None else 1)
+    photo = _photo(rgb, face.landmarks, face.num_faces if face_index is None else 1)
+    if alpha is None:
+        return photo
+    return Photo(photo.tensors | {"matte": shrink(alpha, (rgb.shape[1], rgb.shape[0]))}, photo.notes)
 
 
 def best_photo(driver: Driver, face_index: int | None) -> Photo:
@@ -107,9 +114,7 @@ class Painter:
         native = SIDE_PX / float(np.hypot(matrix[0, 0], matrix[1, 0]))
         matte = None
         if controls.background == "transparent":
-            from talkingface.face.matte import person_matte
-
-            matte = np.round(255 * person_matte(rgb)).astype(np.uint8)
+            rgb, matte = _cut_out(rgb, avatar.tensors.get("matte"))
         side = _side(native, None if whole else controls.size)
         self._talker, self._silence = talker, talker.silence
         self._face = talker.face(rgb, landmarks, matte, side)
@@ -146,6 +151,19 @@ class Painter:
         if pictures.shape[1] == self._size:
             return pictures
         return np.stack([shrink(picture, (self._size, self._size)) for picture in pictures])
+
+
+def _cut_out(rgb: np.ndarray, own: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The picture with the person's own colours at soft edges, and where the person is: uint8 [H, W, 3], [H, W].
+
+    `own`: the picture's own transparency; its colours lie over white.
+    """
+    from talkingface.face.matte import person_matte, unmix_colours
+
+    if own is None:
+        return rgb, np.round(255 * person_matte(rgb)).astype(np.uint8)
+    matte = shrink(own, (rgb.shape[1], rgb.shape[0]))
+    return unmix_colours(rgb, matte.astype(np.float32) / 255, np.full_like(rgb, 255)), matte
 
 
 def _longest(rgb: np.ndarray, longest_px: int) -> np.ndarray:

@@ -57,15 +57,15 @@ class PcavsSystem(System):
         folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. Nothing is trained: of a clip the best frame serves as the photo."""
-        from talkingface.video.image import is_image, read_image
+        from talkingface.video.image import Picture, is_image, read_image
 
         card: dict[str, object] = {
             "system": SPEC.name,
             "weights": "" if self.weights is None else self.weights.card.get("name", ""),
         }
         if isinstance(source, np.ndarray) or is_image(source):
-            rgb = source if isinstance(source, np.ndarray) else read_image(source).opaque()
-            photo = make_photo(rgb, face_index, size)
+            picture = Picture(source) if isinstance(source, np.ndarray) else read_image(source)
+            photo = make_photo(picture.opaque(), face_index, size, picture.alpha)
             return Avatar(system=SPEC.name, card={**card, "kind": "photo", "notes": photo.notes}, tensors=photo.tensors)
         driver = read_driver(Path(source), self.talker, face_index)
         photo = best_photo(driver, face_index)

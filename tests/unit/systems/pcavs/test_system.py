@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clips import sway, write_face_video
 from faces import psnr, sample_picture, sample_points
@@ -221,6 +222,18 @@ def test_a_transparent_picture_has_a_mask_that_moves_along(system, avatar):
         assert not np.array_equal(frames.mask[0], frames.mask[1]), "another pose, another outline"
         if crop == "full":
             assert np.array_equal(frames.mask[:, :5], np.stack([still[:5]] * 2)), "outside of the square nothing moves"
+
+
+def test_what_a_picture_says_of_its_background_is_believed(system, tmp_path):
+    """Cut-outs keep their outline, and no rim of the white on which they were looked at."""
+    rgb = np.ascontiguousarray(sample_picture() // 2)
+    alpha = np.zeros(rgb.shape[:2], np.uint8)
+    alpha[:, 20:-40], alpha[:, 16:20] = 255, 128
+    Image.fromarray(np.dstack([rgb, alpha])).save(tmp_path / "cut.png")
+    controls = Controls(background="transparent", crop="full")
+    (frames,) = system.render(system.fit(tmp_path / "cut.png"), iter([motion(1)]), controls)
+    assert np.array_equal(frames.mask[0, :5], alpha[:5])
+    assert frames.rgb[0, :5, 16:20].max() <= 132
 
 
 def test_backgrounds_that_cannot_be(system, avatar):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.types import Track
-from talkingface.face.topology import LIPS
+from talkingface.face.topology import FACE_OVAL, LIPS
 from talkingface.nn.state import tensors_of
-from talkingface.systems.pcavs.align import alignment, three_points
+from talkingface.systems.pcavs.align import EYE_POINTS_LEFT, EYE_POINTS_RIGHT, alignment, three_points
 from talkingface.systems.pcavs.compact_nets import (
     Drawn,
     Generator,
@@ -37,7 +37,7 @@ from talkingface.systems.pcavs.compact_view import (
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.facts import track_facts
 from talkingface.systems.pcavs.fresh import stir
-from talkingface.systems.pcavs.mel import mel_windows, speech_mel
+from talkingface.systems.pcavs.mel import mel_windows, speech_mel, voice_share
 from talkingface.systems.pcavs.pose_map import PoseMap
 from talkingface.systems.pcavs.talker import Codes, Face, Square
 from talkingface.systems.pcavs.timing import audible_frames
@@ -46,6 +46,13 @@ PARTED = 1.0
 """Change of the lips' gap, in units of `mouth_targets.MEASURE_SCALE`, from which they are another mouth."""
 LIP_REACH = 0.12
 """How far around the lips that counts, in eye distances."""
+FACE_REACH = 0.1
+"""How far around the face its movement counts, likewise."""
+INNER_FACE, INNER_REACH, EYE_REACH = 0.85, 0.04, 0.12
+"""What may be painted: so much of the face's outline, about the middle, and so far around, less the eyes and so far
+around them. Eyes, cheeks, hair and background only move: painted, they would get other colours, smears and halos."""
+CALM = 0.05
+"""Smoothing of the movement of hair and background, standard deviation in sides."""
 MARGIN = 0.25
 """How much of the photo around the square the flow may fetch, in sides: better than smearing the square's edge."""
 _CHUNK = 32
@@ -89,7 +96,7 @@ class CompactTalker:
             frames = np.arange(start, start + _HEAR_CHUNK)  # full chunks: a row must not depend on its neighbours
             chunks.append(self._hear(mel_windows(mel, frames, columns=self._config.compact.mel_frames)))
         said = np.concatenate([np.zeros((0, len(self.silence)), np.float32), *chunks])[:count]
-        return self.silence + np.float32(self._config.mouth_gain) * (said - self.silence)
+        return self.silence + np.float32(self._config.mouth_gain * voice_share(mel)) * (said - self.silence)
 
     def _hear(self, windows: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -174,9 +181,10 @@ class CompactTalker:
 class CompactFace:
     """See `talker.Face`: a photo whose square is moved by the networks' flow at its own resolution.
 
-    What the networks draw for the photo's own codes would be the photo if they were perfect. By how much it is not is
-    taken off every frame, carried along by the movement: at rest the photo is seen to the pixel. Lips that part or
-    close are left alone: what is wrong with closed ones says nothing of an open mouth.
+    Only the inner face is painted. What the networks draw there for the photo's own codes would be the photo if they
+    were perfect. By how much it is not is taken off every frame, carried along by the movement: at rest the photo is
+    seen to the pixel. Lips that part or close are left alone: what is wrong with closed ones says nothing of an open
+    mouth.
     """
 
     def __init__(
@@ -197,7 +205,12 @@ class CompactFace:
         self._room, self._grid = room, pixel_grid(side)
         flow, mask, colour = (part[0] for part in _arrays(talker.draw(self._who, self.rest, own.mouth, own.pose)))
         self._own_flow, self._own_opening = flow, float(talker.opening(own.mouth)[0])
-        self._lips = lip_mask(on_square(landmarks[:, :2].astype(np.float64), large, side), side)
+        lips, oval = points[list(LIPS)], points[list(FACE_OVAL)]
+        inner = oval.mean(axis=0) + INNER_FACE * (oval - oval.mean(axis=0))
+        self._lips, self._inner = soft_mask(lips, LIP_REACH, side), soft_mask(inner, INNER_REACH, side)
+        for eye in (EYE_POINTS_LEFT, EYE_POINTS_RIGHT):
+            self._inner *= 1 - soft_mask(points[list(eye)], EYE_REACH, side)
+        self._face = soft_mask(oval, FACE_REACH, talker.size_px)  # as large as the flow
         still = self._picture[room : room + side, room : room + side]
         self._own_error = self._enlarged(1 - mask)[..., None] * (self._enlarged((colour + 1) * 127.5) - still)
 
@@ -215,24 +228,44 @@ class CompactFace:
         half = np.float32(flow.shape[0] / 2)
         # where the resting flow leads to what this flow fetches: one step of a fixed point, exact at rest
         flow = flow - _fetched(self._own_flow, pixel_grid(flow.shape[0]) + (flow - self._own_flow) * half)
+        flow = self._calm(flow)
         where = self._grid + self._enlarged(flow) * np.float32(self.square.side / 2)
-        around = where + np.float32(self._room)
-        moved = _fetched(self._picture, around)
-        painted = self._enlarged(1 - mask)[..., None] * (self._enlarged((colour + 1) * 127.5) - moved)
-        error = _fetched(self._own_error * (1 - parted * self._lips)[..., None], where)
-        rgb = cv2.convertScaleAbs(np.maximum(moved + painted - error, 0))
-        return rgb, None if self._matte is None else _fetched(self._matte, around)
+        wide = where + np.float32(self._room)
+        moved = _fetched(self._picture, wide)
+        inner = _fetched(self._inner, where)
+        box = _box(inner)
+        blend, goal, at = (
+            part[box] for part in (self._enlarged(1 - mask), self._enlarged((colour + 1) * 127.5), where)
+        )
+        painted = blend[..., None] * (goal - moved[box])
+        error = _fetched(self._own_error, at) * (1 - parted * _fetched(self._lips, at))[..., None]
+        moved[box] += inner[box][..., None] * (painted - error)
+        rgb = cv2.convertScaleAbs(np.maximum(moved, 0))
+        return rgb, None if self._matte is None else _fetched(self._matte, wide)
+
+    def _calm(self, flow: np.ndarray) -> np.ndarray:
+        """`flow` [S, S, 2], smooth beside the face: there training paints over what it does, and it ripples."""
+        side = flow.shape[0]
+        share = _fetched(self._face, pixel_grid(side) + flow * np.float32(side / 2))[..., None]
+        return share * flow + (1 - share) * cv2.GaussianBlur(flow, (0, 0), CALM * side)
 
     def _enlarged(self, map_: np.ndarray) -> np.ndarray:
-        return cv2.resize(map_, (self.square.side, self.square.side), interpolation=cv2.INTER_LINEAR)
+        # linear, the cells of the small map would show as facets at edges of lips
+        return cv2.resize(map_, (self.square.side, self.square.side), interpolation=cv2.INTER_CUBIC)
 
 
-def lip_mask(points: np.ndarray, side: int) -> np.ndarray:
-    """1 on the mouth of points [478, 2] in [-1, 1], 0 away from it: float32 [side, side]."""
-    lips = (points[list(LIPS)] + 1) / 2 * side - 0.5
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns in which `mask` [h, w] is not 0, at least one of each."""
+    left, top, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
+    return slice(top, top + max(height, 1)), slice(left, left + max(width, 1))
+
+
+def soft_mask(outline: np.ndarray, reach: float, side: int) -> np.ndarray:
+    """1 within points [N, 2] in [-1, 1] and `reach` eye distances around them, 0 away: float32 [side, side]."""
+    outline = (outline + 1) / 2 * side - 0.5
     mask = np.zeros((side, side), np.float32)
-    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 1.0)
-    reach = LIP_REACH * EYES / 2 * side
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(outline).astype(np.int32)), 1.0)
+    reach *= EYES / 2 * side
     mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(reach) + 1,) * 2))
     return cv2.GaussianBlur(mask, (0, 0), reach / 2)
 

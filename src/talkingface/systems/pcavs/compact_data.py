@@ -13,6 +13,7 @@ from torch import Tensor
 
 from talkingface.core.progress import tell
 from talkingface.face.mouth_measures import mouth_measures
+from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.systems.pcavs.align import SIZE_PX
 from talkingface.systems.pcavs.augment import Augmentation, draw_augmentation
 from talkingface.systems.pcavs.compact_view import (
@@ -35,14 +36,24 @@ from talkingface.training.mouth_targets import MEASURE_SCALE
 
 APART = 12
 """Frames between the two of a pair, where the clip is long enough."""
-FAR_TURNED, CANDIDATES = 0.5, 4
-"""How often the second frame is the one, of so many, whose head is turned furthest from the first."""
+CANDIDATES = 4
+"""Of so many frames the second one is chosen, by `Choice`."""
 LIVELY = np.radians(4)
 """Standard deviation of a head's turns that makes a clip worth twice as much as one that hardly moves."""
 RESHAPED = 0.3
 """How often proportions change too; always, and the pose code could not say where the head is to the pixel."""
 MOST_TURN, MOST_GROWTH, MOST_SHIFT = np.radians(5), 0.09, 0.08
 """Of the random placement of both pictures: turn in radians, relative size, shift in halves of the side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How often the second frame of a pair is the one whose head is turned furthest from the first, whose mouth gapes
+    most differently, whose eyes are shut furthest (of twice as many: blinks are rare); else it is any."""
+
+    turned: float = 0.5
+    mouth: float = 0.0
+    shut: float = 0.0
 
 
 PoseReader = Callable[[CropClip, np.ndarray, list[dict[str, np.ndarray]]], np.ndarray]
@@ -114,10 +125,22 @@ def placed_facts(facts: Facts, number: int, points: np.ndarray, placed: Placemen
     return pose_facts(rotation, points, facts.closure[number], facts.brows[number])
 
 
+def inner_mouth(points: np.ndarray, size_px: int) -> np.ndarray:
+    """What lies between the lips of points [478, 2] in [-1, 1], and the pixel around it, so that a shut mouth has its
+    line: uint8 [size_px, size_px], 255 inside."""
+    ring = points[[*INNER_LIP_UPPER, *INNER_LIP_LOWER[-2:0:-1]]]
+    pixels = (ring + 1) / 2 * size_px - 0.5
+    mask = np.zeros((size_px, size_px), np.uint8)
+    fixed = np.round(pixels * 16).astype(np.int32)
+    return cv2.fillPoly(mask, [fixed], 255, lineType=cv2.LINE_AA, shift=4)
+
+
 class Pairs:
     """Draws training pairs from clips."""
 
-    def __init__(self, clips: Sequence[CropClip], config: CompactConfig, *, augmented: bool = True) -> None:
+    def __init__(
+        self, clips: Sequence[CropClip], config: CompactConfig, *, augmented: bool = True, choice: Choice = Choice()
+    ) -> None:
         self._clips = [clip for clip in clips if int((clip.weight > 0).sum()) >= 2]
         self._facts = [clip_facts(clip) for clip in self._clips]
         self._free = [np.flatnonzero(clip.weight > 0) for clip in self._clips]
@@ -129,22 +152,27 @@ class Pairs:
         share = np.array([n * people[c.person] ** -0.5 for c, n in zip(self._clips, lengths, strict=True)])
         share *= [0.5 + min(2.0, float(facts.turns.std(axis=0).max()) / LIVELY) for facts in self._facts]
         self._share = share / share.sum()
-        self._config, self._augmented = config, augmented
+        self._config, self._augmented, self._choice = config, augmented, choice
         cv2.setNumThreads(1)  # batches are made beside the training: more threads would only wait for each other
 
     def __len__(self) -> int:
         return len(self._clips)
 
     def draw(self, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
-        """A batch. Pictures uint8: `source`, `target` [B, S, S, 3], `own_pose`, `pose` [B, P, P, 3], `mouth` [B, M, M];
-        points float32 [B, 478, 2] `source_points`, `target_points`; `own_facts`, `pose_facts`, `mouth_facts`; `exact`
-        [B]: 1 where the pose picture keeps its proportions."""
+        """A batch. Pictures uint8: `source`, `target` [B, S, S, 3], `own_pose`, `pose` [B, P, P, 3], `mouth` [B, M, M],
+        `inside` [B, S, S], 255 between the target's lips; points float32 [B, 478, 2] `source_points`, `target_points`;
+        `own_facts`, `pose_facts`, `mouth_facts`; `exact` [B]: 1 where the pose picture keeps its proportions."""
         rows = [self._pair(rng, int(rng.choice(len(self._clips), p=self._share))) for _ in range(count)]
         return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
 
     def clip(self, number: int) -> CropClip:
         """One of the clips that are drawn from: those with two usable frames."""
         return self._clips[number]
+
+    def usual_points(self) -> np.ndarray:
+        """Mean points on the square, float32 [478, 2]."""
+        mean = np.mean([facts.points.mean(axis=0) for facts in self._facts], axis=0)
+        return on_square(mean, square_matrix(self._config.size_px), self._config.size_px)
 
     def some_frames(self, clip: int, count: int) -> np.ndarray:
         """At most `count` usable frames of a clip, evenly chosen."""
@@ -161,14 +189,25 @@ class Pairs:
         free = self._free[number]
         source = int(rng.choice(free))
         far = free[np.abs(free - source) >= APART]
-        chosen = rng.choice(far if len(far) else free, CANDIDATES if rng.random() < FAR_TURNED else 1)
-        turns = self._facts[number].turns
-        target = int(chosen[np.argmax(np.abs(turns[chosen] - turns[source]).sum(axis=1))])
+        target = self._second(rng, number, source, far if len(far) else free)
         mirrored = bool(rng.integers(2)) and self._augmented
         size = self._config.size_px
         placed = [place(rng, size, mirrored), place(rng, size, mirrored)]
         change = draw_augmentation(rng, 1) if self._augmented else None
         return self._make(number, source, target, placed[0], placed[1], change, bool(rng.random() < RESHAPED))
+
+    def _second(self, rng: np.random.Generator, number: int, source: int, frames: np.ndarray) -> int:
+        """The second frame of a pair, one of `frames` [K], by `Choice`."""
+        facts, choice = self._facts[number], self._choice
+        kind = int(np.searchsorted(np.cumsum([choice.turned, choice.mouth, choice.shut]), rng.random(), side="right"))
+        chosen = rng.choice(frames, (CANDIDATES, CANDIDATES, 2 * CANDIDATES, 1)[kind])
+        worth = (
+            np.abs(facts.turns[chosen] - facts.turns[source]).sum(axis=1),
+            np.abs(facts.mouth[chosen, 0] - facts.mouth[source, 0]),
+            facts.closure[chosen],
+            np.zeros(1),
+        )[kind]
+        return int(chosen[np.argmax(worth)])
 
     def _make(
         self, number: int, source: int, target: int, from_: Placement, to: Placement, change: Augmentation | None,
@@ -200,6 +239,7 @@ class Pairs:
             "target": pictures[1],
             "source_points": points[0],
             "target_points": points[1],
+            "inside": inner_mouth(points[1], size),
             "own_pose": pose_view(pictures[0], points[0], config.pose_px, own_eyes),
             "pose": pose,
             "mouth": mouth,

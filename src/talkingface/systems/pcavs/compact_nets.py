@@ -147,9 +147,9 @@ class StyledBlock(nn.Module):
 class Drawn:
     """A frame as a change of the identity picture, so that it can be carried out at any resolution.
 
-    `flow` [B, 2, S/2, S/2]: where in the identity picture each place comes from, as a shift (x, y) in halves of the
-    side. `mask` [B, 1, S, S] in [0, 1]: how much of the picture is kept; `colour` [B, 3, S, S] in [-1, 1]: the rest.
-    `coarse` [B, 2, S/4, S/4] is the flow before its last step.
+    `flow` [B, 2, S, S]: where in the identity picture each place comes from, as a shift (x, y) in halves of the side.
+    `mask` [B, 1, S, S] in [0, 1]: how much of the picture is kept; `colour` [B, 3, S, S] in [-1, 1]: the rest.
+    `coarse` [B, 2, S/4, S/4] is the flow before its last two steps.
     """
 
     flow: Tensor
@@ -189,8 +189,9 @@ class Generator(nn.Module):
         self.finest = Up(fine, config.fine)
         self.blend = nn.Conv2d(config.fine + 3, config.fine, 3, padding=1)
         self.heads = nn.Conv2d(config.fine, 4, 3, padding=1)
+        self.finer = nn.Conv2d(config.fine, 2, 3, padding=1)
         nn.init.normal_(self.place, std=0.5)
-        for layer in (self.flow, self.refine, self.heads):
+        for layer in (self.flow, self.refine, self.heads, self.finer):
             nn.init.normal_(layer.weight, std=1e-3)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
@@ -208,10 +209,12 @@ class Generator(nn.Module):
         x = self.grow[1](self.draw[1](x, style))
         wide = resized(flow, fine.shape[-2:])
         x = self.draw[2](self.join[1](torch.cat([x, warped(fine, wide)], dim=1)), style)
-        full = wide + self.refine(functional.relu(x)).float()
-        moved = warped(who.picture, resized(full, who.picture.shape[-2:]))
-        x = torch.cat([functional.relu(self.finest(x)), moved], dim=1)
-        x = self.heads(functional.relu(self.blend(x))).float()
+        full = resized(wide + self.refine(functional.relu(x)).float(), who.picture.shape[-2:])
+        x = torch.cat([functional.relu(self.finest(x)), warped(who.picture, full)], dim=1)
+        x = functional.relu(self.blend(x))
+        # an open mouth is a few pixels high: its lips part within a cell of anything coarser
+        full = full + self.finer(x).float()
+        x = self.heads(x).float()
         return Drawn(flow=full, coarse=flow, mask=torch.sigmoid(x[:, 3:] + 1), colour=torch.tanh(x[:, :3]))
 
 

@@ -17,8 +17,9 @@ from talkingface.nn.state import arrays, named
 from talkingface.systems.pcavs import SPEC
 from talkingface.systems.pcavs.compact import make_networks
 from talkingface.systems.pcavs.compact_data import map_poses
+from talkingface.systems.pcavs.compact_mouths import MouthsRecipe
 from talkingface.systems.pcavs.compact_nets import MouthNet, PoseNet, signed_pictures
-from talkingface.systems.pcavs.compact_recipe import ReenactRecipe
+from talkingface.systems.pcavs.compact_recipe import DRAWING, ReenactRecipe
 from talkingface.systems.pcavs.compact_speech import HeardClip, SpeechRecipe, read_mouths
 from talkingface.systems.pcavs.config import PcavsConfig, preset
 from talkingface.systems.pcavs.pose_map import PoseMap
@@ -26,7 +27,8 @@ from talkingface.systems.pcavs.prepare import CropClip, crop_clips, make_crops
 from talkingface.training.head_motion_fit import train_head_motion
 from talkingface.training.trainer import Trainer
 
-REENACT_STEPS, MOUTHS_FROM, JUDGED_FROM, SPEECH_STEPS = 8000, 3000, 5600, 1500
+REENACT_STEPS, MOUTHS_FROM, JUDGED_FROM = 8000, 3000, 5600
+MOUTHS_STEPS, SPEECH_STEPS = 8500, 1500
 SEED = 1
 BATCH = 12
 UNSURE_SOUND = ("quiz_elisha",)
@@ -45,36 +47,39 @@ def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> 
     train = list(crop_clips(crops, split="train"))
     people = {clip.person for clip in train}
     strangers = [clip for clip in crop_clips(crops, split="val") if clip.person not in people]
-    drawing, seen = run(reenact_recipe(train, strangers, config), folder / "pcavs-reenact", REENACT_STEPS, fast=True)
+    heads, _ = run(reenact_recipe(train, strangers, config), folder / "pcavs-reenact", REENACT_STEPS, fast=True)
+    second = MouthsRecipe(train, config, heads, held_out=strangers, batch_size=BATCH)
+    drawing, seen = run(second, folder / "pcavs-mouths", MOUTHS_STEPS, fast=True)
     networks = make_networks(config)
-    for name in ("identity", "mouth", "pose", "generator"):
+    for name in DRAWING:
         networks[name].load_state_dict(drawing[name])
     mouth, pose = networks["mouth"], networks["pose"]
     assert isinstance(mouth, MouthNet) and isinstance(pose, PoseNet)
     recipe = speech_recipe(train, strangers, mouth, config)
     speech, heard = run(recipe, folder / "pcavs-speech", SPEECH_STEPS)
     tensors = named("speech", arrays(speech["speech"]))
-    for name in drawing:
-        if name != "judge":
-            tensors |= named(name, arrays(drawing[name]))
+    for name in DRAWING:
+        tensors |= named(name, arrays(drawing[name]))
     tensors |= {name: value.astype(np.float16) for name, value in pose_map(train, pose, config).tensors().items()}
     head = train_head_motion(prepared, load_mesh478(), free_only=False)
     tensors |= {name: value.astype(np.float16) for name, value in head.items()}
     card = {
         "name": "pcavs.compact",
         "system": SPEC.name,
-        "version": 1,
+        "version": 2,
         "licence": "research only",
         "allows": "research and evaluation; parts of the training clips have terms that exclude other use",
         "data": f"{len(train)} train clips of {len(people)} people, word clips of anchors among them",
         "held_back": "frames 300 to 606 of person31, the last 20 s of anchor_en, and all val people",
         "origin": "trained by the talkingface project; no outside networks: a discriminator that was trained along "
-        "stands in for VGG19 and VGGFace, measured points for FAN, and identity is learned with the picture",
+        "stands in for VGG19 and VGGFace, measured points and readers of lips and lids for FAN, and identity is "
+        "learned with the picture",
         "paper": "arXiv 2104.11116",
         "can": "move a face by the head pose of any video and by any voice, with the photo's own sharpness",
-        "cannot": "turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; move a gaze",
+        "cannot": "turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; close eyes or "
+        "move a gaze",
         "command": "talkingface train pcavs.compact DATA -o FOLDER",
-        "steps": {"reenact": REENACT_STEPS, "speech": SPEECH_STEPS},
+        "steps": {"reenact": REENACT_STEPS, "mouths": MOUTHS_STEPS, "speech": SPEECH_STEPS},
         "seed": SEED,
         "metrics": {name: round(value, 4) for name, value in [*seen.items(), *heard.items()]},
         "config": to_dict(config),
@@ -84,7 +89,7 @@ def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> 
 
 
 def reenact_recipe(train: Sequence[CropClip], strangers: Sequence[CropClip], config: PcavsConfig) -> ReenactRecipe:
-    """Stage one."""
+    """Heads."""
     return ReenactRecipe(
         train, config, held_out=strangers, mouths_from=MOUTHS_FROM, judge_from=JUDGED_FROM, batch_size=BATCH
     )
@@ -93,7 +98,7 @@ def reenact_recipe(train: Sequence[CropClip], strangers: Sequence[CropClip], con
 def speech_recipe(
     train: Sequence[CropClip], strangers: Sequence[CropClip], mouth: MouthNet, config: PcavsConfig
 ) -> SpeechRecipe:
-    """Stage two, on what the trained `mouth` sees."""
+    """Sound: what the trained `mouth` sees is to be heard."""
     mouth.eval()
     readout = mouth.facts.weight.detach().numpy(), mouth.facts.bias.detach().numpy()
     usable = [clip for clip in train if clip.person not in UNSURE_SOUND]

@@ -1,4 +1,5 @@
-"""Training of the compact networks: first on pictures alone, then speech learns the language that the mouth speaks.
+"""The first of two rounds in which pictures alone teach the compact networks (the second: `compact_mouths.py`); then
+speech learns the language that the mouth speaks.
 
 Reenactment first: the authors found, after the paper, that a pose space comes faster so (docs/systems/pcavs.md).
 """
@@ -21,7 +22,7 @@ from talkingface.nn.gan import (
     hinge_generator_loss,
 )
 from talkingface.systems.pcavs.align import MOUTH_POINTS
-from talkingface.systems.pcavs.compact_data import Pairs
+from talkingface.systems.pcavs.compact_data import Choice, Pairs
 from talkingface.systems.pcavs.compact_nets import (
     Drawn,
     Generator,
@@ -52,6 +53,10 @@ LIPS_COUNT = 8.0
 """How much a point of the lips counts in the flow from then on, beside others."""
 
 
+DRAWING = ("identity", "mouth", "pose", "generator")
+"""The networks that pictures alone teach."""
+
+
 class ReenactRecipe(Recipe):
     """Identity, mouth, pose and generator from pairs of frames of one person.
 
@@ -62,7 +67,7 @@ class ReenactRecipe(Recipe):
     name = "pcavs.reenact"
     phases = (
         Phase("judge", ("judge",), every=2),
-        Phase("draw", ("identity", "mouth", "pose", "generator")),
+        Phase("draw", DRAWING),
     )
     loss_weights: Mapping[str, float] = {
         "judge": 1.0,
@@ -82,12 +87,10 @@ class ReenactRecipe(Recipe):
     }
     _draws = OptimizerConfig(lr=1.2e-3, betas=(0.9, 0.99), warmup_steps=100, final_ratio=0.02)
     optimizers = {
-        "identity": _draws,
-        "mouth": _draws,
-        "pose": _draws,
-        "generator": _draws,
+        **dict.fromkeys(DRAWING, _draws),
         "judge": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=50, final_ratio=0.1),
     }
+    choice = Choice()
 
     def __init__(
         self, clips: Sequence[CropClip], config: PcavsConfig, *, held_out: Sequence[CropClip] = (),
@@ -95,7 +98,7 @@ class ReenactRecipe(Recipe):
     ) -> None:  # fmt: skip
         self._config, self._batch_size, self._judge_from = config, batch_size, judge_from
         self._mouths_from = mouths_from
-        self._pairs = Pairs(clips, config.compact)
+        self._pairs = Pairs(clips, config.compact, choice=self.choice)
         self._held_out = Pairs(held_out, config.compact, augmented=False)
 
     def networks(self) -> dict[str, nn.Module]:
@@ -104,24 +107,25 @@ class ReenactRecipe(Recipe):
         self.identity, self.mouth = IdentityNet(codes, compact), MouthNet(codes, compact)
         self.pose, self.generator = PoseNet(codes, compact), Generator(codes, compact)
         self.judge = PatchDiscriminator(3, (32, 64, 96))
-        names = ("identity", "mouth", "pose", "generator", "judge")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in (*DRAWING, "judge")}
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """See `Pairs.draw`."""
         return self._pairs.draw(make_rng(seed, step), self._batch_size)
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
-        """See `loss_weights`."""
+        """See `loss_weights`. Leaves what was drawn in `shared`: `made` [B, 3, S, S], in phase `judge` only from
+        `judge_from` on, and in phase `draw` `drawn`."""
         target = signed_pictures(batch["target"])
         judged = shared["step"] >= self._judge_from
         if phase == "judge":
             if not judged:
                 return {"judge": sum(p.sum() for p in self.judge.parameters()) * 0.0}  # type: ignore[dict-item]
             with torch.no_grad():
-                fake = self._draw(batch)[1]
+                fake = shared["made"] = self._draw(batch)[1]
             return {"judge": hinge_discriminator_loss(self.judge(_judged(target))[0], self.judge(_judged(fake))[0])}
         drawn, made, codes = self._draw(batch, noise=MOUTH_NOISE)
+        shared |= {"drawn": drawn, "made": made}
         losses = picture_losses(drawn, made, target, batch["target_points"])
         later = shared["step"] >= self._mouths_from
         losses |= flow_losses(

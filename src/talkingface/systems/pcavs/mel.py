@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 
+from talkingface.audio.mel import loudest_bands
 from talkingface.systems.pcavs.timing import HOP, RATE_HZ, WINDOW_COLUMNS, mel_length, window_start
 
 WINDOW = 1280
@@ -20,6 +21,10 @@ MIN_HZ, MAX_HZ = 125.0, 7600.0
 SPOKEN_RMS = 0.1
 """Level to which a whole voice is scaled."""
 FLOOR_RMS = 1e-4
+SWELL_COLUMNS = 200
+"""Columns in which a voice swells: over a whole recording a short voice would drown in its pauses."""
+STEADY_DB, SWELLING_DB = 4.5, 9.0
+"""How far the loudness of noise swells at most, and that of a voice at least."""
 PAST = WINDOW - HOP
 """Samples of a column before its own ten milliseconds."""
 _MIN_DB, _REFERENCE_DB = -100.0, 20.0
@@ -97,6 +102,22 @@ def speech_mel(samples: np.ndarray, gain: float | None = None) -> np.ndarray:
     padded = np.pad(scaled, (PAST, (total - 1) * HOP + WINDOW - PAST - len(samples)))
     starts = range(0, total, _BLOCK)
     return np.concatenate([mel_columns(padded[s * HOP : (min(s + _BLOCK, total) - 1) * HOP + WINDOW]) for s in starts])
+
+
+def voice_share(mel: np.ndarray) -> float:
+    """How surely there is a voice in columns [T, 80] of a whole recording: 0 for a steady room or hum, 1 for speech.
+
+    Speech swells and fades: its loudest bands span 10 dB and more, even in noise as strong as itself, those of steady
+    noise under 5 dB. `speech_gain` makes noise alone as loud as a voice, so that the level itself says nothing. Noise
+    that sets in or stops counts as a voice, an artificial tone that never changes does not.
+    """
+    whole = mel[PAST // HOP : len(mel) - PAST // HOP]  # the others hear what lies beyond the ends
+    if not len(whole):
+        return 0.0
+    loudest = loudest_bands(whole) * -_MIN_DB
+    starts = range(0, max(1, len(loudest) - SWELL_COLUMNS // 2), SWELL_COLUMNS // 2)
+    swells = [np.ptp(np.percentile(loudest[start : start + SWELL_COLUMNS], (10, 95))) for start in starts]
+    return float(np.clip((max(swells) - STEADY_DB) / (SWELLING_DB - STEADY_DB), 0, 1))
 
 
 def mel_windows(

@@ -9,7 +9,19 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from crops import crop_clip, draw_face, speaking_head
-from talkingface.systems.pcavs.compact_data import Pairs, clip_facts, place, placed_facts
+from talkingface.face.morphable import load_mesh478
+from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
+from talkingface.systems.pcavs.compact_data import Choice, Pairs, clip_facts, inner_mouth, place, placed_facts
+from talkingface.systems.pcavs.compact_mouths import (
+    EYES_REGION,
+    MOUTH,
+    READ_FROM,
+    REGION_PX,
+    MouthsRecipe,
+    PointReader,
+    parting_loss,
+)
+from talkingface.systems.pcavs.compact_nets import Drawn
 from talkingface.systems.pcavs.compact_recipe import ReenactRecipe
 from talkingface.systems.pcavs.compact_speech import SEGMENT, HeardClip, SpeechRecipe, _contrast, read_mouths
 from talkingface.systems.pcavs.compact_view import on_square, view
@@ -48,12 +60,12 @@ def test_a_batch_has_what_the_networks_take(pairs):
     size, mouth, pose = config.size_px, config.mouth_px, config.pose_px
     shapes = {
         "source": (size, size, 3), "target": (size, size, 3), "own_pose": (pose, pose, 3), "pose": (pose, pose, 3),
-        "mouth": (mouth, mouth), "source_points": (478, 2), "target_points": (478, 2), "own_facts": (8,),
-        "pose_facts": (8,), "mouth_facts": (3,), "exact": (),
+        "mouth": (mouth, mouth), "inside": (size, size), "source_points": (478, 2), "target_points": (478, 2),
+        "own_facts": (8,), "pose_facts": (8,), "mouth_facts": (3,), "exact": (),
     }  # fmt: skip
     assert {name: tuple(value.shape[1:]) for name, value in batch.items()} == shapes
     for name, value in batch.items():
-        is_picture = name in ("source", "target", "own_pose", "pose", "mouth")
+        is_picture = name in ("source", "target", "own_pose", "pose", "mouth", "inside")
         assert value.dtype == (torch.uint8 if is_picture else torch.float32), name
         assert torch.isfinite(value.float()).all(), name
 
@@ -211,6 +223,127 @@ def test_every_reenactment_loss_reaches_its_networks(clips):
     quiet.networks()
     early = quiet.losses("judge", batch, {"step": 4, "steps": 9})
     assert float(early["judge"].detach()) == 0 and "fool" not in quiet.losses("draw", batch, {"step": 4, "steps": 9})
+
+
+def mouths_recipe(clips: list) -> MouthsRecipe:
+    first = ReenactRecipe(clips[:1], TINY, batch_size=2)
+    torch.manual_seed(5)
+    begin = {name: network.state_dict() for name, network in first.networks().items()}
+    return MouthsRecipe(clips[:1], TINY, begin, held_out=clips[1:], batch_size=2)
+
+
+def test_the_second_round_goes_on_from_the_first_and_resumes_exactly(clips, tmp_path):
+    recipe = mouths_recipe(clips)
+    networks = recipe.networks()
+    for name, state in recipe._begin.items():
+        assert all(torch.equal(value, networks[name].state_dict()[key]) for key, value in state.items())
+    runs = StepsOf(tmp_path, 3)
+    once, twice = runs.run(mouths_recipe(clips), "once"), runs.run(mouths_recipe(clips), "twice", stops=(2,))
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_every_loss_of_the_second_round_counts_and_its_figures_are_whole(clips):
+    recipe = mouths_recipe(clips)
+    networks = recipe.networks()
+    batch = recipe.batch(0, 0)
+    late = {"step": READ_FROM, "steps": READ_FROM + 1}
+    found = losses_of(recipe, "judge", batch) | losses_of(recipe, "draw", batch)
+    assert set(found) == set(recipe.loss_weights)
+    recipe.losses("draw", batch, late)["mouth_read"].backward()
+    moved = [p.grad for p in networks["generator"].parameters() if p.grad is not None]
+    assert sum(float(g.abs().sum()) for g in moved) > 0  # reading a drawn mouth teaches those who draw it
+    assert float(recipe.losses("draw", batch, {"step": 0, "steps": 9})["mouth_read"].detach()) == 0
+    with torch.no_grad():
+        figures = recipe.evaluate()
+    assert {"drawn_gap", "drawn_r", "read_r", "drawn_shut", "made_db"} <= set(figures)
+    alone = MouthsRecipe(clips[:1], TINY, recipe._begin, batch_size=2)
+    alone.networks()
+    assert alone.evaluate() == {}
+
+
+def test_a_reader_learns_where_points_are():
+    """Dots that move about a region are found again where they are, also in places it has not seen."""
+    torch.manual_seed(0)
+    reader = PointReader(MOUTH, torch.zeros(478, 2))
+    optimizer = torch.optim.Adam(reader.parameters(), 3e-3)
+
+    def lesson() -> torch.Tensor:
+        points = torch.zeros(16, 478, 2)
+        points[:, list(MOUTH.points)] = MOUTH.middle(points)[:, None] + 0.2 * torch.rand(16, 1, 2) - 0.1
+        axis = (torch.arange(64) * 2 + 1) / 64 - 1
+        away = [(axis - points[:, MOUTH.points[0], k, None]).square() for k in range(2)]
+        dots = torch.exp(-(away[0][:, None] + away[1][:, :, None]) / 0.004)
+        return reader.lesson((2 * dots - 1)[:, None].expand(-1, 3, -1, -1), points)
+
+    before = float(lesson().detach())
+    for _ in range(60):
+        optimizer.zero_grad()
+        lesson().backward()
+        optimizer.step()
+    assert float(lesson().detach()) < 0.3 * before
+
+
+def test_a_reader_asks_the_same_of_a_mirrored_face():
+    points = torch.rand(1, 478, 2) - 0.5
+    points[:, 33, 0], points[:, 263, 0] = -0.4, 0.4
+    turned = points * torch.tensor([-1.0, 1.0])
+    mean = torch.from_numpy(load_mesh478().mean[:, :2]).float()
+    for region in (MOUTH, EYES_REGION):
+        reader, chosen = PointReader(region, torch.zeros(478, 2)), list(region.points)
+        assert torch.equal(reader._ordered(turned), turned[:, chosen][:, reader.mirror])
+        assert torch.equal(reader._ordered(points), points[:, chosen])
+        away = mean[chosen][reader.mirror] * torch.tensor([-1.0, 1.0]) - mean[chosen]
+        assert away.abs().max() < 0.1 * mean[chosen].abs().max()
+
+
+def test_a_region_is_cut_where_the_mouth_is(pairs):
+    batch = pairs.draw(make_rng(2, 0), 4)
+    pictures = batch["target_points"].new_zeros(4, 3, 256, 256)
+    points = batch["target_points"]
+    for row, lips in enumerate(points[:, list(MOUTH.points)].mean(1)):
+        x, y = ((lips + 1) / 2 * 256).round().int().tolist()
+        pictures[row, :, y - 3 : y + 4, x - 3 : x + 4] = 1
+    cut = MOUTH.cut(pictures, MOUTH.middle(points), REGION_PX)
+    middle = slice(REGION_PX // 4, -REGION_PX // 4)
+    assert (cut[:, :, middle, middle].sum((1, 2, 3)) > 0.9 * cut.sum((1, 2, 3))).all() and cut.sum() > 0
+
+
+def test_the_parting_loss_is_zero_where_lips_part_as_tracked_and_blind_to_shifts_of_the_head():
+    rng = torch.Generator().manual_seed(0)
+    target = torch.rand(1, 478, 2, generator=rng) - 0.5
+    axis = (torch.arange(64) * 2 + 1) / 64 - 1
+    stretch = 0.3 * axis[None, None, :, None].expand(1, 1, 64, 64)  # flow that moves lower places further
+    flow = torch.cat([torch.full((1, 1, 64, 64), 0.2), stretch], dim=1)
+    source = target + torch.stack([torch.full((1, 478), 0.2), 0.3 * target[..., 1]], dim=-1)
+    drawn = Drawn(flow=flow, coarse=flow, mask=flow, colour=flow)
+    assert parting_loss(drawn, source, target) < 1e-5
+    assert parting_loss(drawn, source + 0.1, target) < 1e-5
+    assert parting_loss(drawn, target, target) > 0.01
+
+
+def test_the_inside_of_a_mouth_lies_between_its_lips():
+    points = np.zeros((478, 2))
+    across = np.linspace(-0.5, 0.5, 11)
+    points[list(INNER_LIP_UPPER)] = np.stack([across, np.full(11, -0.25)], axis=1)
+    points[list(INNER_LIP_LOWER)] = np.stack([across, np.full(11, 0.25)], axis=1)
+    mask = inner_mouth(points, 64)
+    rows, columns = np.nonzero(mask > 127)
+    edges = rows.min(), rows.max(), columns.min(), columns.max()
+    np.testing.assert_allclose(edges, (24, 39, 16, 47), atol=1)
+    assert (mask[25:39, 18:46] > 127).all()
+
+
+def test_pairs_can_prefer_other_mouths_and_shut_eyes(clips):
+    gap, closure = (getattr(clip_facts(clips[0]), name) for name in ("mouth", "closure"))
+
+    def seconds(choice: Choice) -> np.ndarray:
+        pairs, rng = Pairs(clips, TINY.compact, choice=choice), make_rng(1, 1)
+        return np.array([pairs._second(rng, 0, 0, np.arange(len(gap))) for _ in range(200)])
+
+    any_, other, shut = (seconds(choice) for choice in (Choice(0), Choice(0, mouth=1), Choice(0, shut=1)))
+    assert closure[shut].mean() > closure[any_].mean()
+    away = np.abs(gap[:, 0] - gap[0, 0])
+    assert away[other].mean() > 1.3 * away[any_].mean()
 
 
 def heard_clip(slug: str, seed: int, count: int = 60) -> HeardClip:

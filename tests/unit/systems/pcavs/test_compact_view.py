@@ -10,7 +10,7 @@ from faces import drawn_picture, psnr, sample_picture, sample_points
 from talkingface.core.types import Track
 from talkingface.face.topology import LIPS
 from talkingface.systems.pcavs.align import MOUTH_POINTS, alignment, three_points
-from talkingface.systems.pcavs.compact import CompactTalker, joined, lip_mask
+from talkingface.systems.pcavs.compact import CompactTalker, joined, soft_mask
 from talkingface.systems.pcavs.compact_nets import Drawn, resized
 from talkingface.systems.pcavs.compact_view import (
     EYES,
@@ -220,6 +220,7 @@ def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
     """`CompactFace` works with OpenCV at the photo's size; `Drawn.on`, with which training works, is its measure when
     nothing is taken off.
 
+    `CompactFace` also smooths what it enlarges, and paints within the face alone; here it must not.
     Where the flow fetches from beyond the square the two differ: the networks know no more, the photo does.
     """
     points = sample_points()
@@ -227,6 +228,8 @@ def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
     for side in (64, 226):
         face = talker.face(sample_picture(), points, None, side)
         face._own_flow, face._own_error = np.zeros_like(face._own_flow), np.zeros_like(face._own_error)
+        face._face, face._inner = np.ones_like(face._face), np.ones_like(face._inner)
+        face._enlarged = lambda small, side=side: cv2.resize(small, (side, side))
         mouth, pose = codes[:, : config.codes.mouth], codes[:, : config.codes.pose]
         drawn = talker.draw(face._who, face.rest, mouth, pose)
         square = torch.from_numpy(view(sample_picture(), face.square.matrix, side)).permute(2, 0, 1)[None].float()
@@ -245,8 +248,19 @@ def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
 def test_parting_lips_are_painted_by_the_network_alone(talker):
     points = np.zeros((478, 2))
     points[list(LIPS)] = np.random.default_rng(0).uniform((-0.2, 0.2), (0.2, 0.4), (len(LIPS), 2))
-    mask = lip_mask(points, 100)
+    mask = soft_mask(points[list(LIPS)], 0.12, 100)
     assert mask[65, 50] > 0.9 and mask[20, 50] == 0 and mask[65, 5] == 0
+
+
+def test_nothing_is_painted_beside_the_face(talker):
+    """Hair and background only move: on a plain picture they stay as they are."""
+    plain = np.full_like(sample_picture(), (10, 200, 60))
+    face = talker.face(plain, sample_points(), None, 226)
+    codes = talker.silence[None] + 1, face.rest[None] + 0.5
+    assert np.abs(face.draw(*codes)[0].astype(int) - plain[0, 0]).max() > 9
+    assert face._inner[113, 113] > 0.99 and face._inner[0].max() < 0.01
+    face._inner[:] = 0
+    assert np.array_equal(face.draw(*codes)[0][0], np.broadcast_to(plain[0, 0], (226, 226, 3)))
 
 
 def test_fresh_networks_do_move_the_picture_and_repeat(talker):
@@ -265,6 +279,12 @@ def test_silence_is_exactly_the_resting_mouth(talker):
     assert np.array_equal(said - talker.silence, np.zeros_like(said))
     assert len(talker.hear(np.zeros(0, np.float32))) == 0
     assert len(talker.hear(np.zeros(641, np.float32))) == 2
+
+
+def test_a_room_without_a_voice_moves_no_mouth(talker, voice):
+    room = np.random.default_rng(0).normal(scale=0.01, size=16000).astype(np.float32)
+    assert np.array_equal(talker.hear(room), np.repeat(talker.silence[None], 25, axis=0))
+    assert talker.hear(voice).std(axis=0).max() > 0
 
 
 def test_heads_are_followed_through_the_picture():

@@ -159,7 +159,7 @@ def test_altered_weights_are_found(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("meter")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_command_leaves_nothing_half_written(photo: Path, tmp_path: Path, number: signal.Signals) -> None:
-    speech = write_wav(tmp_path / "long.wav", np.tile(make_voice(2.0), 50))
+    speech = write_wav(tmp_path / "long.wav", np.tile(make_voice(2.0), 500))  # longer than any delay of this test
     folder = tmp_path / "results"
     folder.mkdir()
     command = [

@@ -64,11 +64,11 @@ class Region:
         """[B, 2] in faces of `points` [B, 478, 2]."""
         return points[:, NOSE_TIP] + torch.tensor([0.0, self.below * EYES], device=points.device)
 
-    def cut(self, pictures: Tensor, middle: Tensor, size_px: int) -> Tensor:
-        """[B, 3, size_px, size_px] from pictures [B, 3, S, S] at `middle` [B, 2]."""
+    def cut(self, pictures: Tensor, middle: Tensor) -> Tensor:
+        """[B, 3, REGION_PX, REGION_PX] from pictures [B, 3, S, S] at `middle` [B, 2]."""
         half = torch.tensor(self.half, device=middle.device) * EYES
         place = torch.cat([torch.diag(half).expand(len(middle), 2, 2), middle[..., None]], dim=2)
-        grid = functional.affine_grid(place, [len(middle), 3, size_px, size_px], align_corners=False)
+        grid = functional.affine_grid(place, [len(middle), 3, REGION_PX, REGION_PX], align_corners=False)
         return functional.grid_sample(pictures.float(), grid, padding_mode="border", align_corners=False)
 
 
@@ -102,7 +102,7 @@ class PointReader(nn.Module):
         middle = self.region.middle(points)
         middle = middle + JITTER * (2 * torch.rand_like(middle) - 1)
         wanted = (self._ordered(points) - middle[:, None]) / READ_UNIT
-        cut = self.region.cut(pictures, middle, REGION_PX)
+        cut = self.region.cut(pictures, middle)
         soft = functional.avg_pool2d(cut, 5, stride=1, padding=2, count_include_pad=False)
         blur = torch.rand(len(cut), 1, 1, 1, device=cut.device).sub(0.5).clamp(min=0) * 2
         return functional.smooth_l1_loss(self(cut + blur * (soft - cut)).float(), wanted)
@@ -117,8 +117,8 @@ class PointReader(nn.Module):
         """How different a shape it reads in made and real pictures [B, 3, S, S] of faces with `points` [B, 478, 2]."""
         middle = self.region.middle(points)
         with torch.no_grad():
-            wanted = self(self.region.cut(real, middle, REGION_PX)).float()
-        said = self(self.region.cut(made, middle, REGION_PX)).float()
+            wanted = self(self.region.cut(real, middle)).float()
+        said = self(self.region.cut(made, middle)).float()
         away = said - wanted
         # the shape alone: an absolute difference of all points together would only say that the head is a little off
         return (away - away.mean(dim=1, keepdim=True)).abs().mean()
@@ -177,7 +177,7 @@ class MouthsRecipe(ReenactRecipe):
         losses = super().losses(phase, batch, shared)
         made, points, target = shared["made"], batch["target_points"], signed_pictures(batch["target"])
         middle = MOUTH.middle(points)
-        real, fake = (MOUTH.cut(pictures, middle, REGION_PX) for pictures in (target, made))
+        real, fake = (MOUTH.cut(pictures, middle) for pictures in (target, made))
         if phase == "judge":
             pictures = torch.cat([signed_pictures(batch["source"]), target])
             both = torch.cat([batch["source_points"], points])
@@ -236,7 +236,7 @@ def parting_loss(drawn: Drawn, source: Tensor, target: Tensor) -> Tensor:
 def _apart(reader: PointReader, pictures: Tensor, points: Tensor, above: Sequence[int], below: Sequence[int]) -> Tensor:
     """How far the points `below` are read under those `above`, [B]."""
     region = reader.region
-    read = reader(region.cut(pictures, region.middle(points), REGION_PX)).float()
+    read = reader(region.cut(pictures, region.middle(points))).float()
     upper, lower = ([region.points.index(point) for point in side] for side in (above, below))
     return (read[:, lower, 1] - read[:, upper, 1]).mean(1)
 

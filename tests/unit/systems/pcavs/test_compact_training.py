@@ -303,7 +303,7 @@ def test_a_region_is_cut_where_the_mouth_is(pairs):
     for row, lips in enumerate(points[:, list(MOUTH.points)].mean(1)):
         x, y = ((lips + 1) / 2 * 256).round().int().tolist()
         pictures[row, :, y - 3 : y + 4, x - 3 : x + 4] = 1
-    cut = MOUTH.cut(pictures, MOUTH.middle(points), REGION_PX)
+    cut = MOUTH.cut(pictures, MOUTH.middle(points))
     middle = slice(REGION_PX // 4, -REGION_PX // 4)
     assert (cut[:, :, middle, middle].sum((1, 2, 3)) > 0.9 * cut.sum((1, 2, 3))).all() and cut.sum() > 0
 

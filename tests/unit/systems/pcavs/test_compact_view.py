@@ -9,7 +9,13 @@ from crops import draw_face, speaking_head
 from faces import drawn_picture, psnr, sample_picture, sample_points
 from talkingface.core.types import Track
 from talkingface.face.topology import LIPS
-from talkingface.systems.pcavs.align import MOUTH_POINTS, alignment, three_points
+from talkingface.systems.pcavs.align import (
+    EYE_POINTS_LEFT,
+    EYE_POINTS_RIGHT,
+    MOUTH_POINTS,
+    alignment,
+    three_points,
+)
 from talkingface.systems.pcavs.compact import CompactTalker, joined, soft_mask
 from talkingface.systems.pcavs.compact_nets import Drawn, resized
 from talkingface.systems.pcavs.compact_view import (
@@ -245,6 +251,19 @@ def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
         assert not np.array_equal(made[0], made[1])
 
 
+def test_beside_the_face_movement_is_smooth_and_in_it_exact(talker):
+    face = talker.face(sample_picture(), sample_points(), None, 96)
+    side = talker.size_px
+    ripples = 0.02 * np.sin(np.arange(side) * 2.5)[None, :, None] * np.ones((side, 1, 2))
+    calm = face._calm(ripples.astype(np.float32))
+    inside, beside = face._face > 0.999, face._face < 0.001
+    assert inside.sum() > 50 and beside.sum() > 50
+    assert np.abs(calm[beside]).max() < 0.7 * np.abs(ripples).max()
+    np.testing.assert_array_equal(face._calm(np.zeros_like(calm)), 0)
+    middle = side // 2, side // 2
+    np.testing.assert_allclose(calm[middle], ripples[middle], atol=2e-3)
+
+
 def test_parting_lips_are_painted_by_the_network_alone(talker):
     points = np.zeros((478, 2))
     points[list(LIPS)] = np.random.default_rng(0).uniform((-0.2, 0.2), (0.2, 0.4), (len(LIPS), 2))
@@ -259,6 +278,11 @@ def test_nothing_is_painted_beside_the_face(talker):
     codes = talker.silence[None] + 1, face.rest[None] + 0.5
     assert np.abs(face.draw(*codes)[0].astype(int) - plain[0, 0]).max() > 9
     assert face._inner[113, 113] > 0.99 and face._inner[0].max() < 0.01
+    whole = joined(square_matrix(226), alignment(three_points(sample_points()[None]))[0])
+    placed = on_square(sample_points()[:, :2].astype(np.float64), whole, 226)
+    for eye in (EYE_POINTS_LEFT, EYE_POINTS_RIGHT):
+        x, y = np.round((placed[list(eye)].mean(0) + 1) / 2 * 226 - 0.5).astype(int)
+        assert face._inner[y, x] < 0.05, "eyes are never painted"
     face._inner[:] = 0
     assert np.array_equal(face.draw(*codes)[0][0], np.broadcast_to(plain[0, 0], (226, 226, 3)))
 

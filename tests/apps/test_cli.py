@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -160,7 +159,7 @@ def test_altered_weights_are_found(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("meter")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_command_leaves_nothing_half_written(photo: Path, tmp_path: Path, number: signal.Signals) -> None:
-    speech = write_wav(tmp_path / "long.wav", np.tile(make_voice(2.0), 500))  # longer than any delay of this test
+    speech = write_wav(tmp_path / "long.wav", np.tile(make_voice(2.0), 50))
     folder = tmp_path / "results"
     folder.mkdir()
     command = [
@@ -180,10 +179,7 @@ def test_a_stopped_command_leaves_nothing_half_written(photo: Path, tmp_path: Pa
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == (130 if number == signal.SIGINT else 143), errors
-    assert "Traceback" not in errors
-    # whole pieces may stay, from which the same command goes on
-    assert all(re.fullmatch(r"\d+-\d+\.mp4", left.name) for left in folder.rglob("*") if left.is_file())
-    assert all(any(left.iterdir()) for left in folder.iterdir())
+    assert "Traceback" not in errors and list(folder.iterdir()) == []
 
 
 def test_doctor_tells_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from talkingface.apps import cli
+from talkingface.apps.cli import entry
 from voices import make_voice, write_wav
 
 
@@ -93,7 +94,7 @@ def test_unexpected_faults_are_one_line_too(
     def broken(arguments: list[str]) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "_run", broken)
+    monkeypatch.setattr(entry, "_run", broken)
     error: BaseException = ValueError("odd\nthing")
     check_refused(capsys, 1, "unexpected ValueError: odd thing; please report")
     error = OSError(28, "No space left on device")

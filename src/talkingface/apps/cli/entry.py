@@ -298,7 +298,3 @@ def main(arguments: list[str] | None = None) -> int:
         known = _explain(error)
         print(f"error: {known}", file=sys.stderr)
         return known.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

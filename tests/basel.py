@@ -9,7 +9,7 @@ from scipy.io import savemat
 
 from talkingface.face.bfm import CONVERTED, NUM_EXPRESSION, NUM_IDENTITY, NUM_TEXTURE
 from talkingface.face.morphable import load_mesh478
-from talkingface.face.refine import mesh478_surface
+from talkingface.face.subdivision import mesh478_surface
 from talkingface.face.topology import FACE_68
 
 UNIT = 0.9

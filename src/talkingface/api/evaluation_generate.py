@@ -20,7 +20,7 @@ from talkingface.core import weights as store
 from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.errors import InputError, TalkingFaceError
 from talkingface.core.motion import concatenate, replace_pose
-from talkingface.core.types import Avatar, Controls, Motion
+from talkingface.core.types import Controls
 from talkingface.training.prepare import ClipEntry, list_clips
 
 RATE_HZ = 16000
@@ -184,7 +184,7 @@ class Speaker:
 
     system: str
     weights: str | None
-    painted: bool = True
+    refined: bool = True
 
     @classmethod
     def named(cls, name: str) -> Speaker:
@@ -200,7 +200,7 @@ class Speaker:
         """A text that is equal for equal weights, for the names of files."""
         ref = self._load().weights
         card = {} if ref is None else ref.card
-        return f"{card.get('name', self.system)}-{str(card.get('sha256', ''))[:8]}{'' if self.painted else '-warp'}"
+        return f"{card.get('name', self.system)}-{str(card.get('sha256', ''))[:8]}{'' if self.refined else '-warp'}"
 
     def __call__(self, task: Task, path: Path) -> None:
         """Make the video of a task."""
@@ -212,18 +212,12 @@ class Speaker:
             # poses are relative to the clip's mean, but the photo is the clip's first frame
             rows = pose_rows(task.face.video, system, avatar, Controls())
             moved = concatenate(replace_pose([moved], rows - rows[:1]))
-        if self.painted:
+        if self.refined:
             options = {"speech": task.sound, "system": self.system, "weights": self.weights, "crop": "full"}
             render(avatar, moved, **options).save(path)
         else:
-            _save_warp(avatar, moved, task.sound, path, system.config.painter)
+            pieces = load(self.system, preset="warp").render(avatar, iter([moved]), Controls())
+            write_video(path, (picture for piece in pieces for picture in piece.rgb), task.sound)
 
     def _load(self):  # noqa: ANN202
         return load(self.system, weights=self.weights)
-
-
-def _save_warp(avatar: Avatar, moved: Motion, sound: Path, path: Path, config: object) -> None:
-    from talkingface.systems.portrait.unpainted import bare_warp
-
-    pieces = bare_warp(avatar, iter([moved]), config)  # type: ignore[arg-type]
-    write_video(path, (picture for piece in pieces for picture in piece.rgb), sound)

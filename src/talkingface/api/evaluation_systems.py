@@ -67,7 +67,7 @@ def evaluate_systems(
     check_writable(output)
     if not systems:
         raise UsageError("name at least one system; see: talkingface systems")
-    makers: dict[str, Maker] = {STILL: still_photo, WARP: Speaker("portrait", None, painted=False)}
+    makers: dict[str, Maker] = {STILL: still_photo, WARP: Speaker("portrait", None, refined=False)}
     makers |= {name: Speaker.named(name) for name in systems}
     work = work_folder(output)
     clips, skipped = real_clips(existing(data), _made(work / "clips"), limit)

@@ -58,7 +58,7 @@ def train(
 ) -> Outcome:
     """Run a training of `steps` steps, going on from the last checkpoint in `folder` if there is one.
 
-    `recipe` is "<system>.<name>" ("portrait.painter"), `data` a folder of prepared clips, `config` a JSON file or a
+    `recipe` is "<system>.<name>" ("portrait.refiner"), `data` a folder of prepared clips, `config` a JSON file or a
     preset name (default: the system's first preset); it is written to `folder` as `config.json`. Further options go to
     `training.trainer.Trainer`. Raises UsageError, InputError, OutputError.
     """

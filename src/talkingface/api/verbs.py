@@ -64,7 +64,7 @@ def _load(system: str, ref: store.WeightsRef, device: str) -> System:
             f"{ref.name} belongs to system {weights.card['system']}, not {spec.name}; change --system or --weights"
         )
     try:
-        config = from_dict(type(registry.get_config(spec, spec.presets[0])), weights.card.get("config", {}))
+        config = from_dict(type(registry.get_config(spec, spec.presets[0])), upgrade(weights.card.get("config", {})))
     except UsageError as error:
         raise WeightsError(f"the config in the card of {ref.name} does not fit: {error}") from error
     return registry.import_attribute(spec.factory)(weights, config, device)

@@ -30,8 +30,8 @@ from talkingface.face.topology import (
     RIGHT_EYE_UPPER,
 )
 from talkingface.face.track import track_frames
-from talkingface.systems.portrait.rig import folded, load_rig
-from talkingface.systems.portrait.scene import face_unit
+from talkingface.photo.rig import folded, load_rig
+from talkingface.photo.scene import face_unit
 from talkingface.training.prepare import list_clips
 from talkingface.video.image import is_image, write_image
 from talkingface.video.read import VideoFrame, read_frames

@@ -19,7 +19,7 @@ from talkingface.face.camera import to_screen
 from talkingface.face.fit3d import VideoFit, fit_video, lit_colours
 from talkingface.face.fit_light import look_at_face
 from talkingface.face.morphable import load_mesh478
-from talkingface.face.refine import mesh478_surface
+from talkingface.face.subdivision import mesh478_surface
 from talkingface.face.track_cache import cached_track
 from talkingface.training.prepare import list_clips
 from talkingface.video.image import write_image

@@ -17,11 +17,11 @@ from talkingface.core.types import Track
 from talkingface.face.topology import LIPS
 from talkingface.face.track import smooth_track
 from talkingface.face.track_cache import cached_track
-from talkingface.systems.portrait.draw import Drawer, hidden_mouth
-from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, look_at, make_view
-from talkingface.systems.portrait.photo import BATCH
-from talkingface.systems.portrait.scene import make_scene, rigid_between
-from talkingface.systems.portrait.window import face_square, window_at, window_side
+from talkingface.photo.composite import Drawer, hidden_mouth
+from talkingface.photo.photo_renderer import BATCH
+from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
+from talkingface.photo.scene import make_scene, rigid_between
+from talkingface.photo.window import face_square, window_at, window_side
 from talkingface.training.prepare import ClipEntry, list_clips
 from talkingface.video.read import VideoFrame, read_frames
 
@@ -37,12 +37,12 @@ STAGES = ("still", "warp", "full")
 
 def picture(job: TargetJob) -> Finding:
     """Each val clip's first frame driven by the clip's own track, against the clip's frames."""
-    mender = api.load("portrait", weights=job.weights).mender  # type: ignore[attr-defined]
+    refiner = api.load("portrait", weights=job.weights).refiner  # type: ignore[attr-defined]
     clips = [clip for clip in list_clips(job.folder) if clip.split == "val" and clip.slug not in SKIPPED]
     scores = []
     for number, clip in enumerate(clips[: job.limit]):
         tell("clips", number, len(clips[: job.limit]))
-        scores.append(score_clip(clip, mender))
+        scores.append(score_clip(clip, refiner))
     means = {name: float(np.mean([score[name] for score in scores])) for name in (*STAGES, "sharpness")}
     over_still, over_warp = means["full"] - means["still"], means["full"] - means["warp"]
     worst = min(scores, key=lambda score: score["full"] - score["still"])
@@ -66,7 +66,7 @@ def picture(job: TargetJob) -> Finding:
     return Finding(rows=rows, details={"clips": scores})
 
 
-def score_clip(clip: ClipEntry, mender: Mender) -> dict[str, Any]:
+def score_clip(clip: ClipEntry, refiner: Refiner) -> dict[str, Any]:
     """Mean PSNR in dB of still frame, bare warp and full picture over the scored square, and the mouth's sharpness."""
     track = clip_track(clip.path)
     driven = smooth_track(track)  # as `motion_from_video` drives
@@ -78,7 +78,7 @@ def score_clip(clip: ClipEntry, mender: Mender) -> dict[str, Any]:
     table = _Scores()
     for number, frame in enumerate(_beginning(clip.path)):
         if number == first:
-            drawing = _Drawing(frame.rgb, track.landmarks[first], mender)
+            drawing = _Drawing(frame.rgb, track.landmarks[first], refiner)
         elif number in wanted and drawing is not None:
             held.append((frame.rgb, driven.landmarks[number]))
         if drawing is not None and len(held) == BATCH:
@@ -105,17 +105,17 @@ def _beginning(path: Path) -> Iterator[VideoFrame]:
 class _Drawing:
     """A frame as the photo, and others drawn from it by their landmarks."""
 
-    def __init__(self, photo: np.ndarray, points: np.ndarray, mender: Mender) -> None:
+    def __init__(self, photo: np.ndarray, points: np.ndarray, refiner: Refiner) -> None:
         self.photo = photo
-        self._points, self._mender = points, mender
+        self._points, self._refiner = points, refiner
         self._drawer = Drawer(make_scene(photo, points), hidden_mouth(photo, points))
-        config = mender.config
+        config = refiner.config
         self._side = window_side(points)
         self._look = look_at(photo, points, config)
 
     def draw(self, targets: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Bare warps and mended pictures for at most BATCH sets of landmarks."""
-        config, warps, views = self._mender.config, [], []
+        config, warps, views = self._refiner.config, [], []
         for target in targets:
             out = self.photo.copy()
             alpha = self._drawer.draw(target, rigid_between(self._points, target), out)
@@ -123,10 +123,10 @@ class _Drawing:
             drawn = Drawn(picture=out, alpha=alpha, source=self._points, target=target)
             views.append(make_view(drawn, self._look, window, config.mouth_px))
             warps.append(out)
-        face, mouth = self._mender.changes(views + [views[-1]] * (BATCH - len(views)))
+        face, mouth = self._refiner.changes(views + [views[-1]] * (BATCH - len(views)))
         full = [warp.copy() for warp in warps]
         for k, out in enumerate(full):
-            lay_changes(out, self.photo, views[k], face[k], mouth[k])
+            composite_residual(out, self.photo, views[k], face[k], mouth[k])
         return warps, full
 
 

@@ -21,7 +21,7 @@ _INTRO = """# Systems against real video
 
 Made by one command; do not edit by hand. What each figure means: [definitions](#definitions). How they are measured:
 [evaluate](how-to/evaluate.md). **Real video** is the clip itself through the same encoder: the ceiling. **Still photo**
-is its first frame for the whole time, **bare warp** the same motion as `portrait`'s without its painter: the floors. A
+is its first frame for the whole time, **bare warp** the same motion as `portrait`'s without its refiner: the floors. A
 figure that does not lie between floor and ceiling as expected says more about the figure than about the system.
 """
 

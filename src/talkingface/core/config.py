@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union
 
 from talkingface.core.errors import InputError, UsageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _VERSION_KEY = "format_version"
 Config = TypeVar("Config")
 
@@ -156,11 +156,13 @@ def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
     Raises UsageError for a file written by a newer version.
     """
     data = dict(data)
-    version = data.pop(_VERSION_KEY, FORMAT_VERSION)
+    version = data.pop(_VERSION_KEY, 1)  # cards hold configs without a version
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise UsageError(
             f"config format {version!r} is not known to this version (1 to {FORMAT_VERSION}); upgrade talkingface"
         )
+    if version == 1 and "painter" in data:  # the refiner's name in `portrait` before format 2
+        data["refiner"] = data.pop("painter")
     return data
 
 

@@ -44,7 +44,7 @@ from talkingface.face.fit_light import (
 from talkingface.face.lids import close_lids, lid_closure
 from talkingface.face.lighting import shading
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.face.refine import Surface
+from talkingface.face.subdivision import Surface
 
 NUM_SIGHTINGS = 64
 MOST_CLOSED = 0.25  # frames with eyes closed farther give no colours

@@ -27,7 +27,7 @@ from talkingface.face.fit_landmarks import (
 from talkingface.face.fit_light import Sighting, View, sample
 from talkingface.face.lighting import shading
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.face.refine import Surface, border_vertices
+from talkingface.face.subdivision import Surface, border_vertices
 
 NUM_SAMPLES = 2500
 STEPS = 2

@@ -18,7 +18,7 @@ from talkingface.face import raster
 from talkingface.face.camera import Camera, to_screen
 from talkingface.face.detect import square_crop
 from talkingface.face.lighting import CONSTANT, ambient_light, harmonics
-from talkingface.face.refine import Surface
+from talkingface.face.subdivision import Surface
 
 VIEW_PX = 224
 VIEW_SHARE = 0.92  # of the view that the face fills

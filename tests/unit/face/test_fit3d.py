@@ -18,7 +18,7 @@ from talkingface.face.fit_colours import pick_samples
 from talkingface.face.lids import close_lids
 from talkingface.face.lighting import ambient_light
 from talkingface.face.morphable import close_mouth, load_mesh478
-from talkingface.face.refine import mesh478_surface, plain_surface
+from talkingface.face.subdivision import mesh478_surface, plain_surface
 from talkingface.face.topology import FACE_68
 
 MODEL, SURFACE = load_mesh478(), mesh478_surface(2)

@@ -17,7 +17,7 @@ from talkingface.face.fit_light import (
 )
 from talkingface.face.lighting import ambient_light, harmonics, shading
 from talkingface.face.morphable import load_mesh478
-from talkingface.face.refine import mesh478_surface
+from talkingface.face.subdivision import mesh478_surface
 
 SURFACE = mesh478_surface(2)
 CAMERA = Camera(1500.0, (160.0, 120.0), (320, 240))

@@ -124,7 +124,7 @@ def _fit(parser: argparse.ArgumentParser) -> None:
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe",
-        help="portrait.clean (from data folder to weights), portrait.painter (one recipe), ...; a system's name alone "
+        help="portrait.clean (from data folder to weights), portrait.refiner (one recipe), ...; a system's name alone "
         "makes its default weights",
     )
     parser.add_argument(

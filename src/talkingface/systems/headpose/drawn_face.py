@@ -18,7 +18,7 @@ from talkingface.core.weights import WeightsRef, list_weights, load_weights, rea
 from talkingface.face import bfm
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.pose import fit_similarity
-from talkingface.face.refine import Surface, mesh478_surface, plain_surface
+from talkingface.face.subdivision import Surface, mesh478_surface, plain_surface
 from talkingface.nn.state import part
 from talkingface.systems.headpose.config import HeadposeConfig
 

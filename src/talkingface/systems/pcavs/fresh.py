@@ -23,7 +23,7 @@ def stir(networks: dict[str, nn.Module]) -> None:
                 value.copy_(torch.randn(value.shape, generator=rng) * fan**-0.5)
 
 
-def fresh_tensors(pose_numbers: int) -> dict[str, np.ndarray]:
+def init_tensors(pose_numbers: int) -> dict[str, np.ndarray]:
     """A pose map and a head motion, in the form in which weights hold them."""
     rng = np.random.default_rng(SEED)
     channels = _POSE + _BROWS

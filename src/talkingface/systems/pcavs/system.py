@@ -17,7 +17,7 @@ from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.systems.pcavs import SPEC
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.driving import posed_like, read_driver, rest_of
-from talkingface.systems.pcavs.fresh import fresh_tensors
+from talkingface.systems.pcavs.fresh import init_tensors
 from talkingface.systems.pcavs.heads import Heads
 from talkingface.systems.pcavs.kinds import load_talker
 from talkingface.systems.pcavs.picture import Painter, best_photo, make_photo
@@ -36,7 +36,7 @@ class PcavsSystem(System):
 
     def __init__(self, weights: Weights | None, config: PcavsConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._tensors = fresh_tensors(config.pose_numbers) if weights is None else weights.tensors
+        self._tensors = init_tensors(config.pose_numbers) if weights is None else weights.tensors
 
     @functools.cached_property
     def talker(self) -> Talker:

@@ -1,4 +1,4 @@
-"""Training pictures for the painter: face crops of clips, kept as JPEG."""
+"""Training pictures for the refiner: face crops of clips, kept as JPEG."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talkingface.systems.portrait.scene import Scene, make_scene
-from talkingface.systems.portrait.window import FACE_IN_CROP, face_square
+from talkingface.photo.scene import Scene, make_scene
+from talkingface.photo.window import FACE_IN_CROP, face_square
 from talkingface.training.prepare import HELD_BACK
 
 CROP_PX = 256
@@ -20,7 +20,7 @@ JPEG_QUALITY = 95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceClip:
-    """Frames of one clip at painter scale: JPEG bytes, landmarks float32 [T, 478, 3] in their pixels."""
+    """Frames of one clip at refiner scale: JPEG bytes, landmarks float32 [T, 478, 3] in their pixels."""
 
     slug: str
     jpegs: list[bytes]
@@ -34,7 +34,7 @@ class FaceClip:
 
 
 def make_face_clip(path: Path, landmarks: np.ndarray, confidence: np.ndarray, keep: np.ndarray) -> FaceClip:
-    """Cut the region that the face visits out of the frames numbered in `keep`, at painter scale."""
+    """Cut the region that the face visits out of the frames numbered in `keep`, at refiner scale."""
     from talkingface.video.read import read_frames
 
     squares = [face_square(p) for p in landmarks[keep]]

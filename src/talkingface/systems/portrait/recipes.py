@@ -19,19 +19,20 @@ from talkingface.core.config import to_dict
 from talkingface.core.errors import FaceError
 from talkingface.core.types import Track
 from talkingface.core.weights import save_weights
+from talkingface.photo.refine import STORED_PREFIX
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.data import HELD_BACK, crop_prepared
 from talkingface.training.speaking_clips import FREE_LICENCES, read_index
 
-PAINTER_STEPS = {"clean": 4000, "research": 3500}
+REFINER_STEPS = {"clean": 4000, "research": 3500}
 AUDIO_STEPS = {"clean": 800, "research": 1200}
 MOUTH_GAIN = {"clean": 1.05, "research": 1.05}
 """Makes up for the movement that regression to the mean takes away on unseen people."""
 SEED = 1
 DATA = {
     "clean": "102 public-domain and CC BY train clips, 33 LibriSpeech and LJ Speech files, synthetic speech (flite)",
-    "research": "all train clips (961), all English speech files, synthetic speech (flite); painter begun as in clean",
+    "research": "all train clips (961), all English speech files, synthetic speech (flite); refiner begun as in clean",
 }
 LICENCES = {
     "clean": (
@@ -45,17 +46,17 @@ LICENCES = {
 }
 
 
-def _painter(config: PortraitConfig, data: Path) -> Any:
-    from talkingface.systems.portrait.painter_recipe import PainterRecipe
+def _refiner(config: PortraitConfig, data: Path) -> Any:
+    from talkingface.systems.portrait.refiner_recipe import RefinerRecipe
 
-    return PainterRecipe(*_painter_files(data, free_only=False), config.painter)
+    return RefinerRecipe(*_refiner_files(data, free_only=False), config.refiner)
 
 
-RECIPES: dict[str, Callable[[PortraitConfig, Path], Any]] = {"painter": _painter}
+RECIPES: dict[str, Callable[[PortraitConfig, Path], Any]] = {"refiner": _refiner}
 """Recipe name -> recipe for a config and a folder of face clips with its index.json."""
 
 
-def _painter_files(crops: Path, *, free_only: bool) -> tuple[list[Path], list[Path]]:
+def _refiner_files(crops: Path, *, free_only: bool) -> tuple[list[Path], list[Path]]:
     rows = [row for row in read_index(crops) if (crops / f"{row['slug']}.npz").is_file()]
     train = [r for r in rows if r["split"] == "train" and (not free_only or r["licence_class"] in FREE_LICENCES)]
     held_out = [r for r in rows if r["split"] == "val" and r["slug"] != "driver_two_faces"]
@@ -90,7 +91,7 @@ def make_face_model(data: Path, folder: Path) -> Path:
 def make_weights(data: Path, folder: Path, tag: str) -> Path:
     """Every stage from the data folder to `portrait.<tag>` ("clean" or "research"); returns the weights folder."""
     from talkingface.face.morphable import load_mesh478
-    from talkingface.systems.portrait.motion_train import train_audio2motion
+    from talkingface.systems.portrait.motion.train import train_audio2motion
     from talkingface.training.head_motion_fit import train_head_motion
 
     free_only = tag == "clean"
@@ -106,9 +107,9 @@ def make_weights(data: Path, folder: Path, tag: str) -> Path:
     numbers = {"steps": AUDIO_STEPS[tag], "gain": MOUTH_GAIN[tag], "seed": SEED}
     tensors = train_audio2motion(data, prepared, run, model, free_only=free_only, **numbers)
     tensors = halved(tensors) | train_head_motion(prepared, model, free_only=free_only)
-    painter, metrics = _train_painter(crops, folder, config, tag)
+    refiner, metrics = _train_refiner(crops, folder, config, tag)
     card = make_card(tag, config, metrics) | {"trained_s": round(time.time() - started)}
-    return save_weights(folder / "weights" / f"{SPEC.name}.{tag}", tensors | painter, card).folder
+    return save_weights(folder / "weights" / f"{SPEC.name}.{tag}", tensors | refiner, card).folder
 
 
 def halved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -128,41 +129,41 @@ def make_card(tag: str, config: PortraitConfig, metrics: dict[str, float]) -> di
         "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
         "origin": "trained by the talkingface project",
         "command": f"talkingface train portrait.{tag} DATA -o FOLDER",
-        "steps": {"audio2motion": AUDIO_STEPS[tag], "painter": PAINTER_STEPS[tag]},
+        "steps": {"audio2motion": AUDIO_STEPS[tag], "refiner": REFINER_STEPS[tag]},
         "seed": SEED,
         "metrics": metrics,
         "config": to_dict(config),
     }
 
 
-def _train_painter(
+def _train_refiner(
     crops: Path, folder: Path, config: PortraitConfig, tag: str
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """The painter's tensors; `research` goes on from the finished `clean` painter, so that one is made first."""
-    from talkingface.systems.portrait.painter_recipe import PainterRecipe
+    """The refiner's tensors; `research` goes on from the finished `clean` refiner, so that one is made first."""
+    from talkingface.systems.portrait.refiner_recipe import RefinerRecipe
     from talkingface.training.checkpoint import load_networks
     from talkingface.training.trainer import Trainer
 
     start = None
     if tag == "research":
-        clean = folder / "clean" / "painter"
+        clean = folder / "clean" / "refiner"
         if not (clean / "done.json").is_file():
-            _train_painter(crops, folder, config, "clean")
+            _train_refiner(crops, folder, config, "clean")
         start = load_networks(clean, averaged=True)
-    run = folder / tag / "painter"
-    recipe = PainterRecipe(*_painter_files(crops, free_only=tag == "clean"), config.painter, start=start)
+    run = folder / tag / "refiner"
+    recipe = RefinerRecipe(*_refiner_files(crops, free_only=tag == "clean"), config.refiner, start=start)
     options: dict[str, Any] = {"seed": SEED, "device": "cpu", "ema_decay": 0.998, "channels_last": True}
-    trainer = Trainer(recipe, run, steps=PAINTER_STEPS[tag], preview_every=250, evaluate_every=500, **options)
+    trainer = Trainer(recipe, run, steps=REFINER_STEPS[tag], preview_every=250, evaluate_every=500, **options)
     outcome = trainer.run()
     metrics = {name: round(value, 3) for name, value in outcome.metrics.items()}
     (run / "done.json").write_text(json.dumps(metrics))
-    return painter_tensors(trainer.averaged()), metrics
+    return refiner_tensors(trainer.averaged()), metrics
 
 
-def painter_tensors(networks: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
+def refiner_tensors(networks: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
     """Averaged networks as arrays to save, half precision: the change it makes to a picture is under 1/255."""
     return {
-        f"painter.{name}.{key}": value.detach().cpu().numpy().astype(np.float16)
+        f"{STORED_PREFIX}{name}.{key}": value.detach().cpu().numpy().astype(np.float16)
         for name in ("face", "mouth")
         for key, value in networks[name].items()
     }

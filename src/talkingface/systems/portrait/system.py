@@ -18,11 +18,12 @@ from talkingface.core.types import Avatar, Controls, Frames, Motion, Track
 from talkingface.face.camera import from_euler_degrees, rotation_vector
 from talkingface.face.morphable import fit_photo, fit_track, load_mesh478
 from talkingface.face.track import smooth_track
+from talkingface.photo.config import RefinerConfig
+from talkingface.photo.refine import NoRefiner, Refiner
+from talkingface.photo.rig import load_rig
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
-from talkingface.systems.portrait.fresh import fresh_tensors
-from talkingface.systems.portrait.mend import Mender
-from talkingface.systems.portrait.rig import load_rig
+from talkingface.systems.portrait.init_weights import init_tensors
 from talkingface.video.resize import shrink
 
 DEFAULT_LONGEST_PX = 1280
@@ -36,13 +37,15 @@ class PortraitSystem(System):
 
     def __init__(self, weights: Weights | None, config: PortraitConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._tensors: dict[str, np.ndarray] = fresh_tensors(config.mouth) if weights is None else weights.tensors
+        self._tensors: dict[str, np.ndarray] = init_tensors(config.mouth) if weights is None else weights.tensors
         self._speech: Any = None
 
     @functools.cached_property
-    def mender(self) -> Mender:
-        """The painter, made on first use: driving data alone does not need it."""
-        return Mender(self._tensors, self.config.painter, self.device)
+    def refiner(self) -> Refiner:
+        """The refiner, made on first use: driving data alone does not need it."""
+        if self.config.refiner is None:
+            return NoRefiner(RefinerConfig())
+        return Refiner(self._tensors, self.config.refiner, self.device)
 
     def fit(
         self,
@@ -102,7 +105,7 @@ class PortraitSystem(System):
     ) -> Iterator[Motion]:
         """See `System.motion_from_audio`. The motion does not depend on the avatar."""
         if self._speech is None:
-            from talkingface.systems.portrait.speech import SpeechToMotion
+            from talkingface.systems.portrait.motion.speech import SpeechToMotion
 
             self._speech = SpeechToMotion(self._tensors, self.config.mouth)
         return self._speech.stream(pieces, controls)
@@ -140,15 +143,15 @@ class PortraitSystem(System):
         motion = skip_frames(motion, first)
         if controls.pose == "source" and avatar.card.get("kind") == "clip":
             return self._dub(avatar, motion, controls)
-        from talkingface.systems.portrait.photo import PhotoRenderer
+        from talkingface.photo.photo_renderer import PhotoRenderer
 
         t = avatar.tensors
         rig = load_rig(t)
         matte = t["matte"].astype(np.float32) / 255
-        return PhotoRenderer(t["rgb"], t["landmarks"], matte, rig, self.mender, controls).frames(motion)
+        return PhotoRenderer(t["rgb"], t["landmarks"], matte, rig, self.refiner, controls).frames(motion)
 
     def _dub(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls) -> Iterator[Frames]:
-        from talkingface.systems.portrait.clip import ClipRenderer
+        from talkingface.photo.clip_renderer import ClipRenderer
 
         if controls.background != "keep":
             raise UsageError("a dubbed clip keeps its background; use --pose generated or still to replace it")
@@ -162,7 +165,7 @@ class PortraitSystem(System):
             longest,
             load_mesh478(),
             fit,
-            self.mender,
+            self.refiner,
             controls,  # type: ignore[arg-type]
         ).frames(motion)
 

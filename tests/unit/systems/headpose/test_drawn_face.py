@@ -24,7 +24,7 @@ from talkingface.face.camera import Camera
 from talkingface.face.fit3d import VideoFit
 from talkingface.face.fit_landmarks import HeadFit
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
-from talkingface.face.refine import plain_surface
+from talkingface.face.subdivision import plain_surface
 from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.nn.state import part
 from talkingface.systems.headpose.composite import Pose

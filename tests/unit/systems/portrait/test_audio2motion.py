@@ -8,7 +8,8 @@ import torch
 
 from talkingface.audio.mel import HOP, LevelTracker, normalise, speech_columns
 from talkingface.core.types import Controls
-from talkingface.systems.portrait.audio2motion import (
+from talkingface.systems.portrait.init_weights import init_tensors
+from talkingface.systems.portrait.motion.audio2motion import (
     COLUMNS_PER_FRAME,
     FUTURE,
     LOOKAHEAD,
@@ -17,10 +18,9 @@ from talkingface.systems.portrait.audio2motion import (
     SpeechRows,
     speech_rows,
 )
-from talkingface.systems.portrait.fresh import fresh_tensors
-from talkingface.systems.portrait.motion_config import MouthConfig
-from talkingface.systems.portrait.motion_network import MouthNet
-from talkingface.systems.portrait.speech import MouthShaper, SpeechToMotion
+from talkingface.systems.portrait.motion.config import MouthConfig
+from talkingface.systems.portrait.motion.network import MouthNet
+from talkingface.systems.portrait.motion.speech import MouthShaper, SpeechToMotion
 
 TINY = MouthConfig(width=8, front=6, dilations=(1, 2))
 
@@ -35,7 +35,7 @@ def networks() -> list[MouthNet]:
 def tensors(networks: list[MouthNet]) -> dict[str, np.ndarray]:
     states = [network.state_dict().items() for network in networks]
     mouth = {f"audio2motion.{k}.{name}": value.numpy() for k, state in enumerate(states) for name, value in state}
-    return fresh_tensors(TINY) | mouth
+    return init_tensors(TINY) | mouth
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def test_stream_equals_the_mean_network_over_the_whole_voice(
     np.testing.assert_allclose(rows, expected, atol=2e-4)
 
 
-def test_fresh_tensors_move() -> None:
+def test_init_tensors_move() -> None:
     voice = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
-    motions = list(SpeechToMotion(fresh_tensors(TINY), TINY).stream([voice], Controls()))
+    motions = list(SpeechToMotion(init_tensors(TINY), TINY).stream([voice], Controls()))
     assert motions[0].expression.shape == (5, 20)
     assert np.ptp(np.concatenate([m.expression for m in motions]), axis=0).max() > 0
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from faces import drawn_picture, mesh_points, psnr
+from talkingface.photo.window import FACE_IN_CROP, face_square
 from talkingface.systems.portrait.data import (
     CROP_PX,
     FaceClip,
@@ -18,7 +19,6 @@ from talkingface.systems.portrait.data import (
     save_face_clip,
     source_scene,
 )
-from talkingface.systems.portrait.window import FACE_IN_CROP, face_square
 from talkingface.video.write import VideoWriter
 
 

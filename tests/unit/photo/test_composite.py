@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from faces import drawn_picture, mesh_points, person_alpha, psnr
-from talkingface.systems.portrait.draw import Drawer, HiddenMouth, hidden_mouth
-from talkingface.systems.portrait.scene import Rigid, make_scene
+from talkingface.photo.composite import Drawer, HiddenMouth, hidden_mouth
+from talkingface.photo.scene import Rigid, make_scene
 
 NOTHING_HIDDEN = HiddenMouth(colour=np.zeros(3), share=0.0)
 

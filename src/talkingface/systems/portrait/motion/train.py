@@ -14,10 +14,10 @@ from talkingface.audio.phones import RATE_HZ, grid_sentence
 from talkingface.audio.read import read_audio
 from talkingface.core.cache import write_atomic
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.systems.portrait.motion_augment import SPEEDS
-from talkingface.systems.portrait.motion_config import MouthConfig
-from talkingface.systems.portrait.motion_recipes import MouthRecipe, lip_offsets
-from talkingface.systems.portrait.motion_speech import SpokenText, recognise, speak
+from talkingface.systems.portrait.motion.augment import SPEEDS
+from talkingface.systems.portrait.motion.config import MouthConfig
+from talkingface.systems.portrait.motion.recipes import MouthRecipe, lip_offsets
+from talkingface.systems.portrait.motion.synthetic_speech import SpokenText, recognise, speak
 from talkingface.training.mouth_targets import measure_matrix
 from talkingface.training.prepare import listed_lags
 from talkingface.training.speaking_clips import FPS, FREE_LICENCES, SpeakingClip, speaking_clips

@@ -14,7 +14,7 @@ import numpy as np
 
 from talkingface.audio.mel import HOP, LevelTracker, MelStream, normalise
 from talkingface.core.stream import windows
-from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PAUSE, MouthConfig
+from talkingface.systems.portrait.motion.config import LIP_CLOSURES, PAUSE, MouthConfig
 
 FPS = 25.0
 COLUMNS_PER_FRAME = 4

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from faces import mesh_points, open_mouth, sample_points
 from talkingface.face.blink import eye_aspect
 from talkingface.face.morphable import fit_photo, inner_lip_gap, load_mesh478
-from talkingface.systems.portrait.rig import MAX_SHIFT, MAX_TURN_RAD, Rig, close_lids, folded, soft_limit, unfold
+from talkingface.photo.rig import MAX_SHIFT, MAX_TURN_RAD, Rig, close_lids, folded, soft_limit, unfold
 
 MODEL = load_mesh478()
 NOTHING = np.zeros(MODEL.expression.shape[-1], np.float32)

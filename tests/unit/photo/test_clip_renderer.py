@@ -8,9 +8,9 @@ import pytest
 from faces import drawn_picture, mesh_points, open_mouth
 from talkingface.core.types import Controls, Motion
 from talkingface.face.morphable import load_mesh478
-from talkingface.systems.portrait.clip import ClipRenderer, _rings, _triangles
+from talkingface.photo.clip_renderer import ClipRenderer, _rings, _triangles
+from talkingface.photo.refine import Refiner
 from talkingface.systems.portrait.config import preset
-from talkingface.systems.portrait.mend import Mender
 from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
 
@@ -28,18 +28,18 @@ def clip(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mender() -> Mender:
-    return Mender({}, preset("tiny").painter)
+def refiner() -> Refiner:
+    return Refiner({}, preset("tiny").refiner)
 
 
-def make_renderer(clip: Path, mender: Mender, **controls) -> ClipRenderer:
+def make_renderer(clip: Path, refiner: Refiner, **controls) -> ClipRenderer:
     fit = {
         "landmarks": np.stack([mesh_points(50, (100 + 2 * k, 120)) for k in range(COUNT)]),
         "expression": np.zeros((COUNT, MODEL.expression.shape[-1]), np.float32),
         "rotation": np.stack([np.eye(3)] * COUNT).astype(np.float32),
         "scale": np.full(COUNT, 50, np.float32),
     }
-    return ClipRenderer(clip, FPS, None, MODEL, fit, mender, Controls(pose="source", **controls))
+    return ClipRenderer(clip, FPS, None, MODEL, fit, refiner, Controls(pose="source", **controls))
 
 
 def still_motion(count: int, start: int = 0) -> Motion:
@@ -53,8 +53,8 @@ def render(renderer: ClipRenderer, motion: Motion) -> np.ndarray:
     return np.concatenate([piece.rgb for piece in pieces])
 
 
-def test_a_long_speech_plays_the_clip_forwards_and_backwards(clip, mender):
-    shown = render(make_renderer(clip, mender), still_motion(20)).astype(int)
+def test_a_long_speech_plays_the_clip_forwards_and_backwards(clip, refiner):
+    shown = render(make_renderer(clip, refiner), still_motion(20)).astype(int)
     order = [0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0, 1, 2, 3, 4, 5, 4, 3, 2, 1]
     for k, number in enumerate(order):
         distance = [np.abs(shown[k] - shown[n]).mean() for n in range(COUNT)]
@@ -63,15 +63,15 @@ def test_a_long_speech_plays_the_clip_forwards_and_backwards(clip, mender):
 
 
 @pytest.mark.parametrize("start", [3, 9, 14])
-def test_a_resumed_dubbing_shows_the_same_frames(clip, mender, start):
-    renderer = make_renderer(clip, mender)
+def test_a_resumed_dubbing_shows_the_same_frames(clip, refiner, start):
+    renderer = make_renderer(clip, refiner)
     whole = render(renderer, still_motion(20)).astype(int)
     rest = render(renderer, still_motion(20 - start, start)).astype(int)
     assert np.abs(rest - whole[start:]).mean() < 1.5
 
 
-def test_only_the_lower_face_changes(clip, mender):
-    renderer = make_renderer(clip, mender)
+def test_only_the_lower_face_changes(clip, refiner):
+    renderer = make_renderer(clip, refiner)
     motion = still_motion(3)
     motion.expression[:] = 1.0
     frames = [frame.rgb for frame in read_frames(clip)]
@@ -82,8 +82,8 @@ def test_only_the_lower_face_changes(clip, mender):
         assert np.array_equal(rgb[:, 235:], frames[k][:, 235:])
 
 
-def test_a_head_crop_keeps_its_place(clip, mender):
-    shown = render(make_renderer(clip, mender, crop="head"), still_motion(2))
+def test_a_head_crop_keeps_its_place(clip, refiner):
+    shown = render(make_renderer(clip, refiner, crop="head"), still_motion(2))
     assert shown.shape[1] == shown.shape[2] < 256
 
 

@@ -1,4 +1,4 @@
-"""Render a photo: pose the mesh, warp, mend, a fixed number of frames at a time, two batches side by side."""
+"""Render a photo: pose the mesh, warp, refine, a fixed number of frames at a time, two batches side by side."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import near_colours
 from talkingface.face.pose import head_box
 from talkingface.face.raster import Box
-from talkingface.systems.portrait.draw import Drawer, hidden_mouth
-from talkingface.systems.portrait.mend import Drawn, Mender, View, lay_changes, look_at, make_view
-from talkingface.systems.portrait.rig import MAX_SHIFT, Rig
-from talkingface.systems.portrait.scene import Scene, face_unit, make_scene
-from talkingface.systems.portrait.window import window_at, window_side
+from talkingface.photo.composite import Drawer, hidden_mouth
+from talkingface.photo.refine import Drawn, Refiner, View, composite_residual, look_at, make_view
+from talkingface.photo.rig import MAX_SHIFT, Rig
+from talkingface.photo.scene import Scene, face_unit, make_scene
+from talkingface.photo.window import window_at, window_side
 from talkingface.video.background import make_background
 
 WORKERS = 2
@@ -41,9 +41,9 @@ class PhotoRenderer:
     """Draws motion onto one photo, uint8 `rgb` [H, W, 3] with landmarks `points` [478, 3] and matte `alpha` [H, W]."""
 
     def __init__(
-        self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, mender: Mender, controls: Controls
+        self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, refiner: Refiner, controls: Controls
     ) -> None:
-        self._rig, self._mender, self._controls = rig, mender, controls
+        self._rig, self._refiner, self._controls = rig, refiner, controls
         scene = make_scene(rgb, points, alpha)
         still = rgb
         if controls.background != "keep":
@@ -53,7 +53,7 @@ class PhotoRenderer:
         self._drawers = [Drawer(scene, mouth) for _ in range(WORKERS)]
         self._region = moving_region(scene)
         self._side = window_side(points)
-        self._photo = look_at(rgb, points, mender.config, still)
+        self._photo = look_at(rgb, points, refiner.config, still)
         self._crop = head_box(points, scene.size) if controls.crop == "head" else None
 
     def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
@@ -68,7 +68,7 @@ class PhotoRenderer:
                 yield making.popleft().result()
 
     def _make(self, drawer: Drawer, start: int, motion: Motion) -> Frames:
-        return self._mend(self._draw(drawer, start, motion))
+        return self._refine(self._draw(drawer, start, motion))
 
     def _draw(self, drawer: Drawer, start: int, motion: Motion) -> _Batch:
         count = len(motion)
@@ -83,16 +83,16 @@ class PhotoRenderer:
             alpha = drawer.draw(target, rigid, rgb[k], self._region)
             if masks is not None:
                 masks[k] = alpha
-            window = window_at(target, self._side, self._mender.config.crop_px)
+            window = window_at(target, self._side, self._refiner.config.crop_px)
             drawn = Drawn(picture=rgb[k], alpha=alpha, source=self._scene.points, target=target)
-            views.append(make_view(drawn, self._photo, window, self._mender.config.mouth_px))
+            views.append(make_view(drawn, self._photo, window, self._refiner.config.mouth_px))
         return _Batch(start, count, rgb, masks, views)
 
-    def _mend(self, drawn: _Batch) -> Frames:
+    def _refine(self, drawn: _Batch) -> Frames:
         views = drawn.views + [drawn.views[-1]] * (BATCH - drawn.count)
-        face, mouth = self._mender.changes(views)
+        face, mouth = self._refiner.changes(views)
         for k in range(drawn.count):
-            lay_changes(drawn.rgb[k], self._photo.still, views[k], face[k], mouth[k])
+            composite_residual(drawn.rgb[k], self._photo.still, views[k], face[k], mouth[k])
         if self._crop is None:
             return Frames(rgb=drawn.rgb, mask=drawn.masks, start=drawn.start)
         x0, y0, x1, y1 = self._crop
@@ -120,7 +120,7 @@ def _on_other_background(
     from dataclasses import replace
 
     from talkingface.face.matte import unmix_colours
-    from talkingface.systems.portrait.scene import with_face
+    from talkingface.photo.scene import with_face
 
     alpha = with_face(alpha, points)
     own = unmix_colours(rgb, alpha, scene.background)

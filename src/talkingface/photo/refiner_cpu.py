@@ -1,7 +1,7 @@
-"""The painter's networks on a CPU, run by OpenCV: as fast as torch there, without the seconds that importing it takes.
+"""The refiner's networks on a CPU, run by OpenCV: as fast as torch there, without the seconds that importing it takes.
 
-`painter.py` is the plain version; tests hold the two equal. OpenCV reads networks as ONNX files, which are protocol
-buffers: numbered fields, so little of them is needed that they are written here.
+`refiner_networks.py` is the plain version; tests hold the two equal. OpenCV reads networks as ONNX files, which are
+protocol buffers: numbered fields, so little of them is needed that they are written here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Graph:
 
     def file(self, x: str, shape: tuple[int, ...], out: str) -> bytes:
         """An ONNX file of the graph from input `x` [B, C, H, W] to `out`."""
-        graph = [_bytes(1, node) for node in self._nodes] + [_bytes(2, b"painter")]
+        graph = [_bytes(1, node) for node in self._nodes] + [_bytes(2, b"refiner")]
         graph += [_bytes(5, constant) for constant in self._constants]
         graph += [_bytes(11, _value(x, shape)), _bytes(12, _value(out, ()))]
         return _int(1, _IR_VERSION) + _bytes(7, b"".join(graph)) + _bytes(8, _bytes(1, b"") + _int(2, _OPSET))
@@ -92,7 +92,7 @@ def _value(name: str, shape: tuple[int, ...]) -> bytes:
 
 
 def unet_file(weights: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> bytes:
-    """`painter._UNet` with the names of its state in `weights`, but for the last shuffle, for inputs `shape`."""
+    """`refiner_networks._UNet` for inputs `shape`, its state in `weights`, but for the last shuffle."""
     graph = Graph()
 
     def block(x: str, name: str) -> str:
@@ -136,10 +136,10 @@ def _unfold(folded, fold):
 
 
 class CpuNet:
-    """One of the painter's U-Nets, float32 [B, in, H, W] -> [B, out, H, W]; any number of threads may call it."""
+    """One of the refiner's U-Nets, float32 [B, in, H, W] -> [B, out, H, W]; any number of threads may call it."""
 
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
-        """`weights`: the state of `painter._UNet`."""
+        """`weights`: the state of `refiner_networks._UNet`."""
         self._weights = weights
         self._own = threading.local()  # OpenCV's networks hold what they compute, so each thread has its own
 

@@ -8,13 +8,13 @@ import torch
 from faces import drawn_picture, mesh_points, open_mouth
 from talkingface.systems.portrait.config import preset
 from talkingface.systems.portrait.data import FaceClip, save_face_clip
-from talkingface.systems.portrait.painter_recipe import PainterRecipe, _augment, paint
+from talkingface.systems.portrait.refiner_recipe import RefinerRecipe, _augment, refine
 
-CONFIG = preset("tiny").painter
+CONFIG = preset("tiny").refiner
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory) -> PainterRecipe:
+def recipe(tmp_path_factory) -> RefinerRecipe:
     folder = tmp_path_factory.mktemp("clips")
     paths = []
     for number in range(2):
@@ -24,7 +24,7 @@ def recipe(tmp_path_factory) -> PainterRecipe:
         clip = FaceClip(slug=f"clip{number}", jpegs=jpegs, landmarks=np.stack(points))
         save_face_clip(folder / f"clip{number}.npz", clip)
         paths.append(folder / f"clip{number}.npz")
-    recipe = PainterRecipe(paths[:1], paths[1:], CONFIG, batch_size=2)
+    recipe = RefinerRecipe(paths[:1], paths[1:], CONFIG, batch_size=2)
     recipe.networks()
     return recipe
 
@@ -52,8 +52,8 @@ def test_a_batch_has_what_the_networks_take(recipe):
 def test_untrained_networks_change_little(recipe):
     batch = recipe.batch(1, 0)
     with torch.no_grad():
-        mended, full = paint(recipe.face, recipe.mouth, batch, CONFIG)
-    assert mended.shape == full.shape == batch["truth"].shape
+        refined, full = refine(recipe.face, recipe.mouth, batch, CONFIG)
+    assert refined.shape == full.shape == batch["truth"].shape
     assert (full - batch["warped"]).abs().mean() < 0.05
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from talkingface.face.morphable import load_mesh478
-from talkingface.systems.portrait.motion_config import MouthConfig
+from talkingface.systems.portrait.motion.config import MouthConfig
 
 NUM_POSE, NUM_BROW = 6, 4
 
 
-def fresh_tensors(config: MouthConfig) -> dict[str, np.ndarray]:
+def init_tensors(config: MouthConfig) -> dict[str, np.ndarray]:
     """Arrays by name as in a weights file: random mouth networks, and a head that sways a little and blinks."""
     import torch
 
-    from talkingface.systems.portrait.motion_network import MouthNet
-    from talkingface.systems.portrait.motion_train import finished
+    from talkingface.systems.portrait.motion.network import MouthNet
+    from talkingface.systems.portrait.motion.train import finished
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

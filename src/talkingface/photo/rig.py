@@ -13,7 +13,7 @@ from talkingface.face.camera import rotation_matrix
 from talkingface.face.lids import close_lids
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.topology import skin_triangles
-from talkingface.systems.portrait.scene import Rigid, face_unit
+from talkingface.photo.scene import Rigid, face_unit
 
 MAX_TURN_RAD = 0.42  # the photo holds no more of the head's side than this
 MAX_SHIFT = 0.6

@@ -14,7 +14,7 @@ import numpy as np
 
 from talkingface.audio.phones import RATE_HZ, align_phones
 from talkingface.core.errors import DependencyError
-from talkingface.systems.portrait.motion_config import PHONES
+from talkingface.systems.portrait.motion.config import PHONES
 
 PIECE_S = 8
 VOICES = ("slt", "rms", "awb", "kal16")

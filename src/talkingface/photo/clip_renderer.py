@@ -15,10 +15,10 @@ from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import head_box
 from talkingface.face.raster import Warper, to_rgba
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
-from talkingface.systems.portrait.draw import hidden_mouth
-from talkingface.systems.portrait.mend import Drawn, Mender, lay_changes, look_at, make_view
-from talkingface.systems.portrait.photo import BATCH
-from talkingface.systems.portrait.window import window_at, window_side
+from talkingface.photo.composite import hidden_mouth
+from talkingface.photo.photo_renderer import BATCH
+from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
+from talkingface.photo.window import window_at, window_side
 
 RINGS = ((0.12, 0.35), (0.3, 0.0))  # distance outside the face outline in eye distances, share of its movement
 _SPOOL_QUALITY = 97
@@ -33,10 +33,10 @@ class ClipRenderer:
 
     def __init__(
         self, path: Path, fps: float, longest_px: int | None, model: LinearFaceModel, fit: dict[str, np.ndarray],
-        mender: Mender, controls: Controls,
+        refiner: Refiner, controls: Controls,
     ) -> None:  # fmt: skip
         self._path, self._fps, self._longest_px = path, fps, longest_px
-        self._model, self._fit, self._mender, self._controls = model, fit, mender, controls
+        self._model, self._fit, self._refiner, self._controls = model, fit, refiner, controls
         self._triangles = _triangles()
         self._warper: Warper | None = None
 
@@ -81,14 +81,14 @@ class ClipRenderer:
             points = self._fit["landmarks"][number]
             target = self._target(int(number), motion.expression[k])
             out, alpha = self._warp(picture, points, target)
-            window = window_at(points, window_side(points), self._mender.config.crop_px)
+            window = window_at(points, window_side(points), self._refiner.config.crop_px)
             drawn = Drawn(picture=out, alpha=alpha, source=points, target=target)
-            photo = look_at(picture, points, self._mender.config)
-            views.append(make_view(drawn, photo, window, self._mender.config.mouth_px))
+            photo = look_at(picture, points, self._refiner.config)
+            views.append(make_view(drawn, photo, window, self._refiner.config.mouth_px))
             outs.append(out)
-        face, mouth = self._mender.changes(views + [views[-1]] * (BATCH - len(views)))
+        face, mouth = self._refiner.changes(views + [views[-1]] * (BATCH - len(views)))
         for k, out in enumerate(outs):
-            lay_changes(out, pictures[k], views[k], face[k], mouth[k])
+            composite_residual(out, pictures[k], views[k], face[k], mouth[k])
         rgb = np.stack(outs)
         if self._controls.crop == "head":
             x0, y0, x1, y1 = head_box(self._fit["landmarks"][0], (rgb.shape[2], rgb.shape[1]))

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from faces import drawn_picture, mesh_points
+from talkingface.photo.refine import Drawn, Refiner, View, composite_residual, look_at, make_view
+from talkingface.photo.window import Window, window_at, window_side
 from talkingface.systems.portrait.config import preset
-from talkingface.systems.portrait.mend import Drawn, Mender, View, lay_changes, look_at, make_view
-from talkingface.systems.portrait.window import Window, window_at, window_side
 
-CONFIG = preset("tiny").painter
+CONFIG = preset("tiny").refiner
 SIZE = CONFIG.mouth_px
 
 
 @pytest.fixture(scope="module")
-def mender() -> Mender:
-    return Mender({}, CONFIG)
+def refiner() -> Refiner:
+    return Refiner({}, CONFIG)
 
 
 def view_of(points: np.ndarray, picture: np.ndarray, source: np.ndarray | None = None) -> View:
@@ -41,14 +41,14 @@ def test_a_view_has_the_networks_sizes():
 
 def test_no_change_changes_nothing():
     out = drawn_picture().copy()
-    lay_changes(out, drawn_picture(), view_of(mesh_points(), out), *changes())
+    composite_residual(out, drawn_picture(), view_of(mesh_points(), out), *changes())
     assert np.array_equal(out, drawn_picture())
 
 
 def test_the_resting_photo_comes_back_inside_and_fades_at_the_edge():
     view = view_of(mesh_points(40), drawn_picture())
     black, white = np.zeros((256, 256, 3), np.uint8), np.full((256, 256, 3), 255, np.uint8)
-    lay_changes(black, white, view, *changes(share=1.0))
+    composite_residual(black, white, view, *changes(share=1.0))
     x0, y0, x1, y1 = view.window.box()
     assert black[120, 128].min() == 255
     ramp = black[120, x0 - 1 : x0 + 30, 0].astype(int)
@@ -62,7 +62,7 @@ def test_the_mouth_is_painted_over_the_mouth():
     points = mesh_points(40)
     view = view_of(points, drawn_picture())
     out = np.zeros((256, 256, 3), np.uint8)
-    lay_changes(out, out.copy(), view, *changes(mouth=0.5))
+    composite_residual(out, out.copy(), view, *changes(mouth=0.5))
     x, y = points[13, :2].astype(int)
     assert out[y, x] == pytest.approx(128, abs=1)
     x, y = points[159, :2].astype(int)
@@ -72,7 +72,7 @@ def test_the_mouth_is_painted_over_the_mouth():
 def test_extreme_changes_stay_in_range():
     for colour, wanted in ((9.0, 255), (-9.0, 0)):
         out = drawn_picture().copy()
-        lay_changes(out, out.copy(), view_of(mesh_points(), out), *changes(colour=colour))
+        composite_residual(out, out.copy(), view_of(mesh_points(), out), *changes(colour=colour))
         assert (out[120, 128] == wanted).all()
 
 
@@ -81,39 +81,39 @@ def test_a_window_over_the_border_is_cut_off(place):
     view = view_of(mesh_points(), drawn_picture())
     moved = replace(view, window=Window(x=place[0], y=place[1], side=view.window.side, crop=256))
     out = drawn_picture().copy()
-    lay_changes(out, np.zeros_like(out), moved, *changes(share=1.0))
+    composite_residual(out, np.zeros_like(out), moved, *changes(share=1.0))
     assert out.shape == drawn_picture().shape
 
 
-def test_changes_do_not_depend_on_the_neighbours_in_the_batch(mender):
+def test_changes_do_not_depend_on_the_neighbours_in_the_batch(refiner):
     first, second = view_of(mesh_points(), drawn_picture()), view_of(mesh_points(40), drawn_picture()[::-1].copy())
-    face, mouth = mender.changes([first, second, second, first])
-    again = mender.changes([second, first, first, second])
+    face, mouth = refiner.changes([first, second, second, first])
+    again = refiner.changes([second, first, first, second])
     assert face.shape == (4, 128, 128, 4) and mouth.shape == (4, SIZE[1], SIZE[0], 3)
     assert face.dtype == np.float32 and face.flags.c_contiguous
     assert np.array_equal(face[0], again[0][1]) and np.array_equal(mouth[0], again[1][2])
     assert 0 <= face[..., 0].min() and face[..., 0].max() <= 1
 
 
-def test_the_resting_mouth_never_shows_through(mender):
+def test_the_resting_mouth_never_shows_through(refiner):
     view = view_of(mesh_points(), drawn_picture())
-    share = mender.changes([view])[0][0, ..., 0]
+    share = refiner.changes([view])[0][0, ..., 0]
     x, y = view.corner[0] // 2 + SIZE[0] // 4, view.corner[1] // 2 + SIZE[1] // 4
     assert share[y, x] == 0 < share[4, 4]
 
 
-def test_the_resting_photo_never_shows_through_a_moved_head(mender):
+def test_the_resting_photo_never_shows_through_a_moved_head(refiner):
     moved = mesh_points() + np.float32([40, 0, 0])
-    face, _ = mender.changes([view_of(mesh_points(), drawn_picture(), moved)])
+    face, _ = refiner.changes([view_of(mesh_points(), drawn_picture(), moved)])
     assert face[..., 0].max() < 1e-3
 
 
 def test_the_fast_way_gives_what_training_saw():
-    """`Mender` folds uint8 pictures itself; the recipe's plain torch version is what it has to equal."""
+    """`Refiner` folds uint8 pictures itself; the recipe's plain torch version is what it has to equal."""
     import torch
 
-    from talkingface.systems.portrait.painter import FaceNet, MouthNet
-    from talkingface.systems.portrait.painter_recipe import paint_changes, to_tensors
+    from talkingface.photo.refiner_networks import FaceNet, MouthNet
+    from talkingface.systems.portrait.refiner_recipe import refiner_changes, to_tensors
 
     torch.manual_seed(2)
     nets = {"painter.face.": FaceNet(CONFIG), "painter.mouth.": MouthNet(CONFIG)}
@@ -129,17 +129,17 @@ def test_the_fast_way_gives_what_training_saw():
     batch = to_tensors([{**sample, "truth": sample["still"]} for sample in samples])
     batch["stillness"] = batch["stillness"].float()
     with torch.no_grad():
-        wanted = paint_changes(nets["painter.face."].eval(), nets["painter.mouth."].eval(), batch, CONFIG)
-    for fast, slow in zip(Mender(tensors, CONFIG).changes(views), wanted, strict=True):
+        wanted = refiner_changes(nets["painter.face."].eval(), nets["painter.mouth."].eval(), batch, CONFIG)
+    for fast, slow in zip(Refiner(tensors, CONFIG).changes(views), wanted, strict=True):
         slow = slow.permute(0, 2, 3, 1).numpy()
         slow[..., -3:] /= np.stack([view.balance for view in views])[:, None, None]
         assert np.abs(fast - slow).max() < 0.02 * max(1.0, float(np.abs(slow).max()))
 
 
-def test_tensors_decide_what_is_painted(mender):
+def test_tensors_decide_what_is_painted(refiner):
     import torch
 
-    from talkingface.systems.portrait.painter import FaceNet, MouthNet
+    from talkingface.photo.refiner_networks import FaceNet, MouthNet
 
     torch.manual_seed(1)
     tensors = {}
@@ -147,6 +147,6 @@ def test_tensors_decide_what_is_painted(mender):
         for name, value in net.state_dict().items():
             tensors[prefix + name] = torch.randn_like(value).numpy() if name.endswith("bias") else value.numpy()
     view = view_of(mesh_points(), drawn_picture())
-    one, other = Mender(tensors, CONFIG).changes([view]), mender.changes([view])
+    one, other = Refiner(tensors, CONFIG).changes([view]), refiner.changes([view])
     assert not np.allclose(one[0], other[0])
-    assert np.array_equal(one[0], Mender(tensors, CONFIG).changes([view])[0])
+    assert np.array_equal(one[0], Refiner(tensors, CONFIG).changes([view])[0])

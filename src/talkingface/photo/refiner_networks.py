@@ -1,4 +1,4 @@
-"""The painter: two small U-Nets that mend the warped photo.
+"""The refiner: two small U-Nets that correct the warped photo.
 
 `FaceNet` looks at the whole face at half scale and decides, per pixel, how much of the resting photo shows through
 (where the warp moved what did not move; never at the mouth) and what colour to add (light, shadow, lids). `MouthNet`
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.nn.blocks import ConvBlock, Down, Pointwise, Up
-from talkingface.systems.portrait.config import PainterConfig
+from talkingface.photo.config import RefinerConfig
 
 FACE_INPUTS = 9  # warped rgb, resting rgb, person, eye openings, mouth opening
-MOUTH_INPUTS = 8  # mended rgb, mouth opening, the photo's own mouth rgb and opening
+MOUTH_INPUTS = 8  # refined rgb, mouth opening, the photo's own mouth rgb and opening
 
 
 class _UNet(nn.Module):
@@ -56,7 +56,7 @@ class _UNet(nn.Module):
 class FaceNet(nn.Module):
     """[B, 9, S, S] in [0, 1] -> share of the resting photo [B, 1, S, S] in [0, 1] and added colour [B, 3, S, S]."""
 
-    def __init__(self, config: PainterConfig) -> None:
+    def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
         self.net = _UNet(FACE_INPUTS, 4, 4, config.face_widths)
 
@@ -68,7 +68,7 @@ class FaceNet(nn.Module):
 class MouthNet(nn.Module):
     """[B, 8, h, w] in [0, 1] -> colour [B, 3, h, w] to add to the mouth patch."""
 
-    def __init__(self, config: PainterConfig) -> None:
+    def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
         self.net = _UNet(MOUTH_INPUTS, 3, 2, config.mouth_widths)
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.audio.mel import NUM_BANDS
-from talkingface.systems.portrait.audio2motion import COLUMNS_PER_FRAME
-from talkingface.systems.portrait.motion_config import MouthConfig
+from talkingface.systems.portrait.motion.audio2motion import COLUMNS_PER_FRAME
+from talkingface.systems.portrait.motion.config import MouthConfig
 
 
 class CausalConv(nn.Conv1d):

@@ -7,7 +7,7 @@ import pytest
 
 from talkingface.face.lighting import vertex_normals
 from talkingface.face.morphable import load_mesh478
-from talkingface.face.refine import border_vertices, mesh478_surface, oriented, plain_surface, subdivide
+from talkingface.face.subdivision import border_vertices, mesh478_surface, oriented, plain_surface, subdivide
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER, face_triangles
 
 MEAN = load_mesh478().mean.astype(np.float64)

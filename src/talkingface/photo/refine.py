@@ -1,4 +1,4 @@
-"""Run the painter on batches of frames and lay its changes onto pictures of any size."""
+"""Run the refiner on batches of frames and lay its changes onto pictures of any size."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numba import njit, types
 
-from talkingface.systems.portrait.config import PainterConfig
-from talkingface.systems.portrait.painter_cpu import CpuNet
-from talkingface.systems.portrait.window import (
+from talkingface.photo.config import RefinerConfig
+from talkingface.photo.refiner_cpu import CpuNet
+from talkingface.photo.window import (
     Window,
     away_from_mouth,
     colour_balance,
@@ -25,6 +25,8 @@ from talkingface.systems.portrait.window import (
 )
 from talkingface.video.resize import shrink
 
+STORED_PREFIX = "painter."
+"""Begins the names of the refiner's tensors in weights files, which keep the name it once had."""
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
 
 _PICTURE = types.uint8[:, :, ::1]
@@ -79,7 +81,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What the painter sees of one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner,
+    """What the refiner sees of one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner,
     how much it rests, and the gains of `window.colour_balance`."""
 
     window: Window
@@ -106,7 +108,7 @@ class Photo:
     balance: np.ndarray
 
 
-def look_at(rgb: np.ndarray, points: np.ndarray, config: PainterConfig, still: np.ndarray | None = None) -> Photo:
+def look_at(rgb: np.ndarray, points: np.ndarray, config: RefinerConfig, still: np.ndarray | None = None) -> Photo:
     """Prepare a photo uint8 [H, W, 3] with landmarks `points`; `still` where it rests before another background."""
     window = window_at(points, window_side(points), config.crop_px)
     return Photo(
@@ -142,22 +144,23 @@ def own_mouth(photo: np.ndarray, source: np.ndarray, window: Window, size: tuple
     return np.dstack([shrink(cut(photo, window.box()), square)[part], openings(points, square)[0][part]])
 
 
-class Mender:
-    """The trained painter, ready to run on the CPU (by OpenCV) or a GPU (by torch)."""
+class Refiner:
+    """The trained refiner, ready to run on the CPU (by OpenCV) or a GPU (by torch)."""
 
-    def __init__(self, tensors: Mapping[str, np.ndarray], config: PainterConfig, device: str = "cpu") -> None:
-        """`tensors`: arrays whose names begin with `painter.`; others are ignored. None of them: random ones."""
+    def __init__(self, tensors: Mapping[str, np.ndarray], config: RefinerConfig, device: str = "cpu") -> None:
+        """`tensors`: arrays whose names begin with `STORED_PREFIX`; others are ignored. None of them: random ones."""
         self.config = config
-        named = {name: np.asarray(value, np.float32) for name, value in tensors.items() if name.startswith("painter.")}
-        named = named or _fresh(config)
+        named = {
+            name: np.asarray(value, np.float32) for name, value in tensors.items() if name.startswith(STORED_PREFIX)
+        } or _init_weights(config)
         face, mouth = (
             {name[len(start) :]: value for name, value in named.items() if name.startswith(start)}
-            for start in ("painter.face.net.", "painter.mouth.net.")
+            for start in (f"{STORED_PREFIX}face.net.", f"{STORED_PREFIX}mouth.net.")
         )
         if device == "cpu":
             self._face, self._mouth = CpuNet(face), CpuNet(mouth)
         else:
-            from talkingface.systems.portrait.painter import FaceNet, MouthNet
+            from talkingface.photo.refiner_networks import FaceNet, MouthNet
 
             self._face = _TorchNet(FaceNet(config).net, face, device)
             self._mouth = _TorchNet(MouthNet(config).net, mouth, device)
@@ -165,7 +168,7 @@ class Mender:
     def changes(self, views: list[View]) -> tuple[np.ndarray, np.ndarray]:
         """Changes of the face (share, colour) [B, S/2, S/2, 4] and of the mouth (colour) [B, h, w, 3], float32.
 
-        The same as `painter_recipe.paint_changes`, with all pixel work on small uint8 pictures.
+        The same as `refiner_recipe.refiner_changes`, with all pixel work on small uint8 pictures.
         """
         half = self.config.crop_px // 2
         seen = np.empty((len(views), 9, half, half), np.float32)
@@ -188,8 +191,19 @@ class Mender:
         return face, _merged(mouth)
 
 
+class NoRefiner(Refiner):
+    """A refiner that changes nothing: what refining adds is measured against the bare warp."""
+
+    def __init__(self, config: RefinerConfig) -> None:
+        self.config = config
+
+    def changes(self, views: list[View]) -> tuple[np.ndarray, np.ndarray]:
+        half, (width, height) = self.config.crop_px // 2, self.config.mouth_px
+        return np.zeros((len(views), half, half, 4), np.float32), np.zeros((len(views), height, width, 3), np.float32)
+
+
 def _see_face(planes: np.ndarray, view: View) -> None:
-    """Write the warped and the resting picture in the painter's tint, and the masks, to float32 [9, S/2, S/2]."""
+    """Write the warped and the resting picture in the refiner's tint, and the masks, to float32 [9, S/2, S/2]."""
     size = (planes.shape[2], planes.shape[1])
     scales = (view.balance / 255, view.balance / 255, np.full(3, 1 / 255, np.float32))
     for k, (picture, scale) in enumerate(zip(view.pictures, scales, strict=True)):
@@ -197,7 +211,7 @@ def _see_face(planes: np.ndarray, view: View) -> None:
 
 
 def _see_mouth(planes: np.ndarray, view: View, change: np.ndarray) -> None:
-    """Write the mouth patch mended by the face's `change`, its opening and the photo's own mouth, in the painter's
+    """Write the mouth patch refined by the face's `change`, its opening and the photo's own mouth, in the refiner's
     tint, to float32 [8, h, w]."""
     x, y = view.corner
     height, width = planes.shape[1:]
@@ -236,11 +250,11 @@ def _twice(change: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -
     return larger[y - 2 * top : y - 2 * top + height, x - 2 * left : x - 2 * left + width]
 
 
-def _fresh(config: PainterConfig) -> dict[str, np.ndarray]:
-    """Tensors of an untrained painter."""
-    from talkingface.systems.portrait.painter import FaceNet, MouthNet
+def _init_weights(config: RefinerConfig) -> dict[str, np.ndarray]:
+    """Tensors of an untrained refiner."""
+    from talkingface.photo.refiner_networks import FaceNet, MouthNet
 
-    nets = {"painter.face.": FaceNet(config), "painter.mouth.": MouthNet(config)}
+    nets = {f"{STORED_PREFIX}face.": FaceNet(config), f"{STORED_PREFIX}mouth.": MouthNet(config)}
     return {start + name: value.numpy() for start, net in nets.items() for name, value in net.state_dict().items()}
 
 
@@ -259,7 +273,7 @@ class _TorchNet:
             return self._net(self._torch.from_numpy(pictures).to(self._device)).contiguous().cpu().numpy()
 
 
-def lay_changes(out: np.ndarray, still: np.ndarray, view: View, face: np.ndarray, mouth: np.ndarray) -> None:
+def composite_residual(out: np.ndarray, still: np.ndarray, view: View, face: np.ndarray, mouth: np.ndarray) -> None:
     """Lay one frame's changes onto `out` uint8 [H, W, 3], in place."""
     window, still = view.window, np.ascontiguousarray(still)
     _lay(out, still, face, (float(window.x), float(window.y), float(window.side), float(window.side)))

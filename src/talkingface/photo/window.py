@@ -1,4 +1,4 @@
-"""The square that the painter works on: it follows the face in whole pixels and is seen at a fixed scale."""
+"""The square that the refiner works on: it follows the face in whole pixels and is seen at a fixed scale."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from talkingface.face.topology import (
     RIGHT_EYE_LOWER,
     RIGHT_EYE_UPPER,
 )
-from talkingface.systems.portrait.config import PainterConfig
+from talkingface.photo.config import RefinerConfig
 from talkingface.video.resize import shrink
 
 FACE_IN_CROP = 1.4
-"""The painter's square is this many times the face's bounding square."""
+"""The refiner's square is this many times the face's bounding square."""
 _RAMP_PX = 6.0
 _SKIN_TINT = np.array([1.32, 0.89, 0.79], np.float32)  # mean skin of the train clips over its brightness
 _COLOURED = 0.03  # how much a face's pixels differ in tint, over their brightness; less is a picture without colours
@@ -133,9 +133,9 @@ def skin_colour(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def colour_balance(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Gains float32 [3] that give the face of `photo` (landmarks `points`) the tint that the painter was trained on.
+    """Gains float32 [3] that give the face of `photo` (landmarks `points`) the tint that the refiner was trained on.
 
-    A picture without colours of its own (black and white, sepia) is made grey. The painter's colours are divided by the
+    A picture without colours of its own (black and white, sepia) is made grey. The refiner's colours are divided by the
     gains again, so teeth under yellow varnish are yellow. Brightness stays: dark skin does not darken teeth.
     """
     skin = _skin(photo, points)
@@ -150,7 +150,7 @@ def is_coloured(photo: np.ndarray, points: np.ndarray) -> bool:
     return float(own_colour.std() / skin.mean()) > _COLOURED
 
 
-def away_from_mouth(corners: np.ndarray, config: PainterConfig) -> np.ndarray:
+def away_from_mouth(corners: np.ndarray, config: RefinerConfig) -> np.ndarray:
     """Float32 [B, S/2, S/2]: 0 in the mouth patches at `corners` [B, 2], rising to 1 at their edges and outside.
 
     The resting photo must not show through at the mouth: its own lips would stay as a ghost.

@@ -16,8 +16,8 @@ from talkingface.audio.mel import speech_columns
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.metrics.mouth import CLOSED_GAP
 from talkingface.metrics.sync import best_lag, correlation_at
-from talkingface.systems.portrait.audio2motion import COLUMNS_PER_FRAME, COMING_FRAMES, FPS, LOOKAHEAD
-from talkingface.systems.portrait.motion_augment import (
+from talkingface.systems.portrait.motion.audio2motion import COLUMNS_PER_FRAME, COMING_FRAMES, FPS, LOOKAHEAD
+from talkingface.systems.portrait.motion.augment import (
     SPEEDS,
     augment_columns,
     hide_parts,
@@ -25,9 +25,9 @@ from talkingface.systems.portrait.motion_augment import (
     played,
     to_input,
 )
-from talkingface.systems.portrait.motion_config import LIP_CLOSURES, PAUSE, PHONES, MouthConfig
-from talkingface.systems.portrait.motion_network import MouthNet
-from talkingface.systems.portrait.motion_speech import SpokenText, phone_rows
+from talkingface.systems.portrait.motion.config import LIP_CLOSURES, PAUSE, PHONES, MouthConfig
+from talkingface.systems.portrait.motion.network import MouthNet
+from talkingface.systems.portrait.motion.synthetic_speech import SpokenText, phone_rows
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng

@@ -11,8 +11,8 @@ from numba import njit, types
 from talkingface.face.morphable import inner_lip_gap
 from talkingface.face.raster import Box, Warper
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
-from talkingface.systems.portrait.scene import Rigid, Scene
-from talkingface.systems.portrait.window import is_coloured, skin_colour
+from talkingface.photo.scene import Rigid, Scene
+from talkingface.photo.window import is_coloured, skin_colour
 
 INNER_LIPS = INNER_LIP_UPPER + INNER_LIP_LOWER[-2:0:-1]
 SHUT_GAP, OPEN_GAP = 0.02, 0.07  # inner-lip gap over eye distance: the photo's mouth hides, or shows, its inside
@@ -65,7 +65,7 @@ class HiddenMouth:
     def fill(self, out: np.ndarray, target: np.ndarray) -> None:
         """Darken the opening between the lips of landmarks `target` [478, 3] in `out` uint8 [H, W, 3], in place.
 
-        A warp can only stretch the line where closed lips meet; the painter adds teeth and tongue to this instead.
+        A warp can only stretch the line where closed lips meet; the refiner adds teeth and tongue to this instead.
         """
         ring = target[list(INNER_LIPS), :2]
         margin = 2 + 0.05 * float(np.ptp(ring[:, 0]))

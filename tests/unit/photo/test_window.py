@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faces import mesh_points, open_mouth
-from talkingface.systems.portrait.window import (
+from talkingface.photo.window import (
     FACE_IN_CROP,
     cut,
     face_square,

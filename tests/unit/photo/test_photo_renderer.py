@@ -11,11 +11,11 @@ from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import person_matte
 from talkingface.face.morphable import fit_photo, load_mesh478
 from talkingface.face.pose import head_box
+from talkingface.photo.photo_renderer import PhotoRenderer, moving_region
+from talkingface.photo.refine import Refiner
+from talkingface.photo.rig import Rig
+from talkingface.photo.scene import make_scene
 from talkingface.systems.portrait.config import preset
-from talkingface.systems.portrait.mend import Mender
-from talkingface.systems.portrait.photo import PhotoRenderer, moving_region
-from talkingface.systems.portrait.rig import Rig
-from talkingface.systems.portrait.scene import make_scene
 
 MODEL = load_mesh478()
 
@@ -41,11 +41,11 @@ def cut_up(motion: Motion, ends: list[int]) -> list[Motion]:
 
 
 @pytest.fixture(scope="module")
-def mender() -> Mender:
-    return Mender({}, preset("tiny").painter)
+def refiner() -> Refiner:
+    return Refiner({}, preset("tiny").refiner)
 
 
-def make_renderer(mender: Mender, **controls) -> PhotoRenderer:
+def make_renderer(refiner: Refiner, **controls) -> PhotoRenderer:
     rgb = cv2.resize(sample_picture(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     points = sample_points() * np.float32(0.5)
     fit = fit_photo(MODEL, points)
@@ -57,15 +57,15 @@ def make_renderer(mender: Mender, **controls) -> PhotoRenderer:
         scale=float(fit.scale[0]),
         translation=fit.translation[0],
     )
-    return PhotoRenderer(rgb, points, person_matte(rgb), rig, mender, Controls(**controls))
+    return PhotoRenderer(rgb, points, person_matte(rgb), rig, refiner, Controls(**controls))
 
 
 def gathered(frames: list[Frames]) -> np.ndarray:
     return np.concatenate([piece.rgb for piece in frames])
 
 
-def test_pictures_do_not_depend_on_how_the_motion_arrives(mender):
-    renderer = make_renderer(mender)
+def test_pictures_do_not_depend_on_how_the_motion_arrives(refiner):
+    renderer = make_renderer(refiner)
     motion = make_motion(19)
     whole = list(renderer.frames(iter([motion])))
     assert [piece.start for piece in whole] == [0, 8, 16]
@@ -74,26 +74,26 @@ def test_pictures_do_not_depend_on_how_the_motion_arrives(mender):
         assert np.array_equal(gathered(list(renderer.frames(iter(cut_up(motion, ends))))), gathered(whole))
 
 
-def test_a_resumed_job_continues_with_the_same_pictures(mender):
-    renderer = make_renderer(mender)
+def test_a_resumed_job_continues_with_the_same_pictures(refiner):
+    renderer = make_renderer(refiner)
     whole = gathered(list(renderer.frames(iter([make_motion(20)]))))
     rest = list(renderer.frames(iter([make_motion(9, 11)])))
     assert rest[0].start == 11
     assert np.array_equal(gathered(rest), whole[11:])
 
 
-def test_no_motion_is_the_photo(mender):
+def test_no_motion_is_the_photo(refiner):
     rest = Motion(
         space="mesh478", expression=np.zeros((2, MODEL.expression.shape[-1]), np.float32), pose=None, blink=None, fps=25
     )
-    (frames,) = make_renderer(mender).frames(iter([rest]))
+    (frames,) = make_renderer(refiner).frames(iter([rest]))
     photo = cv2.resize(sample_picture(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     assert np.array_equal(frames.rgb[0], frames.rgb[1])
     assert psnr(frames.rgb[0], photo) > 30
 
 
-def test_what_cannot_move_stays_as_it_was(mender):
-    renderer = make_renderer(mender)
+def test_what_cannot_move_stays_as_it_was(refiner):
+    renderer = make_renderer(refiner)
     photo = cv2.resize(sample_picture(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     x0, y0, x1, y1 = renderer._region
     still = np.ones(photo.shape[:2], bool)
@@ -102,21 +102,21 @@ def test_what_cannot_move_stays_as_it_was(mender):
         assert np.array_equal(frame[still], photo[still])
 
 
-def test_transparent_pictures_have_a_mask(mender):
-    (frames,) = make_renderer(mender, background="transparent").frames(iter([make_motion(2)]))
+def test_transparent_pictures_have_a_mask(refiner):
+    (frames,) = make_renderer(refiner, background="transparent").frames(iter([make_motion(2)]))
     assert frames.mask is not None and frames.mask.shape == frames.rgb.shape[:3]
     assert frames.mask[:, 1, 1].max() < 30 and frames.mask.max() == 255
 
 
-def test_another_background_replaces_the_old_one(mender):
-    (frames,) = make_renderer(mender, background="#00ff00").frames(iter([make_motion(1)]))
+def test_another_background_replaces_the_old_one(refiner):
+    (frames,) = make_renderer(refiner, background="#00ff00").frames(iter([make_motion(1)]))
     assert np.abs(frames.rgb[0, 3, 3].astype(int) - (0, 255, 0)).max() <= 2
     x, y = (sample_points()[1, :2] / 2).astype(int)
     assert np.abs(frames.rgb[0, y, x].astype(int) - (0, 255, 0)).max() > 60
 
 
-def test_a_head_crop_is_an_even_square(mender):
-    (frames,) = make_renderer(mender, crop="head").frames(iter([make_motion(1)]))
+def test_a_head_crop_is_an_even_square(refiner):
+    (frames,) = make_renderer(refiner, crop="head").frames(iter([make_motion(1)]))
     _, height, width, _ = frames.rgb.shape
     assert height == width and height % 2 == 0
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from faces import drawn_picture, mesh_points, open_mouth, person_alpha, psnr, sample_picture, sample_points
-from talkingface.systems.portrait.draw import Drawer, HiddenMouth
-from talkingface.systems.portrait.scene import (
+from talkingface.photo.composite import Drawer, HiddenMouth
+from talkingface.photo.scene import (
     LIDS,
     Rigid,
     face_unit,

@@ -1,4 +1,4 @@
-"""Train the painter on pairs of frames of one clip: the photo is one frame, the truth another."""
+"""Train the refiner on pairs of frames of one clip: the photo is one frame, the truth another."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.nn.gan import PatchDiscriminator
-from talkingface.systems.portrait.config import PainterConfig
-from talkingface.systems.portrait.data import FaceClip, load_face_clip, source_scene
-from talkingface.systems.portrait.draw import Drawer, hidden_mouth
-from talkingface.systems.portrait.mend import own_mouth
-from talkingface.systems.portrait.painter import FaceNet, MouthNet
-from talkingface.systems.portrait.scene import rigid_between
-from talkingface.systems.portrait.window import (
+from talkingface.photo.composite import Drawer, hidden_mouth
+from talkingface.photo.config import RefinerConfig
+from talkingface.photo.refine import own_mouth
+from talkingface.photo.refiner_networks import FaceNet, MouthNet
+from talkingface.photo.scene import rigid_between
+from talkingface.photo.window import (
     away_from_mouth,
     colour_balance,
     cut,
@@ -29,6 +28,7 @@ from talkingface.systems.portrait.window import (
     window_at,
     window_side,
 )
+from talkingface.systems.portrait.data import FaceClip, load_face_clip, source_scene
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.video.resize import shrink
@@ -37,8 +37,8 @@ SOURCES_PER_CLIP = {45: 2, 10**9: 6}  # clips up to so many frames offer so many
 EVALUATED_FRAMES = 4
 
 
-def paint_changes(
-    face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig
+def refiner_changes(
+    face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: RefinerConfig
 ) -> tuple[Tensor, Tensor]:
     """What to change: the face's share and colour [B, 4, S/2, S/2], the colour to add at the mouth [B, 3, h, w]."""
     seen = functional.avg_pool2d(torch.cat([batch["warped"], batch["still"], batch["masks"]], 1), 2)
@@ -50,35 +50,35 @@ def paint_changes(
     large = functional.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False)
     part = mouth_patches(large, batch, config)
     warped, still, masks = (mouth_patches(batch[name], batch, config) for name in ("warped", "still", "masks"))
-    mended = warped + part[:, :1] * (still - warped) + part[:, 1:]
-    return change, mouth(torch.cat([mended, masks[:, 2:], batch["own_mouth"]], 1))
+    refined = warped + part[:, :1] * (still - warped) + part[:, 1:]
+    return change, mouth(torch.cat([refined, masks[:, 2:], batch["own_mouth"]], 1))
 
 
-def paint(face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: PainterConfig) -> tuple[Tensor, Tensor]:
-    """The mended crop before and after the mouth, [B, 3, S, S] in [0, 1] each (not clamped)."""
+def refine(face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: RefinerConfig) -> tuple[Tensor, Tensor]:
+    """The refined crop before and after the mouth, [B, 3, S, S] in [0, 1] each (not clamped)."""
     warped, still = batch["warped"], batch["still"]
-    small, painted = paint_changes(face, mouth, batch, config)
+    small, painted = refiner_changes(face, mouth, batch, config)
     change = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-    mended = warped + change[:, :1] * (still - warped) + change[:, 1:]
-    full = mended.clone()
+    refined = warped + change[:, :1] * (still - warped) + change[:, 1:]
+    full = refined.clone()
     width, height = config.mouth_px
     for k, (x, y) in _corners(batch):
         full[k, :, y : y + height, x : x + width] += painted[k]
-    return mended, full
+    return refined, full
 
 
 def _corners(batch: dict[str, Tensor]) -> list[tuple[int, tuple[int, int]]]:
     return [(k, (int(x), int(y))) for k, (x, y) in enumerate(batch["corner"].tolist())]
 
 
-def mouth_patches(pictures: Tensor, batch: dict[str, Tensor], config: PainterConfig) -> Tensor:
+def mouth_patches(pictures: Tensor, batch: dict[str, Tensor], config: RefinerConfig) -> Tensor:
     """The mouth patch of each picture [B, C, S, S]."""
     width, height = config.mouth_px
     return torch.stack([pictures[k, :, y : y + height, x : x + width] for k, (x, y) in _corners(batch)])
 
 
 def make_sample(
-    drawer: Drawer, photo: np.ndarray, target: np.ndarray, truth: np.ndarray, config: PainterConfig
+    drawer: Drawer, photo: np.ndarray, target: np.ndarray, truth: np.ndarray, config: RefinerConfig
 ) -> dict[str, np.ndarray]:
     """What the networks see of one frame, and the true frame: uint8 [S, S, C] each, and `corner` [2] (see `paint`)."""
     source = drawer.scene.points
@@ -101,7 +101,7 @@ def make_sample(
 
 
 def to_tensors(samples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
-    """A batch: pictures as float32 [B, C, H, W] in [0, 1], in the painter's tint."""
+    """A batch: pictures as float32 [B, C, H, W] in [0, 1], in the refiner's tint."""
     batch = {}
     for name in samples[0]:
         values = torch.from_numpy(np.stack([s[name] for s in samples]))
@@ -116,13 +116,13 @@ def source_drawer(clip: FaceClip, index: int) -> Drawer:
     return Drawer(source_scene(clip, index), hidden_mouth(clip.frame(index), clip.landmarks[index]))
 
 
-class PainterRecipe(Recipe):
+class RefinerRecipe(Recipe):
     """FaceNet and MouthNet against the true frame, the mouth also against a patch discriminator.
 
     `train` and `held_out` are files of face clips (see `data.save_face_clip`); `start` holds networks to go on from.
     """
 
-    name = "portrait.painter"
+    name = "portrait.refiner"
     phases = (Phase("paint", ("face", "mouth")), Phase("judge", ("judge",)))
     loss_weights = {
         "face": 1.0,
@@ -145,7 +145,7 @@ class PainterRecipe(Recipe):
         self,
         train: list[Path],
         held_out: list[Path],
-        config: PainterConfig,
+        config: RefinerConfig,
         *,
         batch_size: int = 8,
         start: dict[str, dict[str, Tensor]] | None = None,
@@ -194,7 +194,7 @@ class PainterRecipe(Recipe):
             fake = self.judge(made)[0]
             doubts = functional.relu(1 - real) + functional.relu(1 + fake)
             return {"judge": mean_at_opening(doubts, made[:, 3:])}
-        mended, full = paint(self.face, self.mouth, batch, self.config)
+        refined, full = refine(self.face, self.mouth, batch, self.config)
         fake = _with_opening(full, batch, self.config)
         shared["fake"] = fake
         real_mouth = _with_opening(truth, batch, self.config)
@@ -202,7 +202,7 @@ class PainterRecipe(Recipe):
         with torch.no_grad():
             wanted = self.judge(real_mouth)[1]
         return {
-            "face": (full - truth).abs().mean() + 0.3 * (mended - truth).abs().mean(),
+            "face": (full - truth).abs().mean() + 0.3 * (refined - truth).abs().mean(),
             "squared": (full - truth).square().mean(),
             "mouth": (fake[:, :3] - real_mouth[:, :3]).abs().mean(),
             "inside": _inside(fake, real_mouth),
@@ -211,11 +211,11 @@ class PainterRecipe(Recipe):
             "features": torch.stack(
                 [mean_at_opening((f - w).abs(), fake[:, 3:]) for f, w in zip(features, wanted, strict=True)]
             ).mean(),
-            "sparse": (mended - batch["warped"]).abs().mean(),
+            "sparse": (refined - batch["warped"]).abs().mean(),
         }
 
     def evaluate(self) -> dict[str, float]:
-        """Mean PSNR in dB over held-out clips, over the painter's square: still photo, bare warp, painted."""
+        """Mean PSNR in dB over held-out clips, over the refiner's square: still photo, bare warp, painted."""
         rows = []
         for clip in self.held_out:
             if len(clip.jpegs) < 2:
@@ -225,7 +225,7 @@ class PainterRecipe(Recipe):
             batch = to_tensors(
                 [make_sample(drawer, clip.frame(0), clip.landmarks[i], clip.frame(i), self.config) for i in picked]
             )
-            full = paint(self.face, self.mouth, batch, self.config)[1].clamp(0, 1)
+            full = refine(self.face, self.mouth, batch, self.config)[1].clamp(0, 1)
             rows.append(
                 [_psnr(batch[name], batch["truth"]) for name in ("still", "warped")] + [_psnr(full, batch["truth"])]
             )
@@ -245,7 +245,7 @@ class PainterRecipe(Recipe):
             batch = to_tensors(
                 [make_sample(drawer, clip.frame(0), clip.landmarks[last], clip.frame(last), self.config)]
             )
-            full = paint(self.face, self.mouth, batch, self.config)[1]
+            full = refine(self.face, self.mouth, batch, self.config)[1]
             rows.append(torch.cat([batch["still"], batch["warped"], full, batch["truth"]], 3)[0])
         picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0).numpy()
         return {"still_warp_painted_truth": np.round(picture * 255).astype(np.uint8)}
@@ -255,7 +255,7 @@ def _psnr(a: Tensor, b: Tensor) -> float:
     return float((-10 * (a - b).square().mean((1, 2, 3)).clamp_min(1e-9).log10()).mean())
 
 
-def _with_opening(pictures: Tensor, batch: dict[str, Tensor], config: PainterConfig) -> Tensor:
+def _with_opening(pictures: Tensor, batch: dict[str, Tensor], config: RefinerConfig) -> Tensor:
     return mouth_patches(torch.cat([pictures, batch["masks"][:, 2:]], 1), batch, config)
 
 
@@ -280,7 +280,7 @@ def _edge_loss(a: Tensor, b: Tensor) -> Tensor:
     return (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
 
 
-def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: PainterConfig) -> dict[str, np.ndarray]:
+def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: RefinerConfig) -> dict[str, np.ndarray]:
     """One random mirror image and colour change for all pictures of a sample."""
     gamma, gain = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.1, 3))
     table = np.clip((np.arange(256)[:, None] / 255) ** gamma * gain * 255, 0, 255).round().astype(np.uint8)[:, None]

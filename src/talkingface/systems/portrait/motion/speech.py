@@ -8,7 +8,7 @@ import numpy as np
 
 from talkingface.core.types import Controls, Motion
 from talkingface.face.head_motion import HeadMotion
-from talkingface.systems.portrait.audio2motion import (
+from talkingface.systems.portrait.motion.audio2motion import (
     FPS,
     FUTURE,
     SAMPLES_PER_FRAME,
@@ -16,7 +16,7 @@ from talkingface.systems.portrait.audio2motion import (
     speech_rows,
     with_prefix,
 )
-from talkingface.systems.portrait.motion_config import MouthConfig
+from talkingface.systems.portrait.motion.config import MouthConfig
 
 
 class MouthShaper:

@@ -21,8 +21,8 @@ from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.track import track_frames
 from talkingface.metrics.behaviour import jitter
 from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.held_out import PICTURE, judge, own_motion
-from talkingface.systems.headpose.material import FPS, Material, prepare, splits
+from talkingface.systems.headpose.fit.held_out import PICTURE, judge, own_motion
+from talkingface.systems.headpose.fit.preprocess import FPS, Material, prepare, splits
 from talkingface.training.prepare import HELD_BACK, list_clips
 from talkingface.video.read import probe
 from talkingface.video.stored import StoredFrames

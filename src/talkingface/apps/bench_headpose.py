@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from talkingface.apps.bench import Finding, Row, TargetJob
 from talkingface.core.device import tune_allocator
 from talkingface.core.progress import tell
-from talkingface.systems.headpose.atcnet import AtcNet
-from talkingface.systems.headpose.fast import FastAtc, FastPainter, RefinerNets, atc_plain, paint_plain
-from talkingface.systems.headpose.features import PERIOD
-from talkingface.systems.headpose.generator import UNetAdaIN
-from talkingface.systems.headpose.memory import SLOTS, MemoryBank, QueryNet
+from talkingface.systems.headpose.motion.atcnet import AtcNet
+from talkingface.systems.headpose.official.fast import FastAtc, FastPainter, PainterNets, atc_plain, paint_plain
+from talkingface.systems.headpose.official.features import PERIOD
+from talkingface.systems.headpose.official.memory import SLOTS, MemoryBank, QueryNet
+from talkingface.systems.headpose.official.networks import UNetAdaIN
 
 ROUNDS = 5
 FRAMES = 2 * PERIOD  # what follows the first key frame: two full turns of what happens once a second
@@ -64,7 +64,7 @@ def measure_headpose(sizes: Sizes, *, rounds: int, frames: int) -> Finding:
     return Finding(rows=[*rows, *more_rows], details=details)
 
 
-def make_networks(sizes: Sizes) -> tuple[AtcNet, RefinerNets]:
+def make_networks(sizes: Sizes) -> tuple[AtcNet, PainterNets]:
     """Networks with random weights under which every layer matters."""
     torch.manual_seed(0)
     atc = AtcNet(channels=sizes.atc_channels, hidden=sizes.atc_hidden, hidden_fc=sizes.atc_hidden_fc)
@@ -78,11 +78,11 @@ def make_networks(sizes: Sizes) -> tuple[AtcNet, RefinerNets]:
     bank = MemoryBank.make(sizes.slots, query=sizes.feature, feature=sizes.feature)
     bank.value.normal_()
     bank.own.fill_(True)
-    return atc, RefinerNets(generator=generator, query=query, bank=bank)
+    return atc, PainterNets(generator=generator, query=query, bank=bank)
 
 
 def _both_ways(
-    atc: AtcNet, nets: RefinerNets, dtype: torch.dtype, rounds: int, frames: int
+    atc: AtcNet, nets: PainterNets, dtype: torch.dtype, rounds: int, frames: int
 ) -> tuple[list[Row], dict[str, Any]]:
     composites = [torch.tanh(torch.randn(3, SIDE, SIDE)) for _ in range(frames + 2)]
     windows = 10 * torch.randn(1, frames, 28, 12)
@@ -113,7 +113,7 @@ def _both_ways(
     return _rows(name, times, max(differences)), {**times, "largest_difference": max(differences)}
 
 
-def _in_precision(atc: AtcNet, nets: RefinerNets, dtype: torch.dtype) -> tuple[AtcNet, RefinerNets]:
+def _in_precision(atc: AtcNet, nets: PainterNets, dtype: torch.dtype) -> tuple[AtcNet, PainterNets]:
     """The networks in `dtype`; the generator, a gigabyte, in place."""
     if dtype == torch.float32:
         return atc, nets

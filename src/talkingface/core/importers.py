@@ -18,7 +18,7 @@ from talkingface.core.errors import UsageError
 GROUP = "talkingface.importers"
 IMPORTERS: dict[str, str] = {
     "arcface": "talkingface.metrics.arcface:import_arcface",
-    "headpose": "talkingface.systems.headpose.importing:import_headpose",
+    "headpose": "talkingface.systems.headpose.official.importing:import_headpose",
     "inception": "talkingface.metrics.inception:import_inception",
     "lpips": "talkingface.metrics.lpips:import_lpips",
     "pcavs": "talkingface.systems.pcavs.importing:import_pcavs",

@@ -10,7 +10,7 @@ import numpy as np
 from parity.fixtures import Fixture
 from talkingface.face.bfm import NOISE
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.systems.headpose.convention import flipped
+from talkingface.systems.headpose.official.face.convention import flipped
 
 
 def wavy_picture(width: int, height: int) -> np.ndarray:

@@ -13,8 +13,8 @@ from parity.headpose.inputs import recorded_3d, wavy_picture
 from talkingface.face.lighting import vertex_normals
 from talkingface.nn.iresnet import IResNet
 from talkingface.nn.reconstruction_net import ReconstructionNet
-from talkingface.systems.headpose import arcface, crop, render
-from talkingface.systems.headpose.convention import (
+from talkingface.systems.headpose.official.face import arcface, crop, render
+from talkingface.systems.headpose.official.face.convention import (
     CAMERA,
     CAMERA_Z,
     before_camera,

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from parity.fixtures import Fixture, load_fixture
-from talkingface.systems.headpose.convert import from_official, load_into, to_official
-from talkingface.systems.headpose.fast import FastGenerator
-from talkingface.systems.headpose.generator import UNetAC, UNetAdaIN, adaptive_norm
+from talkingface.systems.headpose.official.convert import from_official, load_into, to_official
+from talkingface.systems.headpose.official.fast import FastGenerator
+from talkingface.systems.headpose.official.networks import UNetAC, UNetAdaIN, adaptive_norm
 
 
 def make_generator(fixture: Fixture) -> UNetAdaIN:

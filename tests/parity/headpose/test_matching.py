@@ -9,7 +9,7 @@ import pytest
 
 from parity.fixtures import Fixture, load_fixture
 from parity.rule import philox
-from talkingface.systems.headpose.matching import (
+from talkingface.systems.headpose.motion.matching import (
     MatchSettings,
     key_frames,
     make_records,

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from parity.fixtures import Fixture, load_fixture
-from talkingface.systems.headpose.convert import (
+from talkingface.systems.headpose.official.convert import (
     from_official,
     load_into,
     memory_from_official,
     memory_to_official,
     to_official,
 )
-from talkingface.systems.headpose.memory import MemoryBank, QueryNet
+from talkingface.systems.headpose.official.memory import MemoryBank, QueryNet
 
 
 def unit(rows: np.ndarray) -> torch.Tensor:

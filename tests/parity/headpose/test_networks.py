@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 
 from parity.fixtures import load_fixture
-from talkingface.systems.headpose.atcnet import AtcNet
-from talkingface.systems.headpose.discriminator import Discriminator
-from talkingface.systems.headpose.fast import FastAtc
-from talkingface.systems.headpose.features import feature_frames, spread_features
-from talkingface.systems.headpose.losses import (
+from talkingface.systems.headpose.motion.atcnet import AtcNet
+from talkingface.systems.headpose.motion.motion_nets import BehaviourEncoder, MotionDecoder
+from talkingface.systems.headpose.official.discriminator import Discriminator
+from talkingface.systems.headpose.official.fast import FastAtc
+from talkingface.systems.headpose.official.features import feature_frames, spread_features
+from talkingface.systems.headpose.official.losses import (
     ATC_WEIGHTS,
     JUDGE_WEIGHTS,
     PAINT_WEIGHTS,
@@ -17,7 +18,6 @@ from talkingface.systems.headpose.losses import (
     judge_losses,
     paint_losses,
 )
-from talkingface.systems.headpose.motion_nets import BehaviourEncoder, MotionDecoder
 
 
 @torch.no_grad()

@@ -23,18 +23,18 @@ from talkingface.core.weights import save_avatar, save_weights
 from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
 from talkingface.nn.state import arrays
 from talkingface.systems.headpose import SPEC
-from talkingface.systems.headpose.audio_recipe import AudioRecipe
-from talkingface.systems.headpose.clip import HeadClip, cut_clip, load_clip, save_clip
+from talkingface.systems.headpose.compact.data import HeadClip, cut_clip, load_clip, save_clip
+from talkingface.systems.headpose.compact.recipe import RendererRecipe
 from talkingface.systems.headpose.config import FitConfig, HeadposeConfig, preset
-from talkingface.systems.headpose.job import GENERAL_SEED, run_stage
-from talkingface.systems.headpose.published import (
+from talkingface.systems.headpose.fit.stages import GENERAL_SEED, run_stage
+from talkingface.systems.headpose.motion.recipes import AudioRecipe
+from talkingface.systems.headpose.official.pipeline import (
     LEAST_UNIT_PX,
     atc_recipe,
     gan_recipe,
     make_published,
     many_people,
 )
-from talkingface.systems.headpose.renderer_recipe import RendererRecipe
 from talkingface.training.prepare import (
     HELD_BACK,
     RATE_HZ,
@@ -100,8 +100,8 @@ def make_general(data: Path, folder: Path) -> Path:
 def make_grid_avatar(data: Path, folder: Path) -> Path:
     """`headpose.grid-s1`: the avatar that is shipped, of speaker 1 of the GRID corpus (CC BY 4.0), from that speaker's
     sentences alone; returns its folder."""
-    from talkingface.systems.headpose.fitting import fit_avatar
-    from talkingface.systems.headpose.job import FitJob
+    from talkingface.systems.headpose.fit.pipeline import fit_avatar
+    from talkingface.systems.headpose.fit.stages import FitJob
 
     clips = [clip for clip in list_clips(data) if clip.identity == GRID_PERSON and clip.split == "train"]
     film = folder / "grid-s1" / "film.mp4"

@@ -38,8 +38,8 @@ class HeadposeSystem(System):
         folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. Trains on the person's clip: minutes to an hour; stopped work goes on in `folder`."""
-        from talkingface.systems.headpose.fitting import fit_avatar
-        from talkingface.systems.headpose.job import FitJob
+        from talkingface.systems.headpose.fit.pipeline import fit_avatar
+        from talkingface.systems.headpose.fit.stages import FitJob
         from talkingface.video.image import is_image
 
         if isinstance(source, np.ndarray) or is_image(source):
@@ -62,7 +62,7 @@ class HeadposeSystem(System):
         self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls
     ) -> Iterator[Motion]:
         """See `System.motion_from_audio`. Head motion is chosen for the whole voice: nothing comes before its end."""
-        from talkingface.systems.headpose.speech import speech_motion
+        from talkingface.systems.headpose.motion.from_audio import speech_motion
 
         if avatar is None:
             raise UsageError("headpose moves as one person does; name an avatar with --face")
@@ -80,7 +80,7 @@ class HeadposeSystem(System):
 
     def motion_from_video(self, avatar: Avatar, path: str | Path, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""
-        from talkingface.systems.headpose.driving import video_motion
+        from talkingface.systems.headpose.motion.from_video import video_motion
 
         yield video_motion(Path(path), controls)
 
@@ -112,12 +112,12 @@ class _Person:
     def __init__(self, avatar: Avatar, device: str, weights: Weights | None) -> None:
         from talkingface.face.morphable import load_mesh478
         from talkingface.nn.state import part
-        from talkingface.systems.headpose.classic_fit import load_mover
-        from talkingface.systems.headpose.draw import Clip
-        from talkingface.systems.headpose.fitting import POINT_STEPS
-        from talkingface.systems.headpose.head import head_from_tensors
-        from talkingface.systems.headpose.kinds import kind_of
-        from talkingface.systems.headpose.speech import Listener
+        from talkingface.systems.headpose.compositing.playback import Clip
+        from talkingface.systems.headpose.fit.pipeline import POINT_STEPS
+        from talkingface.systems.headpose.motion.from_audio import Listener
+        from talkingface.systems.headpose.motion.head_poses import head_from_tensors
+        from talkingface.systems.headpose.official.stage import load_mover
+        from talkingface.systems.headpose.variants import kind_of
         from talkingface.video.stored import StoredFrames
 
         self.avatar = avatar

@@ -1,0 +1,103 @@
+"""One person's clip as training material: frames around the head at the renderer's scale, with points and pose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from talkingface.core.cache import write_atomic
+from talkingface.face.morphable import FaceFit
+from talkingface.systems.headpose.compositing.composite import VIEW_CENTRE, VIEW_SIDE, Pose, pose_of
+
+REGION_SIDE = 2.8
+"""Side of the kept region in model units: the view, and room for the head to be moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadClip:
+    """Frames uint8 [N, R, R, 3] cut around the head, with what the face model says of them.
+
+    `numbers` int [N]: frames of the clip, at its fit's rate. `points` float32 [N, 478, 3], `poses` and `offsets` [N, 2]
+    are in pixels of the whole picture at this scale; frame pixel = whole pixel - offset. `expression` float32 [N, E].
+    """
+
+    frames: np.ndarray
+    numbers: np.ndarray
+    offsets: np.ndarray
+    points: np.ndarray
+    poses: tuple[Pose, ...]
+    expression: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def cut_clip(
+    pictures: Iterable[np.ndarray], points: np.ndarray, fit: FaceFit, keep: np.ndarray, view_px: int
+) -> HeadClip:
+    """Cut the frames numbered in `keep` (rising) out of `pictures`, all frames of the clip in order.
+
+    `points` float32 [T, 478, 3] are the clip's landmarks. One scale serves the whole clip: the one at which the view of
+    a head of middle size has `view_px` pixels.
+    """
+    factor = view_px / (VIEW_SIDE * float(np.median(fit.scale[keep])))
+    side = int(np.ceil(REGION_SIDE / VIEW_SIDE * view_px))
+    wanted = set(keep.tolist())
+    frames, offsets, poses = [], [], []
+    for number, rgb in enumerate(pictures):
+        if number not in wanted:
+            continue
+        pose = pose_of(fit, number).moved(factor, np.zeros(2))
+        centre = pose.apply(np.array([VIEW_CENTRE]))[0, :2]
+        offset = np.round(centre - side / 2)
+        frames.append(_cut(rgb, factor, offset, side))
+        offsets.append(offset)
+        poses.append(pose)
+        if len(frames) == len(wanted):
+            break
+    return HeadClip(
+        frames=np.stack(frames),
+        numbers=np.asarray(keep),
+        offsets=np.array(offsets),
+        points=(points[keep] * factor).astype(np.float32),
+        poses=tuple(poses),
+        expression=fit.expression[keep].astype(np.float32),
+    )
+
+
+def _cut(rgb: np.ndarray, factor: float, offset: np.ndarray, side: int) -> np.ndarray:
+    if factor < 0.75:
+        rgb = cv2.GaussianBlur(rgb, (0, 0), 0.4 / factor)
+    shift = factor / 2 - 0.5  # OpenCV's pixel centres lie at whole numbers
+    matrix = np.array([[factor, 0, shift - offset[0]], [0, factor, shift - offset[1]]])
+    flags = cv2.INTER_LINEAR if factor < 1.5 else cv2.INTER_CUBIC
+    return cv2.warpAffine(rgb, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def save_clip(path: Path, clip: HeadClip) -> None:
+    """Write a clip as one .npz without pickles."""
+    with write_atomic(path) as file:
+        np.savez(
+            file, frames=clip.frames, numbers=clip.numbers, offsets=clip.offsets, points=clip.points,
+            rotation=np.stack([pose.rotation for pose in clip.poses]),
+            scale=np.array([pose.scale for pose in clip.poses]),
+            translation=np.stack([pose.translation for pose in clip.poses]), expression=clip.expression,
+        )  # fmt: skip
+
+
+def load_clip(path: Path) -> HeadClip:
+    """Read what `save_clip` wrote. Raises OSError, ValueError or KeyError for anything else."""
+    with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
+        poses = zip(file["rotation"], file["scale"], file["translation"], strict=True)
+        return HeadClip(
+            frames=file["frames"],
+            numbers=file["numbers"],
+            offsets=file["offsets"],
+            points=file["points"],
+            poses=tuple(Pose(rotation=r, scale=float(s), translation=t) for r, s, t in poses),
+            expression=file["expression"],
+        )

@@ -1,0 +1,275 @@
+"""Training of the compact renderer on one person's clip, or on many people's for a general start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talkingface.face.morphable import LinearFaceModel
+from talkingface.face.raster import to_rgba
+from talkingface.nn.gan import (
+    PatchDiscriminator,
+    feature_matching_loss,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+)
+from talkingface.systems.headpose.compact.data import HeadClip
+from talkingface.systems.headpose.compact.networks import CompactRenderer, Painted
+from talkingface.systems.headpose.compositing.composite import Composer, Pose, bent, face_weight, look, view_matrix
+from talkingface.training.optim import OptimizerConfig
+from talkingface.training.recipe import Phase, Recipe, make_rng
+
+PATCH = (0.22, 0.88, 0.2, 0.86)
+"""Top, bottom, left, right of the mouth in the view: what the discriminator judges."""
+NEAR_SHARE = 0.6
+"""How many composites come from frames of nearly the same pose, as in use; the others from any frame."""
+NEAREST = 24
+UNMASKED_STEPS = 250
+"""Steps in which a fresh renderer learns colours only: against poor ones the composite wins everywhere, and the mask
+shuts for good."""
+APART = 6
+"""Frames between composite and truth: neighbours would give the answer away."""
+KEPT = (0.004, 0.12)
+"""Price of repainting a pixel: at the mouth, and away from it, where real skin is sharper than a network's."""
+KEPT_RADII = (0.2, 0.4)
+"""From where to where the price rises, in sides of the view from its middle."""
+OUTSIDE = 0.05
+"""Weight of what lies outside the face: hair and collar of another moment cannot be known."""
+
+
+class RendererRecipe(Recipe):
+    """`clips`: one a person or many; `held_out`: clips for `evaluate` and previews, drawn from `clips[0]`'s frames."""
+
+    name = "headpose.renderer"
+    phases = (Phase("judge", ("judge",)), Phase("paint", ("renderer",)))
+    loss_weights: Mapping[str, float] = {
+        "judge": 1.0,
+        "l1": 4.0,
+        "colour": 2.0,
+        "mouth": 4.0,
+        "edges": 4.0,
+        "fool": 0.08,
+        "features": 2.0,
+        "sparse": 1.0,
+        "smooth": 0.05,
+    }
+    optimizers = {
+        "renderer": OptimizerConfig(lr=1e-3, betas=(0.9, 0.99), warmup_steps=50, final_ratio=0.02),
+        "judge": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=50, final_ratio=0.05),
+    }
+
+    def __init__(
+        self,
+        clips: Sequence[HeadClip],
+        model: LinearFaceModel,
+        widths: tuple[int, ...],
+        *,
+        view_px: int,
+        batch_size: int = 8,
+        start: Mapping[str, Mapping[str, Tensor]] | None = None,
+        held_out: HeadClip | None = None,
+        judge_from: int = 0,
+    ) -> None:
+        self._clips, self._model, self._widths = list(clips), model, widths
+        self._view_px, self._batch_size, self._start, self._held_out = view_px, batch_size, start, held_out
+        self._judge_from = judge_from
+        self._near = [nearest_poses(clip) for clip in clips]
+        self._share = np.array([len(clip) ** 0.5 for clip in clips])
+        self._share /= self._share.sum()
+        self._price = torch.from_numpy(repaint_price(view_px))
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The renderer and its judge."""
+        self.renderer = CompactRenderer(self._widths)
+        self.judge = PatchDiscriminator(6, (32, 64, 96))
+        networks = {"renderer": self.renderer, "judge": self.judge}
+        for name, state in (self._start or {}).items():
+            networks[name].load_state_dict(state)
+        return networks
+
+    def batch(self, step: int, seed: int) -> dict[str, Tensor]:
+        """Composites and truths uint8 [B, S, S, 3], weights of the face uint8 [B, S, S]."""
+        rng = make_rng(seed, step)
+        composer = Composer((self._view_px, self._view_px))
+        rows = []
+        for _ in range(self._batch_size):
+            number = int(rng.choice(len(self._clips), p=self._share))
+            clip = self._clips[number]
+            truth = int(rng.integers(len(clip)))
+            near = self._near[number][truth]
+            pick = near[int(rng.integers(len(near)))] if rng.random() < NEAR_SHARE else int(rng.integers(len(clip)))
+            rows.append(make_pair(composer, self._model, clip, int(pick), clip, truth))
+        names = ("composite", "truth", "weight")
+        return {
+            name: torch.from_numpy(np.stack(part)) for name, part in zip(names, zip(*rows, strict=True), strict=True)
+        }
+
+    def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
+        """See `loss_weights`."""
+        if "composite" not in shared:
+            shared["composite"], shared["truth"] = to_pictures(batch["composite"]), to_pictures(batch["truth"])
+            shared["weight"] = batch["weight"][:, None].float() / 255
+        composite, truth, weight = shared["composite"], shared["truth"], shared["weight"]
+        if phase == "judge":
+            with torch.no_grad():
+                fake = self.renderer(composite).over(composite)
+            real_score, _ = self.judge(mouth_patch(truth, composite))
+            fake_score, _ = self.judge(mouth_patch(fake, composite))
+            return {"judge": hinge_discriminator_loss(real_score, fake_score)}
+        painted = self.renderer(composite)
+        if self._start is None and shared["step"] < UNMASKED_STEPS:
+            painted = Painted(colour=painted.colour, mask=torch.zeros_like(painted.mask))
+        made = painted.over(composite)
+        score, fake_features = self.judge(mouth_patch(made, composite))
+        with torch.no_grad():
+            _, real_features = self.judge(mouth_patch(truth, composite))
+        important = OUTSIDE + (1 - OUTSIDE) * weight
+        top, bottom, left, right = patch_box(made.shape[-1])
+        away = (made - truth).abs()
+        return {
+            "l1": (away * important).mean(),
+            # colours stay worth showing also where the mask hides them, so that it can come back
+            "colour": ((painted.colour - truth).abs() * important).mean(),
+            "mouth": (away * important)[..., top:bottom, left:right].mean(),
+            "edges": (edge_distance(made, truth) * important[..., 1:, 1:]).mean(),
+            "fool": hinge_generator_loss(score),
+            "features": feature_matching_loss(real_features, fake_features),
+            "sparse": ((1 - painted.mask) * self._price.to(made.device)).mean(),
+            "smooth": painted.mask.diff(dim=-1).abs().mean() + painted.mask.diff(dim=-2).abs().mean(),
+        }
+
+    def evaluate(self) -> dict[str, float]:
+        """PSNR in dB over the view and over the mouth on held-out frames, composites from the training clip."""
+        if self._held_out is None:
+            return {}
+        whole, mouth, bare = [], [], []
+        top, bottom, left, right = patch_box(self._view_px)
+        for composite, truth, made, weight in self._held_out_pictures(range(0, len(self._held_out), 5)):
+            inside = weight[..., None] > 127
+            whole.append(_psnr(made, truth, inside))
+            bare.append(_psnr(composite, truth, inside))
+            cut = (slice(top, bottom), slice(left, right))
+            mouth.append(_psnr(made[cut], truth[cut], inside[cut]))
+        return {
+            "face_db": float(np.mean(whole)),
+            "mouth_db": float(np.mean(mouth)),
+            "composite_db": float(np.mean(bare)),
+        }
+
+    def preview(self, step: int) -> dict[str, np.ndarray]:
+        """Composite, result and truth of held-out frames, one below the other."""
+        if self._held_out is None:
+            return {}
+        numbers = np.linspace(0, len(self._held_out) - 1, 6).astype(int)
+        columns = [np.concatenate(row[:3]) for row in self._held_out_pictures(numbers)]
+        columns = [np.concatenate([c[: self._view_px], c[2 * self._view_px :], c[self._view_px : 2 * self._view_px]])
+                   for c in columns]  # fmt: skip
+        return {"mouths": np.concatenate(columns, axis=1)}
+
+    def _held_out_pictures(self, numbers: Any) -> Any:
+        """Composite, truth, result uint8 and the face's weight for frames of the held-out clip."""
+        assert self._held_out is not None
+        composer = Composer((self._view_px, self._view_px))
+        device = next(self.renderer.parameters()).device
+        for number in numbers:
+            source = nearest_pose(self._clips[0].poses, self._held_out.poses[number])
+            row = make_pair(composer, self._model, self._clips[0], source, self._held_out, int(number))
+            composite = to_pictures(torch.from_numpy(row[0][None]).to(device))
+            made = self.renderer(composite).over(composite)
+            yield row[0], row[1], to_uint8(made)[0], row[2]
+
+
+def make_pair(
+    composer: Composer, model: LinearFaceModel, clip: HeadClip, source: int, truth_clip: HeadClip, truth: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Composite of frame `source` bent to frame `truth`, that frame's own view, and the weight of its face: uint8."""
+    target, size = truth_clip.poses[truth], composer.size[0]
+    matrix = view_matrix(target, size)
+    offset = clip.offsets[source]
+    pose, goal = clip.poses[source].moved(1.0, offset), target.moved(1.0, offset)
+    points = clip.points[source] - np.array([*offset, 0.0], np.float32)
+    change = truth_clip.expression[truth] - clip.expression[source]
+    change[model.num_mouth :] = 0
+    reached = bent(model, points, pose, change, goal)
+    through = seen_from(matrix, offset)
+    composite = look(clip.frames[source], through, size)
+    composer.draw(to_rgba(clip.frames[source]), points, pose, goal, reached, composite, through)
+    real = look(truth_clip.frames[truth], seen_from(matrix, truth_clip.offsets[truth]), size)
+    return composite, real, face_weight(reached, through, goal, size)
+
+
+def seen_from(matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """`matrix` [2, 3] for pixels counted from `offset` [2]."""
+    return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ offset])
+
+
+def repaint_price(size: int) -> np.ndarray:
+    """What repainting costs at each pixel of the view: float32 [size, size], see `KEPT`."""
+    place = (np.arange(size) + 0.5) / size - 0.5
+    away = np.hypot(place[:, None], place[None])
+    rise = np.clip((away - KEPT_RADII[0]) / (KEPT_RADII[1] - KEPT_RADII[0]), 0, 1)
+    return (KEPT[0] + (KEPT[1] - KEPT[0]) * rise * rise * (3 - 2 * rise)).astype(np.float32)
+
+
+def nearest_poses(clip: HeadClip) -> list[np.ndarray]:
+    """For each frame of `clip` the frames of most similar pose, its neighbours in time left out if there are others."""
+    rows = np.stack([pose_row(pose) for pose in clip.poses])
+    near = []
+    for number, row in enumerate(rows):
+        distance = np.abs(rows - row).sum(1)
+        apart = np.abs(clip.numbers - clip.numbers[number]) >= APART
+        distance = np.where(apart, distance, np.inf) if apart.any() else distance
+        count = min(NEAREST, int(np.isfinite(distance).sum()))
+        near.append(np.argsort(distance)[:count])
+    return near
+
+
+def pose_row(pose: Pose) -> np.ndarray:
+    """A pose as numbers whose distances mean the same to the eye: radians, and shifts in model units, float64 [6]."""
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.from_matrix(pose.rotation).as_rotvec()
+    return np.concatenate([turn, pose.translation[:2] / pose.scale, [np.log(pose.scale)]])
+
+
+def nearest_pose(poses: Sequence[Pose], pose: Pose) -> int:
+    """The number of the most similar pose."""
+    return int(np.argmin([np.abs(pose_row(other) - pose_row(pose)).sum() for other in poses]))
+
+
+def patch_box(size: int) -> tuple[int, int, int, int]:
+    """`PATCH` in pixels of a view of `size`, even numbers."""
+    top, bottom, left, right = (2 * round(share * size / 2) for share in PATCH)
+    return top, bottom, left, right
+
+
+def mouth_patch(picture: Tensor, composite: Tensor) -> Tensor:
+    """What the judge sees: the mouth of a picture and of its composite, [B, 6, h, w] about zero."""
+    top, bottom, left, right = patch_box(picture.shape[-1])
+    both = torch.cat([picture, composite], dim=1)[..., top:bottom, left:right]
+    return both * 2 - 1
+
+
+def edge_distance(a: Tensor, b: Tensor) -> Tensor:
+    """How much the gradients of two pictures [B, C, H, W] differ: [B, C, H-1, W-1]."""
+    away = a - b
+    return away.diff(dim=-1)[..., 1:, :].abs() + away.diff(dim=-2)[..., :, 1:].abs()
+
+
+def to_pictures(values: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [0, 1], channels last in memory."""
+    return values.permute(0, 3, 1, 2).float() / 255
+
+
+def to_uint8(pictures: Tensor) -> np.ndarray:
+    """float [B, 3, H, W] in [0, 1] -> uint8 [B, H, W, 3]."""
+    return (pictures.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _psnr(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> float:
+    squared = (a.astype(np.float32) - b.astype(np.float32)) ** 2
+    return float(10 * np.log10(255**2 / max(1e-9, float(squared[np.broadcast_to(inside, squared.shape)].mean()))))

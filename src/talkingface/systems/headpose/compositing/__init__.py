@@ -1,0 +1,1 @@
+"""The avatar's clip, and composites of its frames."""

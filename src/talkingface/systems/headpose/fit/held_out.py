@@ -1,0 +1,112 @@
+"""How good an avatar is: held-back frames of its clip, made again from their own sound and head pose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from talkingface.core.types import Audio, Frames, Motion, Track
+from talkingface.face.mouth_measures import mouth_measures
+from talkingface.face.track import track_frames
+from talkingface.metrics.landmarks import lmd_aligned
+from talkingface.metrics.mouth import compare_mouths
+from talkingface.metrics.picture import picture_scores
+from talkingface.systems.headpose.motion.from_audio import FPS, SPACE
+from talkingface.video.stored import StoredFrames
+from talkingface.video.write import Synthetic, VideoWriter
+
+PICTURE = ("psnr", "ssim", "ms_ssim", "gradient_error")
+SCORED_PX = 256
+FACE_EDGE = 0.06
+"""How far beyond the landmarks the face reaches, in distances between the eyes."""
+SCORED = 1.3
+"""The scored square over the bounding square of the 478 points of the real frame."""
+
+
+def own_motion(expression: np.ndarray, rows: np.ndarray) -> Motion:
+    """Spoken expression and true head pose of some frames; which frame of the clip lies behind is left to choose."""
+    return Motion(
+        space=SPACE, expression=expression.astype(np.float32), pose=rows.astype(np.float32), blink=None, fps=FPS
+    )
+
+
+def scored_square(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The square around the face of landmarks [478, 3], at 256 pixels: uint8 [256, 256, 3]."""
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    side, centre = SCORED * float((high - low).max()), (low + high) / 2
+    factor = SCORED_PX / side
+    shift = SCORED_PX / 2 - factor * centre + factor / 2 - 0.5
+    if factor < 0.75:
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.4 / factor)
+    matrix = np.array([[factor, 0, shift[0]], [0, factor, shift[1]]])
+    return cv2.warpAffine(picture, matrix, (SCORED_PX, SCORED_PX), borderMode=cv2.BORDER_REPLICATE)
+
+
+def over_own_background(made: np.ndarray, real: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The face of `made` laid into the `real` frame uint8 [H, W, 3], whose landmarks are `points` [478, 3]."""
+    unit = float(np.linalg.norm(points[33] - points[263]))
+    reach = max(1, round(FACE_EDGE * unit))
+    face = np.zeros(real.shape[:2], np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.round(points[:, :2]).astype(np.int32)), 255)
+    face = cv2.dilate(face, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    share = cv2.GaussianBlur(face, (0, 0), 0.7 * reach).astype(np.float32) / 255
+    return cv2.blendLinear(made, real, share, 1 - share)
+
+
+def judge(
+    made: Iterator[Frames],
+    frames: StoredFrames,
+    track: Track,
+    first: int,
+    samples: np.ndarray,
+    video: Path,
+    synthetic: Synthetic,
+) -> dict[str, float]:
+    """Figures of the pictures `made` of frames `first` on, against the clip's own; beside them those of its frame 0.
+
+    Writes `video` (.mp4): the real frames on the left, the made ones on the right, with the sound `samples` float32 [N]
+    at 16 kHz of those frames. Picture figures are over `scored_square`, `lmd` is `metrics.landmarks.lmd_aligned`, gap,
+    width and jaw are correlations with the true mouth. `still_...` is frame 0 in place of what was made; `paper_...` is
+    the face that was made over the held-back frame's own background, which is how the paper rebuilds such frames.
+    """
+    still = frames[0].copy()
+    scores: list[list[float]] = []
+    count = 0
+    width, height = track.size
+
+    def watched() -> Iterator[tuple[np.ndarray, float]]:
+        nonlocal count
+        sound = Audio(samples=np.clip(samples, -1, 1)[None].astype(np.float32), rate_hz=16000)
+        with VideoWriter(video, (2 * width, height), FPS, sound=sound, synthetic=synthetic) as writer:
+            for piece in made:
+                for rgb in piece.rgb:
+                    number = first + count
+                    real, points = frames[number], track.landmarks[number]
+                    writer.write(np.concatenate([real, rgb], axis=1))
+                    truth = scored_square(real, points)
+                    rebuilt = over_own_background(rgb, real, points)
+                    seen = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, still, rebuilt))
+                    scores.append([getattr(score, name) for score in seen for name in PICTURE])
+                    count += 1
+                    yield rgb, count / FPS
+
+    found = track_frames(watched())
+    true = track.landmarks[first : first + count]
+    resting = np.repeat(track.landmarks[:1], count, axis=0)
+    mouths = compare_mouths(mouth_measures(found.landmarks), mouth_measures(true))
+    means = np.mean(scores, axis=0)
+    names = [prefix + name for prefix in ("", "still_", "paper_") for name in PICTURE]
+    figures = {
+        **dict(zip(names, means, strict=True)),
+        "lmd": lmd_aligned(found.landmarks, true)[0],
+        "gap": mouths.correlation[0],
+        "width": mouths.correlation[1],
+        "jaw": mouths.correlation[2],
+        "gap_ratio": mouths.gap_ratio,
+        "still_lmd": lmd_aligned(resting, true)[0],
+        "frames": count,
+    }
+    return {name: round(float(value), 4) for name, value in figures.items()}

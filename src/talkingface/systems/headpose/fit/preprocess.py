@@ -1,0 +1,165 @@
+"""A user's clip made ready to learn from: stored frames, track, face model fit and sound, kept for work to go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from talkingface.audio.read import read_audio
+from talkingface.core.cache import write_atomic
+from talkingface.core.progress import tell
+from talkingface.core.types import Track
+from talkingface.face.detect import detect_faces
+from talkingface.face.morphable import FaceFit, LinearFaceModel, fit_track
+from talkingface.face.mouth_view import mouth_crop, mouth_view
+from talkingface.face.track_cache import cached_track
+from talkingface.metrics.sync_expert import SyncExpert
+from talkingface.systems.headpose.config import FitConfig
+from talkingface.systems.headpose.fit import validate as checks
+from talkingface.systems.headpose.motion.head_poses import ClipHead, make_head
+from talkingface.training.speaking_clips import SpeakingClip, describe_clip
+from talkingface.video.read import probe, read_frames
+from talkingface.video.stored import store_frames
+
+FPS = 25
+RATE_HZ = 16000
+LONGEST_PX = 1280
+_LOOKS = 12  # frames in which other people are looked for
+_THUMB = (64, 36)
+CLIP, SCAN = "clip.mp4", "scan.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What `prepare` found: T frames at 25 fps.
+
+    `frames` is the stored video, `size` its (width, height); `track` and `fit` are in its pixels; `samples` float32 [N]
+    at 16 kHz from the first frame on; `late_s`: how late the lips are; `notes` for the user.
+    """
+
+    frames: Path
+    size: tuple[int, int]
+    track: Track
+    fit: FaceFit
+    samples: np.ndarray
+    late_s: float
+    notes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+    def head(self, seen: np.ndarray | None = None) -> ClipHead:
+        """The head in every frame; only frames in `seen` bool [T] may be shown (None: those in which it was found)."""
+        found = self.track.confidence > 0
+        return make_head(
+            self.fit.rotation, self.fit.scale, self.fit.translation, found if seen is None else found & seen
+        )
+
+    def speaking(self, model: LinearFaceModel, weight: np.ndarray) -> SpeakingClip:
+        """The clip as speech and mouth; `weight` float32 [T] says which frames count."""
+        seen = (self.track.confidence > 0) * weight
+        return describe_clip("clip", "person", self.track, self.samples, model, seen.astype(np.float32))
+
+
+def prepare(
+    path: Path, folder: Path, model: LinearFaceModel, fit: FitConfig, face_index: int | None, size: int | str | None
+) -> Material:
+    """Check the clip, follow its face and store its frames in `folder`. What is there already is not done again.
+
+    Raises InputError, FaceError or SpeechError saying what is wrong with the clip, as early as it can be known.
+    """
+    info = probe(path)
+    checks.check_media(path, info, fit.least_s)
+    longest = max(info.size) if size == "native" else LONGEST_PX if size is None else int(size)
+    samples = read_audio(path, RATE_HZ).samples.mean(axis=0)
+    checks.check_sound(path, samples)
+    lost: list[str] = []
+    track = _track(path, longest, face_index, round(info.duration_s * FPS), lost)
+    notes = lost + checks.check_track(path, track, FPS, fit.one_shot)
+    scan = _scan(path, folder, longest, track, samples)
+    if fit.one_shot:
+        checks.check_pictures(path, np.array(scan["changes"]), FPS)
+    notes += checks.check_others(path, scan["faces"], face_index is not None)
+    late_s, more = checks.offset_note(scan["offset_frames"], scan["confidence"], FPS)
+    gaps = int((track.confidence == 0).sum())
+    if gaps:
+        notes.append(f"the face was not seen in {gaps} of {len(track)} frames; they are bridged and not learned from")
+    return Material(
+        frames=folder / CLIP,
+        size=track.size,
+        track=track,
+        fit=fit_track(model, track),
+        samples=samples.astype(np.float32),
+        late_s=late_s,
+        notes=notes + more,
+    )
+
+
+def _track(path: Path, longest: int, face_index: int | None, total: int, lost: list[str]) -> Track:
+    def frames() -> Iterator[tuple[np.ndarray, float]]:
+        for number, frame in enumerate(read_frames(path, fps=FPS, longest_px=longest, lost=lost), 1):
+            yield frame.rgb, frame.time_s
+            tell("following the face", number, max(total, number))
+
+    return cached_track(path, frames(), f"{FPS:.3f}fps-{longest}px", face_index)
+
+
+def _scan(path: Path, folder: Path, longest: int, track: Track, samples: np.ndarray) -> dict[str, object]:
+    """Store the frames; look for cuts and other people; let the sync expert judge the sound. Done once."""
+    if (folder / SCAN).is_file() and (folder / CLIP).is_file():
+        return json.loads((folder / SCAN).read_text(encoding="utf-8"))
+    changes: list[float] = []
+    faces: list[list[float]] = []
+    mouths: list[np.ndarray] = []
+    looks = set(np.linspace(0, len(track) - 1, _LOOKS).astype(int).tolist())
+
+    def frames() -> Iterator[np.ndarray]:
+        before: np.ndarray | None = None
+        for number, frame in enumerate(read_frames(path, fps=FPS, longest_px=longest)):
+            if number == len(track):
+                return
+            thumb = cv2.resize(frame.rgb, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+            if before is not None:
+                changes.append(round(float(np.abs(thumb - before).mean()), 5))
+            before = thumb
+            if number in looks:
+                faces.append([float(box.side_px) for box in detect_faces(frame.rgb)])
+            mouths.append(mouth_crop(frame.rgb, track.landmarks[number]))
+            tell("storing frames", number + 1, len(track))
+            yield frame.rgb
+
+    store_frames(folder / CLIP, frames(), track.size)
+    view = mouth_view(np.stack(mouths), track.landmarks[: len(mouths)], track.times_s[: len(mouths)], track.confidence)
+    score = SyncExpert.load().score(view, samples.astype(np.float32))
+    known = bool(np.isfinite(score.offset_frames))
+    found = {
+        "changes": changes,
+        "faces": [row for row in faces if row],
+        "offset_frames": float(score.offset_frames) if known else 0.0,
+        "confidence": float(score.confidence) if known else 0.0,
+    }
+    with write_atomic(folder / SCAN, "w") as file:
+        json.dump(found, file)
+    return found
+
+
+def splits(length: int, first: int, count: int, train_frames: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Frames to learn from and frames held back, bool [T] each.
+
+    Held back are `count` frames from `first` on, or the last ones (at most a quarter) of a clip that does not reach so
+    far. `train_frames` None: everything else teaches, but for the half second on either side of them.
+    """
+    count = min(count, length // 4)
+    first = min(first, length - count)
+    test, train = np.zeros(length, bool), np.ones(length, bool)
+    test[first : first + count] = True
+    if train_frames is None:
+        train[max(0, first - FPS // 2) : first + count + FPS // 2] = False
+    else:
+        train[min(train_frames, first) :] = False
+    return train, test

@@ -1,0 +1,1 @@
+"""Expression and head motion: from speech, from a video, and out of the person's own clip."""

@@ -1,0 +1,105 @@
+"""Head poses of a clip, and the person's pose rows relative to rest that `Motion` carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from talkingface.systems.headpose.compositing.composite import Pose
+
+STEADY_FRAMES = 75
+"""Frames that play behind a head that is asked to be still."""
+JUMP = 0.06
+"""How much worse the next frame of the clip may fit than the best one before the picture jumps there."""
+_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipHead:
+    """The head in every frame of a clip: `rotation` [M, 3, 3], `scale` [M] pixels per model unit, `translation` [M, 3].
+
+    `seen` bool [M]: frames that may be shown. Rest is the clip's mean pose.
+    """
+
+    rotation: np.ndarray
+    scale: np.ndarray
+    translation: np.ndarray
+    seen: np.ndarray
+    rows: np.ndarray
+    """float32 [M, 6] relative to rest: rotation vector, shift x and y in eye distances, log of scale."""
+    rest: Pose
+
+    def __len__(self) -> int:
+        return len(self.scale)
+
+    def absolute(self, row: np.ndarray) -> Pose:
+        """The pose in pixels of a row [6]."""
+        size = float(self.rest.scale)
+        rotation = Rotation.from_rotvec(row[:3]).as_matrix() @ self.rest.rotation
+        shift = np.array([row[3] * size, row[4] * size, 0.0])
+        return Pose(rotation=rotation, scale=size * float(np.exp(row[5])), translation=self.rest.translation + shift)
+
+
+def make_head(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, seen: np.ndarray) -> ClipHead:
+    """The head of a clip from its fit; frames that were not seen do not count for the mean."""
+    mean = Rotation.from_matrix(rotation[seen]).mean()
+    size = float(np.exp(np.log(scale[seen]).mean()))
+    centre = translation[seen].mean(axis=0)
+    turn = (Rotation.from_matrix(rotation) * mean.inv()).as_rotvec()
+    rows = np.concatenate([turn, (translation[:, :2] - centre[:2]) / size, np.log(scale / size)[:, None]], axis=1)
+    rest = Pose(rotation=mean.as_matrix(), scale=size, translation=centre)
+    return ClipHead(
+        rotation=rotation, scale=scale, translation=translation, seen=seen, rows=rows.astype(np.float32), rest=rest
+    )
+
+
+def head_from_tensors(tensors: Mapping[str, np.ndarray]) -> ClipHead:
+    """The head of an avatar's clip."""
+    return make_head(
+        tensors["clip.rotation"].astype(np.float64),
+        tensors["clip.scale"].astype(np.float64),
+        tensors["clip.translation"].astype(np.float64),
+        tensors["clip.seen"].astype(bool),
+    )
+
+
+def to_and_fro(frames: np.ndarray, first: int, count: int) -> np.ndarray:
+    """Frame numbers of a clip played forwards and backwards for ever, from `first` on for `count` frames."""
+    period = max(1, 2 * (count - 1))
+    return first + (count - 1) - np.abs(frames % period - (count - 1)) if count > 1 else np.full_like(frames, first)
+
+
+def steady_part(head: ClipHead) -> tuple[int, int]:
+    """The first frame and the length of the part that stays closest to rest: what plays behind a still head."""
+    length = min(STEADY_FRAMES, len(head))
+    cost = (np.abs(head.rows) * _WEIGHTS).sum(axis=1) + 10.0 * ~head.seen
+    total = np.convolve(cost, np.ones(length), mode="valid")
+    return int(total.argmin()), length
+
+
+class FrameChooser:
+    """Which frame of the clip lies behind a head pose that came without one; remembers where it is.
+
+    The clip plays on, forwards or backwards, while it fits nearly as well as its best frame: a jump is seen in hair and
+    eyes.
+    """
+
+    def __init__(self, head: ClipHead) -> None:
+        self._head = head
+        self._at: int | None = None
+        self._step = 1
+
+    def choose(self, row: np.ndarray) -> int:
+        """The frame for the pose `row` [6]."""
+        cost = (np.abs(self._head.rows - row) * _WEIGHTS).sum(axis=1) + 10.0 * ~self._head.seen
+        best = int(cost.argmin())
+        if self._at is not None:
+            ahead = [n for n in (self._at + self._step, self._at - self._step) if 0 <= n < len(cost)]
+            near = min(ahead, key=lambda n: cost[n] + (0.01 if n != self._at + self._step else 0.0), default=self._at)
+            if cost[near] <= cost[best] + JUMP:
+                self._step, best = (1 if near > self._at else -1), near
+        self._at = best
+        return best

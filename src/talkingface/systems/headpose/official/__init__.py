@@ -1,0 +1,1 @@
+"""The published variants of 2020 and 2022."""

@@ -1,0 +1,94 @@
+"""The general training of ATC-net as published: cuts of 16 frames of many people, against the face model's numbers.
+
+The compact preset has losses of its own (`audio_recipe.py`). Here they are the published ones (section 4.1 of the
+reference: errors of expression and pose, and their changes from frame to frame), with Adam at 2e-4 throughout. The
+original's targets were the Basel model's; ours are `mesh478`'s first expressions, and the pose relative to the clip's
+mean in units of its usual deviation, as everywhere in this system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talkingface.audio.mfcc import FRAME_HOP, FRAME_ROWS
+from talkingface.core.errors import InputError
+from talkingface.face.morphable import LinearFaceModel
+from talkingface.systems.headpose.config import AudioConfig
+from talkingface.systems.headpose.motion.from_audio import coefficients, make_atcnet, windows_of
+from talkingface.systems.headpose.motion.recipes import clip_targets, measure_rows, mouth_correlations
+from talkingface.systems.headpose.official.initial import init_published
+from talkingface.systems.headpose.official.losses import ATC_WEIGHTS, atc_losses
+from talkingface.training.optim import OptimizerConfig
+from talkingface.training.recipe import Phase, Recipe, make_rng
+from talkingface.training.speaking_clips import SpeakingClip
+
+ROWS, FRAMES = 16, 16
+LR = 2e-4
+_POSE_NUMBERS = 6
+
+
+class AtcRecipe(Recipe):
+    """`clips` to learn from, `validation` for `evaluate`. Raises InputError if no clip is heard and seen for 16 frames
+    on end."""
+
+    name = "headpose.atcnet"
+    phases = (Phase("fit", ("audio",)),)
+    loss_weights: Mapping[str, float] = ATC_WEIGHTS
+    optimizers: Mapping[str, OptimizerConfig] = {
+        "audio": OptimizerConfig(lr=LR, betas=(0.5, 0.999), warmup_steps=0, final_ratio=1.0)
+    }
+
+    def __init__(
+        self,
+        clips: Sequence[SpeakingClip],
+        model: LinearFaceModel,
+        config: AudioConfig,
+        validation: Sequence[SpeakingClip] = (),
+    ) -> None:
+        self.config, self._validation = config, validation
+        self._matrix = measure_rows(model, config.expression)
+        self._heard: list[np.ndarray] = []
+        self._targets: list[np.ndarray] = []
+        starts = []
+        for clip in clips:
+            whole = np.convolve(clip.weight > 0, np.ones(FRAMES), mode="valid") == FRAMES if len(clip) >= FRAMES else []
+            first = np.flatnonzero(whole)
+            if not len(first) or np.abs(clip.samples).max() < 1e-3:
+                continue
+            starts.append(np.stack([np.full(len(first), len(self._heard)), first], axis=1))
+            self._heard.append(coefficients(clip.samples, len(clip)).astype(np.float16))
+            targets = clip_targets(clip, config.expression)
+            self._targets.append(np.delete(targets, np.s_[config.expression : -_POSE_NUMBERS], axis=1))
+        if not starts:
+            raise InputError(f"no clip shows a speaking face for {FRAMES} frames on end; prepare more clips")
+        self._starts = np.concatenate(starts)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """ATC-net, with the published starting weights."""
+        self.audio = make_atcnet(self.config)
+        init_published(self.audio)
+        return {"audio": self.audio}
+
+    def batch(self, step: int, seed: int) -> dict[str, Tensor]:
+        """Coefficients [16, 88, 12] and targets [16, 16, E + 6] of random cuts."""
+        length = FRAME_HOP * FRAMES + FRAME_ROWS - FRAME_HOP
+        rows = self._starts[make_rng(seed, step).integers(len(self._starts), size=ROWS)]
+        heard = [self._heard[clip][FRAME_HOP * first : FRAME_HOP * first + length] for clip, first in rows]
+        targets = [self._targets[clip][first : first + FRAMES] for clip, first in rows]
+        return {
+            "inputs": torch.from_numpy(np.stack(heard).astype(np.float32)),
+            "targets": torch.from_numpy(np.stack(targets).astype(np.float32)),
+        }
+
+    def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
+        """See `losses.atc_losses`."""
+        return atc_losses(self.audio(windows_of(batch["inputs"]))[0].float(), batch["targets"], self.config.expression)
+
+    def evaluate(self) -> dict[str, float]:
+        """See `audio_recipe.mouth_correlations`."""
+        return mouth_correlations(self.audio, self._validation, self._matrix)

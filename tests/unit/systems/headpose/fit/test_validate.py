@@ -1,0 +1,96 @@
+"""What is said about clips that cannot become an avatar, and that good ones pass."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faces import mesh_points
+from talkingface.core.errors import FaceError, InputError, SpeechError
+from talkingface.core.types import Track
+from talkingface.systems.headpose.fit import validate as checks
+from talkingface.video.read import VideoInfo
+
+CLIP = Path("me.mp4")
+
+
+def _info(duration_s: float = 20.0, has_audio: bool = True) -> VideoInfo:
+    return VideoInfo(
+        size=(640, 480), fps=Fraction(25), duration_s=duration_s, num_frames=500, has_audio=has_audio, has_video=True,
+        rotation_deg=0, variable_rate=False, hdr=False,
+    )  # fmt: skip
+
+
+def _track(shift: np.ndarray | None = None, size: float = 200.0, seen: np.ndarray | None = None) -> Track:
+    points = mesh_points()
+    points = (points - points.mean(0)) / np.ptp(points[:, 1]) * size + (320, 240, 0)
+    shift = np.zeros((100, 2)) if shift is None else shift
+    rows = np.repeat(points[None], len(shift), 0)
+    rows[..., :2] += shift[:, None]
+    confidence = np.ones(len(shift), np.float32) if seen is None else seen.astype(np.float32)
+    return Track(
+        landmarks=rows.astype(np.float32), times_s=np.arange(len(shift)) / 25, confidence=confidence, size=(640, 480)
+    )
+
+
+def test_a_good_clip_passes_without_a_word() -> None:
+    checks.check_media(CLIP, _info(), 12)
+    assert checks.check_track(CLIP, _track(), 25) == []
+    checks.check_pictures(CLIP, np.full(99, 0.01), 25)
+    assert checks.check_others(CLIP, [[200.0]] * 12, False) == []
+    checks.check_sound(CLIP, 0.05 * np.sin(np.arange(16000) / 9))
+
+
+def test_short_and_silent_clips_are_refused_before_they_are_decoded() -> None:
+    with pytest.raises(InputError, match=r"8\.0 s long; give at least 12 s"):
+        checks.check_media(CLIP, _info(8.0), 12)
+    with pytest.raises(SpeechError, match="no sound"):
+        checks.check_media(CLIP, _info(has_audio=False), 12)
+    with pytest.raises(SpeechError, match="silent"):
+        checks.check_sound(CLIP, np.zeros(16000))
+
+
+def test_faces_that_are_lost_small_or_outside_are_refused() -> None:
+    seen = np.ones(100, bool)
+    seen[40:65] = False
+    with pytest.raises(FaceError, match=r"lost for 1\.0 s from 1\.6 s on"):
+        checks.check_track(CLIP, _track(seen=seen), 25)
+    with pytest.raises(FaceError, match="only 40 px"):
+        checks.check_track(CLIP, _track(size=40), 25)
+    with pytest.raises(FaceError, match="outside the picture in 100%"):
+        checks.check_track(CLIP, _track(np.full((100, 2), 260.0)), 25)
+    assert "closer" in checks.check_track(CLIP, _track(size=100), 25)[0]
+
+
+def test_cuts_are_named_by_their_time() -> None:
+    shift = np.zeros((100, 2))
+    shift[50:] = (120, 0)
+    with pytest.raises(FaceError, match=r"cut at 2\.0 s"):
+        checks.check_track(CLIP, _track(shift), 25)
+    assert checks.check_track(CLIP, _track(shift), 25, one_shot=False) == []
+    changes = np.full(99, 0.01)
+    changes[24] = 0.4
+    with pytest.raises(InputError, match=r"cut at 1\.0 s"):
+        checks.check_pictures(CLIP, changes, 25)
+
+
+def test_a_quick_camera_is_no_cut() -> None:
+    checks.check_pictures(CLIP, np.full(99, 0.2), 25)
+
+
+def test_other_people() -> None:
+    with pytest.raises(FaceError, match="several people"):
+        checks.check_others(CLIP, [[200.0, 180.0]] * 12, False)
+    assert checks.check_others(CLIP, [[200.0, 180.0]] * 12, True)
+    assert "stay as they are" in checks.check_others(CLIP, [[200.0, 40.0]] * 12, False)[0]
+
+
+def test_sound_offsets_are_corrected_when_they_are_sure_and_told_when_they_are_large() -> None:
+    assert checks.offset_note(float("nan"), 0.9, 25) == (0.0, [])
+    assert checks.offset_note(3.0, 0.01, 25) == (0.0, [])
+    assert checks.offset_note(1.0, 0.4, 25) == (0.04, [])
+    late_s, notes = checks.offset_note(-4.0, 0.4, 25)
+    assert late_s == pytest.approx(-0.16) and "160 ms early" in notes[0]

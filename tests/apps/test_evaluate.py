@@ -9,9 +9,9 @@ import pytest
 
 from clips import sway, write_face_video
 from talkingface.apps.cli import main
-from talkingface.apps.evaluate_html import worst_frames
-from talkingface.apps.evaluate_plots import Line, plot
-from talkingface.apps.evaluate_table import figure_tables, shown
+from talkingface.apps.evaluation.html import worst_frames
+from talkingface.apps.evaluation.plots import Line, plot
+from talkingface.apps.evaluation.table import figure_tables, shown
 from talkingface.core.errors import InputError
 
 

@@ -113,7 +113,7 @@ def _encode(pictures: list[np.ndarray], count: int, fps: float, path: Path) -> N
 
 def systems_table(figures: dict[str, Any]) -> str:
     """The rows of `measure_systems` as text."""
-    from talkingface.apps.evaluate_table import Table, shown
+    from talkingface.apps.evaluation.table import Table, shown
 
     head = ("system", "size", "frames/s", "real time", "first frame, s", "memory, MiB", "s per s", "MiB per min",
             "motion, ms", "drawing, ms", "encoding, ms")  # fmt: skip

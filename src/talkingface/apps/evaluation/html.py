@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from talkingface.apps.evaluate_plots import Line, plot
-from talkingface.apps.evaluate_table import Table, figure_tables, shown
+from talkingface.apps.evaluation.plots import Line, plot
+from talkingface.apps.evaluation.table import Table, figure_tables, shown
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import TalkingFaceError
 

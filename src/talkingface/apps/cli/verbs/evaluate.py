@@ -1,22 +1,35 @@
-"""`talkingface evaluate`: scores videos, prints the table, writes the report and the page."""
+"""`talkingface evaluate`: scores videos, prints the tables, writes the report and the pages."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from talkingface import api
-from talkingface.apps.evaluate_html import write_html
-from talkingface.apps.evaluate_page import write_page
-from talkingface.apps.evaluate_table import figure_tables
-from talkingface.apps.progress import Progress
-from talkingface.core.cache import check_writable
-from talkingface.core.device import tune_allocator
+from talkingface.apps.cli.parser import add_output, split_names
 from talkingface.core.errors import InputError, UsageError
 
+SUMMARY = "score generated videos: picture, mouth, head, synchrony with the sound"
 
-def evaluate_videos(
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.add_argument("generated", nargs="?", help="video, folder of videos, or manifest (.csv)")
+    add_output(parser, "report to make (.json); finished clips wait in a folder beside it")
+    parser.add_argument("--reference", metavar="PATH", help="the real video of the same moments, or a folder of them")
+    parser.add_argument("--speech", metavar="PATH", help="the sound that drove the face; default: the video's own")
+    parser.add_argument("--source", metavar="PATH", help="the photo that the video was made from")
+    parser.add_argument("--html", metavar="FILE.html", help="also make a page: plots over time, worst frames, table")
+    systems = parser.add_argument_group("to score systems on real clips instead of finished videos")
+    systems.add_argument("--systems", metavar="NAMES", help="systems or weights with commas: portrait,portrait.clean")
+    systems.add_argument("--data", metavar="FOLDER", help="real clips: a data folder, or videos of one person each")
+    systems.add_argument("--limit", type=int, metavar="N", help="at most so many clips, as many people as possible")
+    systems.add_argument("--page", metavar="FILE.md", help="also write the comparison as a page of documentation")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: as many as there are cores")
+
+
+def run(
     *,
     generated: str | None,
     output: str,
@@ -28,7 +41,14 @@ def evaluate_videos(
     workers: int | None,
     **given: str | None,
 ) -> int:
-    """`talkingface evaluate`; returns the exit code: not 0 when a pair could not be scored."""
+    """Score videos or systems; returns the exit code: not 0 when a pair could not be scored."""
+    from talkingface import api
+    from talkingface.apps.evaluation.html import write_html
+    from talkingface.apps.evaluation.page import write_page
+    from talkingface.apps.progress import Progress
+    from talkingface.core.cache import check_writable
+    from talkingface.core.device import tune_allocator
+
     _check(generated, systems, data, page, limit, given)
     for path in (html, page):
         if path is not None:
@@ -45,7 +65,7 @@ def evaluate_videos(
         write_page(page, report, command)
     if html is not None:
         write_html(html, report)
-    return say_report(report, output, html)
+    return _print_report(report, output, html)
 
 
 def _check(
@@ -64,8 +84,9 @@ def _check(
         raise UsageError("--systems makes its own videos; leave out the video, --reference, --speech and --source")
 
 
-def say_report(report: dict[str, Any], output: str, html: str | None) -> int:
-    """Print tables and what failed; returns the exit code."""
+def _print_report(report: dict[str, Any], output: str, html: str | None) -> int:
+    from talkingface.apps.evaluation.table import figure_tables
+
     for table in figure_tables(report):
         print(table.text())
     for clip in report["clips"]:
@@ -74,8 +95,3 @@ def say_report(report: dict[str, Any], output: str, html: str | None) -> int:
     scored = len(report["clips"]) - report["failed"]
     print(f"{output}: {scored} of {len(report['clips'])} clips scored{f'; page: {html}' if html else ''}")
     return InputError.exit_code if report["failed"] else 0
-
-
-def split_names(text: str) -> list[str]:
-    """The names in a list with commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]

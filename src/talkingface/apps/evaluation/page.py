@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from talkingface.apps.evaluate_table import BETTER, Table, shown
+from talkingface.apps.evaluation.table import BETTER, Table, shown
 from talkingface.core.cache import write_atomic
 
 _ABOUT = {

@@ -1,0 +1,31 @@
+"""`talkingface animate`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from talkingface.apps.cli.output import keep_inputs, save_video
+from talkingface.apps.cli.parser import add_options, add_output
+from talkingface.core.options import AnimateOptions
+
+SUMMARY = "a face and a voice become a talking video"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.add_argument("face", help="photo, video (it is dubbed), folder of its pictures, or avatar folder")
+    parser.add_argument("speech", nargs="?", help="sound or video file; may be left out with --drive")
+    add_output(parser, "video to make: .mp4, .mov, .webm or .mkv")
+    add_options(parser, AnimateOptions)
+    parser.add_argument(
+        "--report", metavar="FILE.json", help="write figures: speed, memory, sound-mouth offset, weights, versions"
+    )
+
+
+def run(face: str, speech: str | None, output: str, report: str | None, **options: Any) -> None:
+    """Animate `face` with `speech`."""
+    from talkingface import api
+
+    keep_inputs(output, face, speech, options.get("drive"), options.get("pose"), options.get("background"))
+    save_video(lambda: api.animate(face, speech, **options), output, report, options.get("background", ""))

@@ -1,0 +1,51 @@
+"""`talkingface fit`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from talkingface.apps.cli.output import note
+from talkingface.apps.cli.parser import add_options, add_output
+from talkingface.core.errors import UsageError
+from talkingface.core.options import FitOptions, PictureOptions
+
+SUMMARY = "make an avatar once, animate it often"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.add_argument("face", help="photo, video or folder of its pictures")
+    add_output(parser, "avatar folder to make; work waits in FOLDER.part", "FOLDER")
+    add_options(parser, FitOptions)
+    add_options(parser, PictureOptions, only=("size", "face_index"))
+
+
+def run(face: str, output: str, **options: Any) -> None:
+    """Make the avatar of `face` in the folder `output`."""
+    import shutil
+
+    from talkingface import api
+    from talkingface.apps.progress import Progress
+    from talkingface.core import weights as store
+    from talkingface.core.cache import check_writable
+    from talkingface.core.device import tune_allocator
+
+    folder = Path(output)
+    if folder.exists() and not store.is_avatar(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"{output} exists and is no avatar; name a new folder")
+    if not folder.exists():
+        check_writable(folder)
+    tune_allocator()
+    work = folder.with_name(f"{folder.name}.part")
+    with Progress():
+        avatar = api.fit(face, folder=work, **options)
+    store.save_avatar(output, avatar)
+    shutil.rmtree(work, ignore_errors=True)
+    notes = avatar.card.get("notes")
+    for text in notes if isinstance(notes, (list, tuple)) else ():
+        note(str(text))
+    if isinstance(figures := avatar.card.get("held_out"), dict):
+        print("held-out frames: " + ", ".join(f"{name} {value:g}" for name, value in figures.items()))
+    print(f"{output}: avatar for system {avatar.system}; use it as FACE in talkingface animate")

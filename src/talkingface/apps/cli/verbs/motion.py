@@ -1,0 +1,37 @@
+"""`talkingface motion`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from talkingface.apps.cli.output import keep_inputs
+from talkingface.apps.cli.parser import add_options, add_output
+from talkingface.core.options import MotionOptions, SystemOptions
+
+SUMMARY = "a voice becomes a motion file that can be edited"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.add_argument("speech", help="sound or video file")
+    add_output(parser, "motion file to make (.npz)")
+    parser.add_argument("--face", default=argparse.SUPPRESS, help="whose motion; for --pose VIDEO")
+    add_options(parser, MotionOptions, SystemOptions)
+
+
+def run(speech: str, output: str, **options: Any) -> None:
+    """Write the motion of `speech`."""
+    from talkingface import api
+    from talkingface.apps.progress import Progress
+    from talkingface.core.cache import check_writable
+    from talkingface.core.device import tune_allocator
+    from talkingface.core.motion import save_motion
+
+    keep_inputs(output, speech, options.get("face"), options.get("pose"))
+    check_writable(output)
+    tune_allocator()
+    with Progress():
+        made = api.motion(speech, **options)
+    save_motion(output, made)
+    print(f"{output}: {len(made)} frames at {made.fps:g} fps in space {made.space}")

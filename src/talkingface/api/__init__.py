@@ -1,8 +1,8 @@
 """All that the apps may call, and what `import talkingface` offers."""
 
 from talkingface.api.animation import Animation
-from talkingface.api.evaluation import evaluate
-from talkingface.api.evaluation_systems import evaluate_systems
+from talkingface.api.evaluation.systems import evaluate_systems
+from talkingface.api.evaluation.videos import evaluate
 from talkingface.api.importing import import_weights
 from talkingface.api.tracking import TrackedFace, track
 from talkingface.api.training import make_weights, pipeline_names, train

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from talkingface.api import evaluation_run
-from talkingface.api.evaluation_pairs import Pair
-from talkingface.api.evaluation_run import record_key, run_pairs
+from talkingface.api.evaluation import run
+from talkingface.api.evaluation.pairs import Pair
+from talkingface.api.evaluation.run import record_key, run_pairs
 from talkingface.core.errors import FaceError
 from talkingface.metrics import definitions
 
@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise ZeroDivisionError("oh")
         return {"metrics": {"x": 1.0}, "gaps": {}, "per_frame": {}}
 
-    monkeypatch.setattr("talkingface.api.evaluation_clip.score_pair", score)
+    monkeypatch.setattr("talkingface.api.evaluation.score.pair.score_pair", score)
     return seen
 
 
@@ -93,9 +93,9 @@ for line in sys.stdin:
 def test_a_killed_worker_costs_only_its_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    original = evaluation_run.subprocess.Popen
+    original = run.subprocess.Popen
     monkeypatch.setattr(
-        evaluation_run.subprocess,
+        run.subprocess,
         "Popen",
         lambda command, **options: original([sys.executable, str(script)], **options),
     )

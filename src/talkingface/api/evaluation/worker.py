@@ -1,4 +1,4 @@
-"""A process that scores pairs: one JSON object a line in, one record a line out. Started by `evaluation_run`."""
+"""A process that scores pairs: one JSON object a line in, one record a line out. Started by `evaluation.run`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from talkingface.api.evaluation_pairs import COLUMNS, Pair
-from talkingface.api.evaluation_run import score_and_keep
+from talkingface.api.evaluation.pairs import COLUMNS, Pair
+from talkingface.api.evaluation.run import score_and_keep
 from talkingface.core.device import tune_allocator
 
 

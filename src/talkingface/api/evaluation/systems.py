@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from talkingface.api.evaluation import work_folder
-from talkingface.api.evaluation_generate import (
+from talkingface.api.evaluation.generate import (
     Maker,
     RealClip,
     Speaker,
@@ -25,10 +24,11 @@ from talkingface.api.evaluation_generate import (
     silence_like,
     still_photo,
 )
-from talkingface.api.evaluation_pairs import Pair
-from talkingface.api.evaluation_report import make_report, strict, summarise, write_json
-from talkingface.api.evaluation_run import run_pairs
-from talkingface.api.evaluation_subject import CLOCK_FPS, read_subject
+from talkingface.api.evaluation.pairs import Pair
+from talkingface.api.evaluation.report import make_report, strict, summarise, write_json
+from talkingface.api.evaluation.run import run_pairs
+from talkingface.api.evaluation.subject import CLOCK_FPS, read_subject
+from talkingface.api.evaluation.videos import work_folder
 from talkingface.api.inputs import existing
 from talkingface.core.cache import check_writable
 from talkingface.core.errors import TalkingFaceError, UsageError

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from talkingface.api import evaluation_generate, evaluation_systems
-from talkingface.api.evaluation_generate import (
+from talkingface.api.evaluation import generate, systems
+from talkingface.api.evaluation.generate import (
     RealClip,
     Speaker,
     Task,
@@ -18,9 +18,9 @@ from talkingface.api.evaluation_generate import (
     silence_like,
     still_photo,
 )
-from talkingface.api.evaluation_pairs import Pair
-from talkingface.api.evaluation_subject import Subject
-from talkingface.api.evaluation_systems import evaluate_systems
+from talkingface.api.evaluation.pairs import Pair
+from talkingface.api.evaluation.subject import Subject
+from talkingface.api.evaluation.systems import evaluate_systems
 from talkingface.core.errors import FaceError, InputError, UsageError
 from talkingface.core.weights import find_weights
 from talkingface.metrics.mouth import LOWER_LIP
@@ -91,10 +91,10 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(Speaker, "__call__", make)
     monkeypatch.setattr(Speaker, "identity", lambda self: "x" if self.refined else "x-warp")
-    monkeypatch.setattr(evaluation_systems, "real_clips", lambda data, work, limit: (clips, ["dora: no sound"]))
-    monkeypatch.setattr(evaluation_systems, "run_pairs", score)
-    monkeypatch.setattr(evaluation_systems, "read_subject", read)
-    monkeypatch.setattr(evaluation_systems, "still_photo", lambda task, path: path.write_text("still"))
+    monkeypatch.setattr(systems, "real_clips", lambda data, work, limit: (clips, ["dora: no sound"]))
+    monkeypatch.setattr(systems, "run_pairs", score)
+    monkeypatch.setattr(systems, "read_subject", read)
+    monkeypatch.setattr(systems, "still_photo", lambda task, path: path.write_text("still"))
     return {"tasks": tasks, "report": evaluate_systems(["portrait"], tmp_path, tmp_path / "r.json")}
 
 
@@ -162,8 +162,8 @@ def test_people_come_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             raise InputError("no sound")
         return _clip(tmp_path, found.slug, found.identity)
 
-    monkeypatch.setattr(evaluation_generate, "_entries", lambda data: entries)
-    monkeypatch.setattr(evaluation_generate, "_prepare", prepare)
+    monkeypatch.setattr(generate, "_entries", lambda data: entries)
+    monkeypatch.setattr(generate, "_prepare", prepare)
     clips, skipped = real_clips(tmp_path, tmp_path, 3)
     assert [clip.name for clip in clips] == ["a1", "b1", "a2"]
     assert skipped == ["c1: no sound"]

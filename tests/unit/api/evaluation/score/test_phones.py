@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from talkingface.api import evaluation_phones
-from talkingface.api.evaluation_phones import PhoneJob
+from talkingface.api.evaluation.score import phones
+from talkingface.api.evaluation.score.phones import PhoneJob
 from talkingface.apps.bench import sample
 from talkingface.audio.phones import PhoneSpan, align_phones
 from talkingface.audio.read import read_audio
@@ -56,7 +56,7 @@ def test_what_is_not_needed_any_more_ends_at_once() -> None:
 
 
 def test_a_process_that_fails_leaves_the_work_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation_phones.sys, "executable", "/bin/false" if sys.platform != "win32" else "cmd")
+    monkeypatch.setattr(phones.sys, "executable", "/bin/false" if sys.platform != "win32" else "cmd")
 
     def missing(samples: np.ndarray) -> list[PhoneSpan]:
         raise DependencyError("phone times need pocketsphinx")

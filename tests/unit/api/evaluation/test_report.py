@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from talkingface.api.evaluation_report import make_report, strict, strict_record, summarise
+from talkingface.api.evaluation.report import make_report, strict, strict_record, summarise
 
 
 def test_strict_has_no_number_that_json_lacks() -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from talkingface.api.evaluation_phones import PhoneJob
-from talkingface.api.evaluation_subject import CLOCK_FPS, Subject
+from talkingface.api.evaluation.score.phones import PhoneJob
+from talkingface.api.evaluation.subject import CLOCK_FPS, Subject
 from talkingface.core.errors import DependencyError
 from talkingface.face.blink import eye_closure
 from talkingface.face.camera import euler_degrees

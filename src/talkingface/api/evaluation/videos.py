@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from talkingface.api.evaluation_pairs import find_pairs
-from talkingface.api.evaluation_report import make_report, write_json
-from talkingface.api.evaluation_run import run_pairs
+from talkingface.api.evaluation.pairs import find_pairs
+from talkingface.api.evaluation.report import make_report, write_json
+from talkingface.api.evaluation.run import run_pairs
 from talkingface.core.cache import check_writable, output_error
 
 

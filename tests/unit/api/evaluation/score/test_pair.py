@@ -9,9 +9,9 @@ import pytest
 
 from clips import FRAMES, sway, write_face_video
 from faces import sample_points
-from talkingface.api.evaluation_clip import score_pair
-from talkingface.api.evaluation_pairs import Pair
-from talkingface.api.evaluation_subject import Subject, check_comparable, read_subject
+from talkingface.api.evaluation.pairs import Pair
+from talkingface.api.evaluation.score.pair import score_pair
+from talkingface.api.evaluation.subject import Subject, check_comparable, read_subject
 from talkingface.core.errors import FaceError, InputError, UsageError
 from talkingface.metrics.definitions import DEFINITIONS
 from talkingface.video.write import VideoWriter

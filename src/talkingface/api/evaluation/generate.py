@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.api.evaluation_pairs import VIDEOS, list_files
-from talkingface.api.evaluation_subject import CLOCK_FPS, LONGEST_PX
+from talkingface.api.evaluation.pairs import VIDEOS, list_files
+from talkingface.api.evaluation.subject import CLOCK_FPS, LONGEST_PX
 from talkingface.api.inputs import pose_rows
 from talkingface.api.verbs import fit, load, motion, render
 from talkingface.core import registry

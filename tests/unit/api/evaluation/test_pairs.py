@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from talkingface.api.evaluation_pairs import find_pairs
+from talkingface.api.evaluation.pairs import find_pairs
 from talkingface.core.errors import InputError, UsageError
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from talkingface.api.evaluation_pairs import Pair
-from talkingface.api.evaluation_report import strict_record, write_json
+from talkingface.api.evaluation.pairs import Pair
+from talkingface.api.evaluation.report import strict_record, write_json
 from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.device import num_cores
 from talkingface.core.errors import TalkingFaceError, WeightsError
@@ -58,7 +58,7 @@ def run_pairs(pairs: Sequence[Pair], work: Path, workers: int | None = None) -> 
 
 def record_key(pair: Pair) -> str:
     """A text equal for pairs with equal inputs under equal definitions. Raises InputError for an unreadable file."""
-    from talkingface.api.evaluation_learned import imported_hashes
+    from talkingface.api.evaluation.score.learned import imported_hashes
     from talkingface.face.track import VERSION
     from talkingface.metrics.definitions import VERSIONS
 
@@ -178,7 +178,7 @@ class _Crew:
 
     def _start(self) -> subprocess.Popen[str]:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "talkingface.api.evaluation_worker"],
+            [sys.executable, "-m", "talkingface.api.evaluation.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # faults come as reasons; the rest is the libraries' chatter
@@ -191,7 +191,7 @@ class _Crew:
 
 def score_and_keep(pair: Pair, place: Path, threads: int) -> dict[str, Any]:
     """Score a pair and keep its record at `place`; whatever goes wrong becomes a record too."""
-    from talkingface.api.evaluation_clip import score_pair
+    from talkingface.api.evaluation.score.pair import score_pair
 
     try:
         found = score_pair(pair, threads)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from talkingface.api.evaluation_frames import PictureFigures, score_pictures
-from talkingface.api.evaluation_learned import Task, score_learned
-from talkingface.api.evaluation_motion import (
+from talkingface.api.evaluation.pairs import Pair
+from talkingface.api.evaluation.score.learned import Task, score_learned
+from talkingface.api.evaluation.score.motion import (
     Figures,
     Moves,
     moves_of,
@@ -22,9 +22,9 @@ from talkingface.api.evaluation_motion import (
     score_motion,
     score_speech,
 )
-from talkingface.api.evaluation_pairs import Pair
-from talkingface.api.evaluation_phones import PhoneJob
-from talkingface.api.evaluation_subject import (
+from talkingface.api.evaluation.score.phones import PhoneJob
+from talkingface.api.evaluation.score.pictures import PictureFigures, score_pictures
+from talkingface.api.evaluation.subject import (
     CLOCK_FPS,
     LEAST_FRAMES,
     Subject,
@@ -48,7 +48,7 @@ def score_pair(pair: Pair, threads: int = 1) -> dict[str, Any]:
     """Every figure of one pair: `metrics` by key, `gaps` (why a figure is missing), `per_frame`, lengths and notes;
     `arrays` by name are worth keeping beside it.
 
-    Values are floats, NumPy arrays and infinities; `evaluation_report.strict` makes them JSON. The figures do not
+    Values are floats, NumPy arrays and infinities; `evaluation.report.strict` makes them JSON. The figures do not
     depend on `threads`. Raises InputError, FaceError, SpeechError, UsageError for what cannot be scored.
     """
     samples = _sound(pair)

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from talkingface.api.evaluation_frames import Moment, moments
-from talkingface.api.evaluation_motion import Figures
-from talkingface.api.evaluation_report import FID_ARRAYS
-from talkingface.api.evaluation_subject import Subject
+from talkingface.api.evaluation.report import FID_ARRAYS
+from talkingface.api.evaluation.score.motion import Figures
+from talkingface.api.evaluation.score.pictures import Moment, moments
+from talkingface.api.evaluation.subject import Subject
 from talkingface.core.errors import WeightsError
 from talkingface.core.progress import tell
 from talkingface.core.weights import find_weights, read_card

@@ -12,7 +12,7 @@ from itertools import islice, repeat
 import cv2
 import numpy as np
 
-from talkingface.api.evaluation_subject import Subject
+from talkingface.api.evaluation.subject import Subject
 from talkingface.core.progress import tell
 from talkingface.face.mouth_view import mouth_crop
 from talkingface.face.shrink import shrink_area

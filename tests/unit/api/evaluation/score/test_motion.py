@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from talkingface.api.evaluation_motion import Figures
+from talkingface.api.evaluation.score.motion import Figures
 
 
 def test_a_figure_that_is_not_a_number_is_a_gap() -> None:

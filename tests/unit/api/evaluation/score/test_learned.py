@@ -11,11 +11,11 @@ import torch
 
 from clips import sway, write_face_video
 from faces import sample_picture
-from talkingface.api.evaluation import evaluate
-from talkingface.api.evaluation_clip import score_pair
-from talkingface.api.evaluation_learned import imported_hashes
-from talkingface.api.evaluation_pairs import Pair
-from talkingface.api.evaluation_run import record_key
+from talkingface.api.evaluation.pairs import Pair
+from talkingface.api.evaluation.run import record_key
+from talkingface.api.evaluation.score.learned import imported_hashes
+from talkingface.api.evaluation.score.pair import score_pair
+from talkingface.api.evaluation.videos import evaluate
 from talkingface.core.weights import save_weights
 from talkingface.metrics.inception import InceptionMeter
 from talkingface.metrics.syncnet import SyncNetMeter, SyncNetV2

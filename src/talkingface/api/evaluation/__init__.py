@@ -1,0 +1,1 @@
+"""Scoring of generated videos, and of systems on real clips."""

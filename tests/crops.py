@@ -7,8 +7,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from faces import drawn_picture, mesh_points, open_mouth
-from talkingface.systems.pcavs.align import MOUTH_POINTS, alignment, three_points, to_crop, warp
-from talkingface.systems.pcavs.prepare import CropClip
+from talkingface.systems.pcavs.alignment.align import MOUTH_POINTS, alignment, three_points, to_crop, warp
+from talkingface.systems.pcavs.data.crops import CropClip
 
 EYES_AND_NOSE = (33, 133, 362, 263, 1, 168)
 

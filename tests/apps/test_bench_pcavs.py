@@ -6,7 +6,7 @@ import json
 
 from talkingface.apps.bench import TARGETS, target_table
 from talkingface.apps.bench_pcavs import measure_pcavs
-from talkingface.systems.pcavs.official_config import tiny_official
+from talkingface.systems.pcavs.official.config import tiny_official
 
 
 def test_both_ways_are_measured_for_moving_and_still_heads():

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from talkingface.apps.bench import Finding, Row, TargetJob
 from talkingface.core.device import tune_allocator
 from talkingface.core.progress import tell
-from talkingface.systems.pcavs.fast import DrawingNets, FastDrawer, draw_plain
-from talkingface.systems.pcavs.official_config import NetworkSizes
-from talkingface.systems.pcavs.official_networks import (
+from talkingface.systems.pcavs.official.config import NetworkSizes
+from talkingface.systems.pcavs.official.fast import DrawingNets, FastDrawer, draw_plain
+from talkingface.systems.pcavs.official.networks.build import (
     make_generator,
     make_identity,
     make_nonidentity,

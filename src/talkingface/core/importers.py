@@ -21,7 +21,7 @@ IMPORTERS: dict[str, str] = {
     "headpose": "talkingface.systems.headpose.official.importing:import_headpose",
     "inception": "talkingface.metrics.inception:import_inception",
     "lpips": "talkingface.metrics.lpips:import_lpips",
-    "pcavs": "talkingface.systems.pcavs.importing:import_pcavs",
+    "pcavs": "talkingface.systems.pcavs.official.convert:import_pcavs",
     "syncnet": "talkingface.metrics.syncnet:import_syncnet",
 }
 """Kind -> "module:function"; the function takes the files (a sequence of paths) and gives `Imported`."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from parity.pcavs.recorded import Recorded, empty, fill
-from talkingface.systems.pcavs.discriminator import Discriminator
-from talkingface.systems.pcavs.generator import Generator
-from talkingface.systems.pcavs.identity_net import IdentityNet
-from talkingface.systems.pcavs.nonidentity_net import NonIdentityNet
-from talkingface.systems.pcavs.speech_net import SpeechNet
+from talkingface.systems.pcavs.official.networks.discriminator import Discriminator
+from talkingface.systems.pcavs.official.networks.generator import Generator
+from talkingface.systems.pcavs.official.networks.identity import IdentityNet
+from talkingface.systems.pcavs.official.networks.nonidentity import NonIdentityNet
+from talkingface.systems.pcavs.official.networks.speech import SpeechNet
 
 MAKERS: dict[str, Any] = {
     # what takes part in nothing that is recorded is left out: filling it takes seconds

@@ -9,7 +9,8 @@ import numpy as np
 from parity.fixtures import load_fixture
 from parity.pcavs.material import assert_pixels, moving_points, pictures, sweep
 from parity.rule import philox
-from talkingface.systems.pcavs import align, augment, crop, mel, timing
+from talkingface.systems.pcavs.alignment import align, crop
+from talkingface.systems.pcavs.data import augment, mel, timing
 
 
 def test_alignment():

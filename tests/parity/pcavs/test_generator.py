@@ -7,11 +7,16 @@ import torch
 from torch import Tensor
 
 from parity.pcavs.recorded import Recorded, empty, filled, load, load_into, names_like
-from talkingface.systems.pcavs.fast import FastGenerator
-from talkingface.systems.pcavs.generator import Generator, Noise, truncated
-from talkingface.systems.pcavs.identity_net import Identity
-from talkingface.systems.pcavs.resample import Blur, Downsample, Upsample, upfirdn2d
-from talkingface.systems.pcavs.style_layers import ConvLayer, ModulatedConv, ResidualBlock, fused_leaky_relu
+from talkingface.systems.pcavs.official.fast import FastGenerator
+from talkingface.systems.pcavs.official.networks.generator import Generator, Noise, truncated
+from talkingface.systems.pcavs.official.networks.identity import Identity
+from talkingface.systems.pcavs.official.networks.resample import Blur, Downsample, Upsample, upfirdn2d
+from talkingface.systems.pcavs.official.networks.style_layers import (
+    ConvLayer,
+    ModulatedConv,
+    ResidualBlock,
+    fused_leaky_relu,
+)
 
 
 def make_generator(recorded: Recorded) -> Generator:

@@ -7,7 +7,7 @@ import torch
 
 from parity.pcavs.four_networks import networks
 from parity.pcavs.recorded import load
-from talkingface.systems.pcavs.assemble import SPEECH_GAIN, assemble, encode_identity
+from talkingface.systems.pcavs.official.style import SPEECH_GAIN, assemble, encode_identity
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from parity.pcavs.recorded import draws, empty, load, load_into, subscripts
-from talkingface.systems.pcavs.losses import (
+from talkingface.systems.pcavs.official.loss_terms import (
     contrastive,
     distance_logits,
     feature_matching,
@@ -16,7 +16,7 @@ from talkingface.systems.pcavs.losses import (
     uniform_distance,
     uniform_divergence,
 )
-from talkingface.systems.pcavs.vgg import WEIGHTS, maps_distance, vgg19, vgg_face, vgg_names
+from talkingface.systems.pcavs.official.networks.vgg import WEIGHTS, maps_distance, vgg19, vgg_face, vgg_names
 
 
 @torch.no_grad()

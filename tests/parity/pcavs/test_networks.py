@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from parity.pcavs.recorded import Recorded, empty, load, load_into
-from talkingface.systems.pcavs.discriminator import Discriminator
-from talkingface.systems.pcavs.identity_net import IdentityNet
-from talkingface.systems.pcavs.nonidentity_net import NonIdentityNet
-from talkingface.systems.pcavs.speech_net import VOICE, SpeechNet, voice_net
+from talkingface.systems.pcavs.official.networks.discriminator import Discriminator
+from talkingface.systems.pcavs.official.networks.identity import IdentityNet
+from talkingface.systems.pcavs.official.networks.nonidentity import NonIdentityNet
+from talkingface.systems.pcavs.official.networks.speech import VOICE, SpeechNet, voice_net
 
 CLASSIFIER_1000 = r"model\.fc\.(weight|bias)"
 

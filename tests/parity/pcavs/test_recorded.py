@@ -12,8 +12,8 @@ import torch
 
 from parity.fixtures import parity_folder
 from parity.pcavs.recorded import Recorded, draws, empty, fill, load, load_into, subscripts
-from talkingface.systems.pcavs.discriminator import Discriminator
-from talkingface.systems.pcavs.generator import Generator
+from talkingface.systems.pcavs.official.networks.discriminator import Discriminator
+from talkingface.systems.pcavs.official.networks.generator import Generator
 
 SEED = 2
 

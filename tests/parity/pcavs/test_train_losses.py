@@ -7,10 +7,10 @@ import torch
 
 from parity.pcavs.four_networks import networks
 from parity.pcavs.recorded import empty, fill, filled, load, load_into
-from talkingface.systems.pcavs.identity_net import IdentityNet
-from talkingface.systems.pcavs.official_config import published_weights
-from talkingface.systems.pcavs.official_losses import StageBatch, StageNetworks, drawing_losses, judging_losses
-from talkingface.systems.pcavs.vgg import vgg19, vgg_names
+from talkingface.systems.pcavs.official.config import published_weights
+from talkingface.systems.pcavs.official.losses import StageBatch, StageNetworks, drawing_losses, judging_losses
+from talkingface.systems.pcavs.official.networks.identity import IdentityNet
+from talkingface.systems.pcavs.official.networks.vgg import vgg19, vgg_names
 
 NAMES = {
     "crossmodal": "G_CrossModal",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from talkingface.systems.pcavs.official_config import OfficialConfig, tiny_official
+from talkingface.systems.pcavs.official.config import OfficialConfig, tiny_official
 
 COMPACT_GAIN = 1.8
 """What regression to the mean takes from heard mouths, given back: measured on four unseen people."""

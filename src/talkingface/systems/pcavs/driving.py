@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from talkingface.core.motion import ping_pong
 from talkingface.core.progress import tell
 from talkingface.core.types import Avatar, Motion, Track
-from talkingface.systems.pcavs.talker import Codes, Talker
+from talkingface.systems.pcavs.codes import Codes, Talker
 
 FPS = 25.0
 LONGEST_PX = 1280

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from talkingface.core.config import to_dict
 from talkingface.core.device import likes_bfloat16, pick_device
 from talkingface.core.weights import save_weights
-from talkingface.systems.pcavs.angles import with_angles
-from talkingface.systems.pcavs.compact_pipeline import make_compact, reenact_recipe
-from talkingface.systems.pcavs.official_config import OfficialConfig
-from talkingface.systems.pcavs.official_networks import earlier_networks
-from talkingface.systems.pcavs.official_recipe import GeneratorRecipe
-from talkingface.systems.pcavs.official_stages import IdentityRecipe, SyncRecipe
-from talkingface.systems.pcavs.prepare import CropClip, crop_clips, make_crops
-from talkingface.systems.pcavs.vgg import vgg19, vgg_face
+from talkingface.systems.pcavs.compact.pipeline import make_compact, reenact_recipe
+from talkingface.systems.pcavs.data.crops import CropClip, crop_clips, make_crops
+from talkingface.systems.pcavs.official.angles import with_angles
+from talkingface.systems.pcavs.official.config import OfficialConfig
+from talkingface.systems.pcavs.official.generator_stage import GeneratorRecipe
+from talkingface.systems.pcavs.official.networks.build import earlier_networks
+from talkingface.systems.pcavs.official.networks.vgg import vgg19, vgg_face
+from talkingface.systems.pcavs.official.stages import IdentityRecipe, SyncRecipe
 from talkingface.training.recipe import Recipe
 from talkingface.training.trainer import Trainer
 

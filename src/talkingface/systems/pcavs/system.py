@@ -15,14 +15,14 @@ from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System, Weights
 from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.systems.pcavs import SPEC
+from talkingface.systems.pcavs.codes import Talker
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.driving import posed_like, read_driver, rest_of
-from talkingface.systems.pcavs.fresh import init_tensors
-from talkingface.systems.pcavs.heads import Heads
-from talkingface.systems.pcavs.kinds import load_talker
-from talkingface.systems.pcavs.picture import Painter, best_photo, make_photo
-from talkingface.systems.pcavs.pose_map import PoseMap
-from talkingface.systems.pcavs.talker import Talker
+from talkingface.systems.pcavs.init_weights import init_tensors
+from talkingface.systems.pcavs.pose.head_pose import Heads
+from talkingface.systems.pcavs.pose.pose_map import PoseMap
+from talkingface.systems.pcavs.renderer import Painter, best_photo, make_photo
+from talkingface.systems.pcavs.variants import load_talker
 
 
 class PcavsSystem(System):

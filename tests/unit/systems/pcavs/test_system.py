@@ -15,9 +15,9 @@ from talkingface.core.system import Weights
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.systems.pcavs.config import preset
 from talkingface.systems.pcavs.driving import posed_like, rest_of
-from talkingface.systems.pcavs.heads import heard
-from talkingface.systems.pcavs.picture import Painter
-from talkingface.systems.pcavs.pose_map import CLOSURE, PLACE_X, SIZE, learn_pose_map
+from talkingface.systems.pcavs.pose.head_pose import heard
+from talkingface.systems.pcavs.pose.pose_map import CLOSURE, PLACE_X, SIZE, learn_pose_map
+from talkingface.systems.pcavs.renderer import Painter
 from talkingface.systems.pcavs.system import PcavsSystem
 from talkingface.video.image import write_image
 from voices import make_voice
@@ -287,7 +287,7 @@ def test_what_cannot_be_used_is_said_in_one_line(system, avatar, tmp_path):
 
 def test_weights_that_do_not_fit_their_config(avatar):
     from talkingface.nn.state import arrays, named
-    from talkingface.systems.pcavs.compact import make_networks
+    from talkingface.systems.pcavs.compact.inference import make_networks
 
     tensors = {
         k: v for name, net in make_networks(CONFIG).items() for k, v in named(name, arrays(net.state_dict())).items()
@@ -329,7 +329,7 @@ def test_a_pose_map_finds_what_it_is_shown():
 def test_yaw_turns_the_way_it_should(system, avatar):
     """The numbers of --pose go through the map: more yaw, more of the fact, in the facts' own direction."""
     from talkingface.face.camera import euler_degrees, rotation_matrix
-    from talkingface.systems.pcavs.heads import Heads
+    from talkingface.systems.pcavs.pose.head_pose import Heads
 
     rng = np.random.default_rng(1)
     facts, true = rng.normal(size=(3000, 8)), rng.normal(size=(12, 8))
@@ -359,7 +359,7 @@ def test_a_voice_is_told_from_pauses_whatever_its_gain():
 def test_a_long_voice_is_heard_as_a_short_one():
     """It is heard in pieces of 41 s: nothing may change where they meet."""
     from talkingface.audio.mel import LevelTracker, speech_columns
-    from talkingface.systems.pcavs.mel import speech_gain
+    from talkingface.systems.pcavs.data.mel import speech_gain
 
     voice = make_voice(45.0)
     columns = speech_columns(voice * np.float32(speech_gain(voice)))
@@ -387,9 +387,9 @@ def test_swaying_clips_have_codes_that_follow(system, tmp_path):
 
 def test_published_weights_learn_angles() -> None:
     from crops import crop_clip
-    from talkingface.systems.pcavs.angles import official_pose_map
     from talkingface.systems.pcavs.config import preset
-    from talkingface.systems.pcavs.official import OfficialTalker
+    from talkingface.systems.pcavs.official.angles import official_pose_map
+    from talkingface.systems.pcavs.official.inference import OfficialTalker
 
     config = preset("tiny_official")
     clips = [crop_clip(f"clip{k}", seed=k, turning=0.4) for k in range(3)]
@@ -399,7 +399,7 @@ def test_published_weights_learn_angles() -> None:
 
 def test_a_map_finds_what_codes_are_made_of() -> None:
     from crops import crop_clip
-    from talkingface.systems.pcavs.compact_data import map_poses
+    from talkingface.systems.pcavs.compact.data import map_poses
     from talkingface.systems.pcavs.config import preset
 
     mixing = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""From a picture to the face crop and back."""

@@ -1,0 +1,1 @@
+"""The compact networks: small enough for two CPU cores."""

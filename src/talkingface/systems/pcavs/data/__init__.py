@@ -1,0 +1,1 @@
+"""Training clips, and the sound and pictures that networks are given."""

@@ -1,0 +1,142 @@
+"""Speech as PC-AVS hears it: log-mel columns of 80 ms, ten milliseconds apart, in [0, 1].
+
+The published code takes them from a package that no longer builds; this is its closed form. A column ends with sample
+160 m + 159, so that column 0 hears the first 10 ms and silence before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+
+from talkingface.audio.mel import loudest_bands
+from talkingface.systems.pcavs.data.timing import HOP, RATE_HZ, WINDOW_COLUMNS, mel_length, window_start
+
+WINDOW = 1280
+NUM_BANDS = 80
+MIN_HZ, MAX_HZ = 125.0, 7600.0
+SPOKEN_RMS = 0.1
+"""Level to which a whole voice is scaled."""
+FLOOR_RMS = 1e-4
+SWELL_COLUMNS = 200
+"""Columns in which a voice swells: over a whole recording a short voice would drown in its pauses."""
+STEADY_DB, SWELLING_DB = 4.5, 9.0
+"""How far the loudness of noise swells at most, and that of a voice at least."""
+PAST = WINDOW - HOP
+"""Samples of a column before its own ten milliseconds."""
+_MIN_DB, _REFERENCE_DB = -100.0, 20.0
+_BLOCK = 2048
+"""Columns transformed at a time: an hour of speech needs no more memory than a minute."""
+_LINEAR_HZ = 200.0 / 3
+_BREAK_HZ = 1000.0
+_LOG_STEP = np.log(6.4) / 27
+
+
+def hz_to_mel(hz: np.ndarray | float) -> np.ndarray:
+    """Frequency on the mel scale of Slaney's Auditory Toolbox: linear to 1 kHz, logarithmic above."""
+    hz = np.asarray(hz, np.float64)
+    above = _BREAK_HZ / _LINEAR_HZ + np.log(np.maximum(hz, _BREAK_HZ) / _BREAK_HZ) / _LOG_STEP
+    return np.where(hz < _BREAK_HZ, hz / _LINEAR_HZ, above)
+
+
+def mel_to_hz(mel: np.ndarray | float) -> np.ndarray:
+    """Inverse of `hz_to_mel`."""
+    mel = np.asarray(mel, np.float64)
+    above = _BREAK_HZ * np.exp(_LOG_STEP * (np.maximum(mel, _BREAK_HZ / _LINEAR_HZ) - _BREAK_HZ / _LINEAR_HZ))
+    return np.where(mel < _BREAK_HZ / _LINEAR_HZ, mel * _LINEAR_HZ, above)
+
+
+@lru_cache(maxsize=1)
+def mel_filters() -> np.ndarray:
+    """The triangular filters as float32 [80, 641], each with area one over frequency."""
+    edges = mel_to_hz(np.linspace(hz_to_mel(MIN_HZ), hz_to_mel(MAX_HZ), NUM_BANDS + 2))[:, None]
+    bins = np.arange(WINDOW // 2 + 1) * RATE_HZ / WINDOW
+    low, peak, high = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (bins - low) / (peak - low), (high - bins) / (high - peak)
+    return (np.clip(np.minimum(rising, falling), 0, None) * 2 / (high - low)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def window() -> np.ndarray:
+    """The window, float64 [1280]: half a sine, whose square rebuilds the sound when windows overlap by 7/8."""
+    return 0.5 * np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)
+
+
+def speech_gain(samples: np.ndarray) -> float:
+    """The factor that brings a whole voice, float32 [N], to RMS 0.1; faint noise is not blown up without limit."""
+    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+    return SPOKEN_RMS / max(FLOOR_RMS, rms)
+
+
+def spectra(padded: np.ndarray) -> np.ndarray:
+    """Magnitudes float32 [(N - 1280) // 160 + 1, 641] of the windows that lie wholly inside the samples [N]."""
+    if len(padded) < WINDOW:
+        return np.zeros((0, WINDOW // 2 + 1), np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    return np.abs(scipy.fft.rfft(frames * window(), axis=1)).astype(np.float32)
+
+
+def mel_columns(padded: np.ndarray) -> np.ndarray:
+    """Columns float32 [(N - 1280) // 160 + 1, 80] in [0, 1] of the windows that lie wholly inside the samples [N].
+
+    The samples have their level already. For streams: keep the last `PAST` samples in front of the next piece.
+    """
+    bands = spectra(padded) @ mel_filters().T
+    level = 20 * np.log10(np.maximum(bands, np.float32(10 ** (_MIN_DB / 20)))) - _REFERENCE_DB
+    return np.clip((level - _MIN_DB) / -_MIN_DB, 0, 1).astype(np.float32)
+
+
+def speech_mel(samples: np.ndarray, gain: float | None = None) -> np.ndarray:
+    """Columns of a whole voice: float32 [N] at 16 kHz -> float32 [7 + ceil(N / 160), 80] in [0, 1]; 0 is silence.
+
+    `gain`: the factor on the samples; None takes `speech_gain` of all of them, as the weights were trained with.
+
+    >>> speech_mel(np.zeros(16000, np.float32)).shape
+    (107, 80)
+    """
+    scaled = samples.astype(np.float32, copy=False) * np.float32(speech_gain(samples) if gain is None else gain)
+    total = mel_length(len(samples))
+    padded = np.pad(scaled, (PAST, (total - 1) * HOP + WINDOW - PAST - len(samples)))
+    starts = range(0, total, _BLOCK)
+    return np.concatenate([mel_columns(padded[s * HOP : (min(s + _BLOCK, total) - 1) * HOP + WINDOW]) for s in starts])
+
+
+def voice_share(mel: np.ndarray) -> float:
+    """How surely there is a voice in columns [T, 80] of a whole recording: 0 for a steady room or hum, 1 for speech.
+
+    Speech swells and fades: its loudest bands span 10 dB and more, even in noise as strong as itself, those of steady
+    noise under 5 dB. `speech_gain` makes noise alone as loud as a voice, so that the level itself says nothing. Noise
+    that sets in or stops counts as a voice, an artificial tone that never changes does not.
+    """
+    whole = mel[PAST // HOP : len(mel) - PAST // HOP]  # the others hear what lies beyond the ends
+    if not len(whole):
+        return 0.0
+    loudest = loudest_bands(whole) * -_MIN_DB
+    starts = range(0, max(1, len(loudest) - SWELL_COLUMNS // 2), SWELL_COLUMNS // 2)
+    swells = [np.ptp(np.percentile(loudest[start : start + SWELL_COLUMNS], (10, 95))) for start in starts]
+    return float(np.clip((max(swells) - STEADY_DB) / (SWELLING_DB - STEADY_DB), 0, 1))
+
+
+def mel_windows(
+    mel: np.ndarray, frames: int | Iterable[int], columns_late: int = 0, columns: int = WINDOW_COLUMNS
+) -> np.ndarray:
+    """What video frames hear: mel [T, 80] -> float32 [K, 1, 80, columns], for frames 0..K-1 or those named.
+
+    Beyond both ends of the mel lies silence, so that every frame of a voice has its window: the original leaves out
+    the first two and the last ones and starts the film 80 ms early (`timing.frame_range` names the frames it makes).
+    `columns_late` moves all windows to later sound, by 10 ms each; other `columns` than the published 20 keep the
+    middle.
+    """
+    numbers = range(frames) if isinstance(frames, int) else frames
+    starts = np.array(
+        [window_start(int(frame)) + columns_late + (WINDOW_COLUMNS - columns) // 2 for frame in numbers], np.int64
+    )
+    wanted = starts[:, None] + np.arange(columns)
+    inside = (wanted >= 0) & (wanted < len(mel))
+    if not len(mel):
+        return np.zeros((len(starts), 1, NUM_BANDS, columns), np.float32)
+    rows = mel[np.clip(wanted, 0, len(mel) - 1)] * inside[..., None]
+    return np.ascontiguousarray(rows.transpose(0, 2, 1)[:, None], np.float32)

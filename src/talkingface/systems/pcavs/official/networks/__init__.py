@@ -1,0 +1,1 @@
+"""The published networks, with the published tensor names."""

@@ -1,0 +1,162 @@
+"""The published networks of a config, for training, and how they go on from earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talkingface.core.errors import WeightsError
+from talkingface.core.weights import find_weights, load_weights
+from talkingface.systems.pcavs.official.config import NetworkSizes
+from talkingface.systems.pcavs.official.fast import DrawingNets
+from talkingface.systems.pcavs.official.networks.discriminator import Discriminator
+from talkingface.systems.pcavs.official.networks.generator import Generator
+from talkingface.systems.pcavs.official.networks.identity import IdentityNet
+from talkingface.systems.pcavs.official.networks.nonidentity import NonIdentityNet
+from talkingface.systems.pcavs.official.networks.speech import SpeechNet
+from talkingface.training.checkpoint import FILE_NAME, load_networks
+
+State = Mapping[str, Tensor]
+
+
+def make_identity(sizes: NetworkSizes, people: int = 0) -> IdentityNet:
+    """V, with a classifier of so many people."""
+    return IdentityNet(
+        people=people,
+        width=sizes.identity_width,
+        blocks=sizes.identity_blocks,
+        map_channels=sizes.most_channels,
+    )
+
+
+def make_nonidentity(sizes: NetworkSizes) -> NonIdentityNet:
+    """E, without the classifiers that nothing here uses.
+
+    A new one begins with its single-channel map above zero: the ReLU behind it would else be shut for many seeds, and
+    nothing could open it again. FAN weights have no such layer.
+    """
+    network = NonIdentityNet(
+        code=sizes.code,
+        pose=sizes.pose,
+        classes=0,
+        crop_px=sizes.crop_px,
+        width=sizes.fan_width,
+        depth=sizes.fan_depth,
+    )
+    nn.init.constant_(network.model.conv6.bias, 1.0)
+    return network
+
+
+def make_speech(sizes: NetworkSizes) -> SpeechNet:
+    """A_sync, without its classifier."""
+    return SpeechNet(outputs=sizes.code, people=0, widths=sizes.speech_widths, blocks=sizes.speech_blocks)
+
+
+def make_generator(sizes: NetworkSizes, *, constant: bool = False) -> Generator:
+    """G as it is used: no mapping network, and a `constant` first map only for identities inferred from voices."""
+    return Generator(
+        crop_px=sizes.crop_px, style=sizes.style, mapping=0, most_channels=sizes.most_channels, constant=constant
+    )
+
+
+def make_judge(sizes: NetworkSizes) -> Discriminator:
+    """D."""
+    return Discriminator(width=sizes.judge_width)
+
+
+def go_on_from(network: nn.Module, state: State | None, what: str) -> None:
+    """Load an earlier state; a classifier (`fc`) of other people begins anew, everything else must fit.
+
+    None leaves the network as it is. Raises WeightsError that names what does not fit.
+    """
+    if state is None:
+        return
+    own = network.state_dict()
+    wrong = [
+        name
+        for name, value in own.items()
+        if name not in state or state[name].shape != value.shape
+        if not name.startswith("fc.") and not _made_here(name)
+    ]
+    if wrong:
+        raise WeightsError(f"{what} does not fit these settings: {wrong[0]} and {len(wrong) - 1} more differ")
+    taken = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
+    network.load_state_dict({**own, **taken})
+
+
+def voice_sized(state: Mapping[str, np.ndarray] | State) -> SpeechNet:
+    """A of the sizes in its state."""
+    widths = tuple(len(state[f"model.layer{k}.0.conv1.weight"]) for k in range(1, 5))
+    blocks = tuple(
+        len({name.split(".")[2] for name in state if name.startswith(f"model.layer{k}.")}) for k in range(1, 5)
+    )
+    attention, features = state["model.attention.0.weight"].shape[:2]
+    height = 8 * int(features) // widths[-1]
+    outputs = len(state["model.fc.weight"])
+    return SpeechNet(outputs=outputs, height=height, people=0, widths=widths, blocks=blocks, attention=int(attention))
+
+
+def parts_of(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, Tensor]]:
+    """Arrays "part.name" as a state dict of each part."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, values in tensors.items():
+        part, _, rest = name.partition(".")
+        made = values.astype(np.float32) if values.dtype.kind == "f" else values.copy()
+        parts.setdefault(part, {})[rest] = torch.from_numpy(made)
+    return parts
+
+
+def load_drawing_nets(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> DrawingNets:
+    """The networks that drawing needs, from stored arrays "identity.…", "nonidentity.…", "speech.…", "generator.…" and
+    perhaps "voice.…", in evaluation mode. Fixed noise that is not stored is drawn from a seed.
+
+    Raises WeightsError for what is missing or has other sizes.
+    """
+    parts = parts_of(tensors)
+    needed_parts = ("identity", "nonidentity", "speech", "generator")
+    if lacking := [part for part in needed_parts if part not in parts]:
+        raise WeightsError(
+            f"these weights hold no {', '.join(lacking)} network; import all of the authors' files in one command"
+        )
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        nets = DrawingNets(
+            identity=make_identity(sizes),
+            nonidentity=make_nonidentity(sizes),
+            speech=make_speech(sizes),
+            generator=make_generator(sizes, constant="input.input" in parts["generator"]),
+            voice=voice_sized(parts["voice"]) if "voice" in parts else None,
+        )
+    for part in (*needed_parts, *(["voice"] if nets.voice is not None else [])):
+        network: nn.Module = getattr(nets, part)
+        try:
+            lacking, _ = network.load_state_dict(parts[part], strict=False)
+        except RuntimeError as error:
+            raise WeightsError(f"the {part} network has other sizes than the card says") from error
+        needed = [name for name in lacking if not _made_here(name)]
+        if needed:
+            raise WeightsError(f"the {part} network lacks {needed[0]} and {len(needed) - 1} more tensors")
+        network.eval().requires_grad_(False)
+    return nets
+
+
+def _made_here(name: str) -> bool:
+    return name.endswith((".kernel", "num_batches_tracked")) or name.startswith("noises.")
+
+
+def earlier_networks(names: tuple[str, ...]) -> dict[str, dict[str, Tensor]]:
+    """Network name -> state, of folders of trainings (their averages) and of weights; later ones win.
+
+    Raises InputError or WeightsError for what cannot be read.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for name in names:
+        if (Path(name).expanduser() / FILE_NAME).is_file():
+            found |= load_networks(Path(name).expanduser())
+        else:
+            found |= parts_of(load_weights(find_weights(name)).tensors)
+    return found

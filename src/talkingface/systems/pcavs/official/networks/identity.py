@@ -1,0 +1,59 @@
+"""V: who is seen. A ResNeXt-50 that gives a vector and a small map of the identity."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talkingface.nn.resnet import ResNet
+from talkingface.systems.pcavs.official.networks.resnext import GroupedBottleneck
+
+PEOPLE = 5830
+"""Classes of the published classifiers."""
+MAP_PX = 7
+
+
+class Identity(NamedTuple):
+    """`vector` [B, F] (2048 published) and `map` [B, C, 7, 7] (512 channels published)."""
+
+    vector: Tensor
+    map: Tensor
+
+
+class IdentityNet(nn.Module):
+    """Pictures [B, N, 3, H, W] in [-1, 1], N of each person -> `Identity`, averaged over the N.
+
+    `people`: classes of the classifier that teaches it (0: none). `blocks`: of the four stages.
+    """
+
+    def __init__(
+        self,
+        *,
+        people: int = PEOPLE,
+        width: int = 64,
+        blocks: tuple[int, int, int, int] = (3, 4, 6, 3),
+        map_channels: int = 512,
+        map_px: int = MAP_PX,
+    ) -> None:
+        super().__init__()
+        self.model = ResNet(GroupedBottleneck, blocks, num_classes=0, width=width)
+        self.map_px = map_px
+        self.conv1x1 = nn.Conv2d(self.model.num_features, map_channels, 1)
+        self.fc = nn.Linear(self.model.num_features, people) if people else None
+
+    def forward(self, pictures: Tensor) -> Identity:
+        batch, count = pictures.shape[:2]
+        maps = self.model.maps(pictures.flatten(0, 1))
+        small = functional.adaptive_avg_pool2d(self.conv1x1(maps), self.map_px)
+        return Identity(
+            vector=maps.mean((2, 3)).unflatten(0, (batch, count)).mean(1),
+            map=small.unflatten(0, (batch, count)).mean(1),
+        )
+
+    def scores(self, vector: Tensor) -> Tensor:
+        """Raw scores of the people: [B, people]."""
+        if self.fc is None:
+            raise ValueError("this network has no classifier")
+        return self.fc(vector)

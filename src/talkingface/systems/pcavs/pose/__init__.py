@@ -1,0 +1,1 @@
+"""Head pose: angles, voices and tracked heads as pose codes."""

@@ -11,7 +11,7 @@ from talkingface.core.motion import skip_frames
 from talkingface.core.spec import SystemSpec
 from talkingface.core.stream import windows
 from talkingface.core.system import System
-from talkingface.core.types import Avatar, Controls, Frames, Motion
+from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 
 RATE_HZ = 16000
 
@@ -50,7 +50,7 @@ class MeterSystem(System):
 
     SPEC = SPEC
 
-    def fit(self, source, *, face_index=None, size=None, folder=None) -> Avatar:
+    def fit(self, source: Photo | Clip, *, face_index=None, size=None, folder=None) -> Avatar:
         return Avatar(system="meter", card={"notes": ["a note"]}, tensors={"base": np.full((48, 64, 3), 40, np.uint8)})
 
     def motion_from_audio(
@@ -69,7 +69,7 @@ class MeterSystem(System):
                 start=frame,
             )
 
-    def motion_from_video(self, avatar: Avatar, path, controls: Controls) -> Iterator[Motion]:
+    def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         yield Motion(
             space="meter1",
             expression=np.ones((10, 1), np.float32),

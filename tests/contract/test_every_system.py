@@ -12,6 +12,7 @@ import pytest
 from clips import sway, write_face_video
 from talkingface import api
 from talkingface.apps.bench import sample
+from talkingface.clips.source import open_media
 from talkingface.core import registry
 from talkingface.core.config import from_dict, load_config, save_config, to_dict
 from talkingface.core.motion import concatenate, load_motion, resample_motion, save_motion
@@ -37,8 +38,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _fit(system: System, clip: Path, folder: Path) -> Avatar:
     """An avatar from the first kind of source that the system takes."""
     if "photo" in system.SPEC.source:
-        return system.fit(sample("portrait"), size=192, folder=folder)
-    return system.fit(clip, folder=folder)
+        return system.fit(open_media(sample("portrait")), size=192, folder=folder)
+    return system.fit(open_media(clip), folder=folder)
 
 
 @pytest.fixture(scope="module")

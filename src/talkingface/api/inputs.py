@@ -7,64 +7,19 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from talkingface.core import weights as store
+from talkingface.clips.source import existing_media, open_media
 from talkingface.core.errors import InputError, SpeechError, UsageError
 from talkingface.core.motion import check_space, concatenate, load_motion, resample_motion
-from talkingface.core.picture_folder import is_picture_folder, picture_files
 from talkingface.core.system import System
 from talkingface.core.timing import num_frames, samples_to_time
 from talkingface.core.types import Audio, Avatar, Controls
 
 RATE_HZ = 16000
 MIN_SPEECH_S = 0.1
-FaceKind = Literal["photo", "clip", "avatar"]
 SpeechSource = str | Path | Audio | Iterable[np.ndarray]
-
-
-def face_kind(path: str | Path) -> FaceKind:
-    """Whether `path` is a photo, a clip or an avatar folder, by content. Raises InputError for anything else.
-
-    A folder of numbered pictures is a clip; one that holds a single picture is that photo (`existing_media`), because
-    one picture is a face but no motion.
-    """
-    from talkingface.video.image import is_image
-    from talkingface.video.read import probe
-
-    path = existing_media(path)
-    if path.is_dir():
-        if store.is_avatar(path):
-            return "avatar"
-        if not is_picture_folder(path):
-            raise InputError(
-                f"{path} is a folder, but not an avatar, and without pictures; give a photo, a video, a folder of "
-                "numbered pictures, or a folder made by talkingface fit"
-            )
-    if is_image(path):
-        return "photo"
-    if not probe(path).has_video:
-        raise InputError(f"{path} has sound but no picture; the face must be a photo, a video or an avatar")
-    return "clip"
-
-
-def existing(path: str | Path) -> Path:
-    """`path` as a Path; the name of an avatar in the store is its folder. Raises InputError if nothing is there."""
-    found = Path(path).expanduser()
-    if not found.exists() and (stored := store.find_avatar(str(path))):
-        return stored
-    if not found.exists():
-        raise InputError(f"there is no file {path}; check the name")
-    return found
-
-
-def existing_media(path: str | Path) -> Path:
-    """`existing`, but a folder with a single picture in it, which is no avatar, is that picture."""
-    found = existing(path)
-    pictures = picture_files(found)
-    return pictures[0] if len(pictures) == 1 and not store.is_avatar(found) else found
 
 
 @dataclass(slots=True)
@@ -157,7 +112,7 @@ def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls:
     elif avatar is None:
         raise UsageError("head motion from a video or photo is measured against a face; give --face too")
     else:
-        motions = system.motion_from_video(avatar, path, controls)
+        motions = system.motion_from_video(avatar, open_media(path), controls)
     pose = concatenate(resample_motion(motions, system.SPEC.fps)).pose
     if pose is None:
         raise UsageError(f"{path} holds no head pose; give a video, a motion file with a pose, or a CSV")

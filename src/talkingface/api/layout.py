@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.api.inputs import existing_media
+from talkingface.clips.source import existing_media, pictures_in
 from talkingface.core.timing import frame_position, frame_to_time
-from talkingface.core.types import Frames
+from talkingface.core.types import Avatar, Clip, Frames, Photo
 from talkingface.core.weights import is_avatar
 
 LAYOUTS = ("plain", "strip")
@@ -69,15 +69,15 @@ class Strip:
 
 
 def make_strip(
-    face: object, voice: object, *, drive: str | Path | None, pose: str | Path | None, clock_fps: float
+    face: Photo | Clip | Avatar, voice: object, *, drive: Photo | Clip | None, pose: str | Path | None, clock_fps: float
 ) -> Strip:
     """The strip of a job; panels that it has nothing for are left out.
 
-    `face`: a picture, or the path of a photo or clip (an avatar shows no reference). `pose`: the file that the head
-    motion comes from, if it is one. `voice`: where the speech comes from; its pictures are the driving video unless
-    `drive` is one. A video is shown once, whatever it is used for.
+    `face`: an avatar shows no reference. `pose`: the file that the head motion comes from, if it is one. `voice`: where
+    the speech comes from; its pictures are the driving video unless `drive` is one. A video is shown once, whatever it
+    is used for.
     """
-    reference = Panel(source=face) if isinstance(face, np.ndarray) else _panel(face)
+    reference = _panel(face)
     posed = _panel(pose, returns=True)
     driving = next((panel for file in (drive, voice) if (panel := _panel(file))), None)
     if posed is not None and driving is not None and _same(posed.source, driving.source):
@@ -88,19 +88,14 @@ def make_strip(
 
 def _panel(source: object, returns: bool = False) -> Panel | None:
     """The panel of a photo, video or folder of pictures; None for whatever shows nothing."""
-    from talkingface.video.image import is_image, read_image
-    from talkingface.video.read import probe
-
-    if not isinstance(source, (str, Path)):
-        return None
-    path = existing_media(source)
-    if path.suffix.lower() in (".csv", ".txt") or zipfile.is_zipfile(path):
-        return None
-    if path.is_dir():
-        return None if is_avatar(path) else Panel(source=path, returns=returns)
-    if is_image(path):
-        return Panel(source=read_image(path).opaque())
-    return Panel(source=path, returns=returns) if probe(path).has_video else None
+    if isinstance(source, str | Path):
+        path = existing_media(source)
+        if path.suffix.lower() in (".csv", ".txt") or zipfile.is_zipfile(path) or is_avatar(path):
+            return None
+        source = pictures_in(path)
+    if isinstance(source, Photo):
+        return Panel(source=source.opaque())
+    return Panel(source=source.path, returns=returns) if isinstance(source, Clip) else None
 
 
 def _same(one: np.ndarray | Path, other: np.ndarray | Path) -> bool:

@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,13 @@ def measure_offset(path: Path) -> dict[str, Any]:
     `audio_mouth_offset_ms` and the correlation there; the offset is None, with the reason, where it cannot be measured.
     """
     from talkingface.audio.read import read_audio
-    from talkingface.face.track import track_frames
+    from talkingface.clips.tracked import track_clip
     from talkingface.metrics.mouth import mouth_measures
     from talkingface.metrics.sync import mouth_offset
-    from talkingface.video.read import probe, read_frames
 
     try:
-        fps = float(probe(path).fps)
-        frames = takewhile(lambda frame: frame.time_s < MEASURED_S, read_frames(path))
-        track = track_frames((frame.rgb, frame.time_s) for frame in frames)
+        tracked = track_clip(path, end_s=MEASURED_S, stage=None, cached=False)
+        fps, track = float(tracked.clip.info.fps), tracked.track
         samples = read_audio(path).samples[0][: round(MEASURED_S * 16000)]
     except TalkingFaceError as error:
         return {"audio_mouth_offset_ms": None, "audio_mouth_offset_reason": str(error)}

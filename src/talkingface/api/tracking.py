@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from talkingface.api.animation import check_container
-from talkingface.api.inputs import existing_media
-from talkingface.core.cache import write_atomic
-from talkingface.core.errors import InputError
+from talkingface.clips.source import open_media
+from talkingface.clips.tracked import save_track, track_clip
 from talkingface.core.progress import tell
 from talkingface.core.timing import num_frames
-from talkingface.core.types import Track
+from talkingface.core.types import Photo, Track
 
 PREVIEW_FPS = 25.0
 _DOT_RGB, _FILLED_RGB = (60, 230, 120), (255, 90, 60)
@@ -36,16 +34,7 @@ class TrackedFace:
 
     def save(self, path: str | Path) -> Path:
         """Write everything as an .npz file of plain arrays. Raises OutputError."""
-        with write_atomic(path) as file:
-            np.savez_compressed(
-                file,
-                landmarks=self.track.landmarks,
-                times_s=self.track.times_s,
-                confidence=self.track.confidence,
-                size=np.array(self.track.size),
-                angles_deg=self.angles_deg,
-                blink=self.blink,
-            )
+        save_track(path, self.track, notes=self.notes, angles_deg=self.angles_deg, blink=self.blink)
         return Path(path)
 
 
@@ -58,30 +47,24 @@ def track(video: str | Path, *, face_index: int | None = None, preview: str | Pa
     from talkingface.face.blink import eye_closure
     from talkingface.face.camera import euler_degrees
     from talkingface.face.morphable import fit_track, load_mesh478
-    from talkingface.face.track import track_frames
-    from talkingface.video.read import probe, read_frames
+    from talkingface.face.track import track_image
 
-    path = existing_media(video)
+    source = open_media(video)
     if preview is not None:
         preview = check_container(preview)
-    info = probe(path)
-    if not info.has_video:
-        raise InputError(f"{path} has no picture; give a video")
-    lost: list[str] = []
-
-    def counted() -> Iterator[tuple[np.ndarray, float]]:
-        for number, frame in enumerate(read_frames(path, lost=lost), 1):
-            yield frame.rgb, frame.time_s
-            tell("tracking the face", number, info.num_frames)
-
-    found = track_frames(counted(), face_index)
-    if preview is not None:
-        _write_preview(path, found, preview, info.has_audio)
+    if isinstance(source, Photo):
+        rgb, notes, has_audio = source.opaque(), source.notes, False
+        found = Track.still(track_image(rgb, face_index).landmarks, (rgb.shape[1], rgb.shape[0]))
+    else:
+        tracked = track_clip(source, face_index=face_index, cached=False)
+        found, notes, has_audio = tracked.track, tracked.notes, source.info.has_audio
+    if preview is not None and source.path is not None:
+        _write_preview(source.path, found, preview, has_audio)
     return TrackedFace(
         track=found,
         angles_deg=np.asarray(euler_degrees(fit_track(load_mesh478(), found).rotation), np.float32),
         blink=eye_closure(found.landmarks),
-        notes=tuple(lost),
+        notes=notes,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talkingface.api.inputs import existing
+from talkingface.clips.source import existing
 from talkingface.core import registry
 from talkingface.core.cache import output_error
 from talkingface.core.config import load_config, save_config

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from talkingface.api.animation import Animation
-from talkingface.api.inputs import Speech, SpeechSource, default_pose, existing, existing_media, face_kind, pose_rows
+from talkingface.api.inputs import Speech, SpeechSource, default_pose, pose_rows
 from talkingface.api.layout import LAYOUTS, make_strip
 from talkingface.api.resume import job_key
+from talkingface.clips.source import Source, existing, existing_media, open_media, open_source
 from talkingface.core import registry
 from talkingface.core import weights as store
 from talkingface.core.config import from_dict, merged, parse_json, to_dict, upgrade
@@ -29,9 +30,9 @@ from talkingface.core.options import (
     make_options,
 )
 from talkingface.core.system import System
-from talkingface.core.types import Avatar, Controls, Motion
+from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
 
-Face = str | Path | np.ndarray | Avatar
+Face = str | Path | np.ndarray | Source
 DEFAULT_SYSTEM = "portrait"
 
 
@@ -87,13 +88,13 @@ def fit(
     """
     choice = make_options(FitOptions, options)
     if choice.config is None and folder is None:
-        return _prepare(face, choice, face_index, size)[1]
-    if isinstance(face, Avatar) or (isinstance(face, (str, Path)) and face_kind(face) == "avatar"):
+        return _prepare(open_source(face), choice, face_index, size)[1]
+    source = open_source(face)
+    if isinstance(source, Avatar):
         raise UsageError("this is an avatar already; give the photo or video to fit it anew")
     system = load(choice.system or DEFAULT_SYSTEM, weights=choice.weights, device=choice.device)
     if choice.config is not None:
         system = _with_config(system, choice.config)
-    source = face if isinstance(face, np.ndarray) else existing_media(face)
     return system.fit(source, face_index=face_index, size=size, folder=None if folder is None else Path(folder))
 
 
@@ -129,19 +130,21 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
         raise UsageError(f"layout is {' or '.join(LAYOUTS)}, not {choice.layout!r}")
     voice = Speech(existing_media(choice.drive or "") if speech is None else speech)
     voice.check()
-    system, avatar = _prepare(face, choice, choice.face_index, choice.size)
+    source = open_source(face)
+    driver = None if choice.drive is None else open_media(choice.drive)
+    system, avatar = _prepare(source, choice, choice.face_index, choice.size)
     pose = default_pose(choice.pose, choice.drive, avatar)
     controls = _controls(choice, choice, pose, system)
     posed = None if pose in ("drive", "still", "generated", "source") else pose
     rows = None if posed is None else pose_rows(posed, system, avatar, controls)
     spoken = partial(_spoken, system, avatar, voice, controls, rows)
     motions = spoken
-    if choice.drive is not None:
-        motions = partial(_driven, system, avatar, voice, controls, existing_media(choice.drive), pose, rows)
+    if driver is not None:
+        motions = partial(_driven, system, avatar, voice, controls, driver, pose, rows)
     key = partial(job_key, face=face, speech=voice.source, system=system, options=choice)
     strip = None
     if choice.layout == "strip":
-        strip = make_strip(face, voice.source, drive=choice.drive, pose=posed, clock_fps=system.SPEC.fps)
+        strip = make_strip(source, voice.source, drive=driver, pose=posed, clock_fps=system.SPEC.fps)
     return Animation(
         system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, strip=strip,
         started_s=started_s,
@@ -157,7 +160,8 @@ def _spoken(
 
 
 def _driven(
-    system: System, avatar: Avatar, voice: Speech, controls: Controls, drive: Path, pose: str, rows: np.ndarray | None
+    system: System, avatar: Avatar, voice: Speech, controls: Controls, drive: Photo | Clip, pose: str,
+    rows: np.ndarray | None,
 ) -> Iterator[Motion]:
     """Motion from the drive video, with its own head pose or another one; it ends with the voice or the video."""
     voice.measure()
@@ -187,7 +191,7 @@ def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) ->
             load(of_system.system or DEFAULT_SYSTEM, weights=of_system.weights, device=of_system.device),
         )
     else:
-        system, avatar = _prepare(face, of_system, None, None)
+        system, avatar = _prepare(open_source(face), of_system, None, None)
     pose = choice.pose or "generated"
     if pose == "source":
         raise UsageError("--pose source is added when the face is drawn; use it with talkingface animate")
@@ -207,7 +211,7 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     voice = None if speech is None else Speech(speech)
     if voice is not None:
         voice.measure()
-    system, avatar = _prepare(face, of_system, choice.face_index, choice.size)
+    system, avatar = _prepare(open_source(face), of_system, choice.face_index, choice.size)
     check_space(moved, system.SPEC.motion_space)
     controls = _controls(MotionOptions(), choice, "generated", system)
     key = partial(job_key, face=face, speech=speech, system=system, options=choice, motion=moved)
@@ -222,22 +226,18 @@ def _split(cls: type[SystemOptions], options: dict[str, Any]) -> tuple[SystemOpt
 
 
 def _prepare(
-    face: Face, choice: SystemOptions, face_index: int | None, size: int | str | None
+    source: Source, choice: SystemOptions, face_index: int | None, size: int | str | None
 ) -> tuple[System, Avatar]:
     """The system and the avatar to use: an avatar made earlier decides the system and weights unless they are named."""
-    if not isinstance(face, (Avatar, np.ndarray)):
-        face = existing_media(face)
-        if face_kind(face) == "avatar":
-            face = store.load_avatar(face)
-    if not isinstance(face, Avatar):
+    if not isinstance(source, Avatar):
         system = load(choice.system or DEFAULT_SYSTEM, weights=choice.weights, device=choice.device)
-        return system, system.fit(face, face_index=face_index, size=size)
-    if choice.system not in (None, face.system):
+        return system, system.fit(source, face_index=face_index, size=size)
+    if choice.system not in (None, source.system):
         raise UsageError(
-            f"this avatar was made for system {face.system}, not {choice.system}; leave --system out or fit again"
+            f"this avatar was made for system {source.system}, not {choice.system}; leave --system out or fit again"
         )
-    weights = choice.weights or str(face.card.get("weights") or "") or None
-    return load(face.system, weights=weights, device=choice.device), face
+    weights = choice.weights or str(source.card.get("weights") or "") or None
+    return load(source.system, weights=weights, device=choice.device), source
 
 
 def _controls(moving: MotionOptions, picture: PictureOptions, pose: str, system: System) -> Controls:

@@ -12,6 +12,7 @@ import numpy as np
 
 from talkingface import __version__, api
 from talkingface.apps.bench import Finding, Row, TargetJob, sample
+from talkingface.clips.source import open_clip, open_media
 from talkingface.core.cache import cache_dir, content_hash
 from talkingface.core.errors import InputError
 from talkingface.core.motion import concatenate
@@ -81,7 +82,7 @@ def _judge_clip(path: Path, job: TargetJob) -> dict[str, dict[str, float]]:
     chosen = type(system)(system.weights, dataclasses.replace(config, fit=fit), system.device)
     digest = "fresh" if system.weights is None else str(system.weights.card["sha256"])[:8]
     folder = cache_dir() / "fits" / f"bench-{content_hash(path)[:16]}-{digest}"
-    made = chosen.fit(path, folder=folder)
+    made = chosen.fit(open_clip(path), folder=folder)
     material = prepare(path, folder, load_mesh478(), fit, None, None)
     _, test = splits(len(material), fit.test_first, fit.test_frames, fit.train_frames)
     figures = {
@@ -99,7 +100,7 @@ def _portrait(material: Material, test: np.ndarray, sheets: Path | None) -> dict
     """The clip's frame 0 animated by `portrait`, with the sound and the head pose of the test frames."""
     portrait = api.load("portrait")
     frames = StoredFrames(material.frames, material.size)
-    photo = portrait.fit(frames[0], size="native")
+    photo = portrait.fit(open_media(frames[0]), size="native")
     spoken = concatenate(portrait.motion_from_audio(photo, iter([material.samples]), Controls(pose="still", blink=0.0)))
     first, last = int(test[0]), min(int(test[-1]) + 1, len(spoken))
     rows = material.head().rows

@@ -13,6 +13,7 @@ import numpy as np
 from talkingface import api
 from talkingface.apps.bench import Finding, Row, TargetJob, measure, sample
 from talkingface.audio.read import read_audio
+from talkingface.clips.source import open_clip, open_media
 from talkingface.core.errors import FaceError
 from talkingface.core.motion import concatenate, replace_pose
 from talkingface.core.progress import tell
@@ -91,7 +92,7 @@ def _faces(system: System, paths: list[Path]) -> list[Avatar]:
     faces: list[Avatar] = []
     for path in paths[:: max(1, len(paths) // (2 * FACES))]:
         try:
-            faces.append(system.fit(next(iter(read_frames(path))).rgb))
+            faces.append(system.fit(open_media(next(iter(read_frames(path))).rgb)))
         except FaceError:
             continue
         if len(faces) == FACES:
@@ -109,7 +110,7 @@ def _turns(system: System, faces: list[Avatar], paths: list[Path], limit: int | 
         if path.stem[:4] != "vox_" and true.std() < TURNING_DEG:
             continue
         for face in faces:
-            moved = concatenate(system.motion_from_video(face, path, Controls()))
+            moved = concatenate(system.motion_from_video(face, open_clip(path), Controls()))
             yaw = _yaw(_drawn(system, face, moved))
             count = min(len(yaw), len(true))
             value = correlation(yaw[:count], true[:count])
@@ -126,7 +127,7 @@ def _swaps(system: System, faces: list[Avatar], poses: list[Path], job: TargetJo
         spoken = concatenate(system.motion_from_audio(face, iter([voice]), Controls(pose="still")))
         gaps: dict[str, np.ndarray] = {}
         for path in poses[: job.limit or 4]:
-            rows = concatenate(system.motion_from_video(face, path, Controls())).pose
+            rows = concatenate(system.motion_from_video(face, open_clip(path), Controls())).pose
             gaps[path.stem] = mouth_measures(_drawn(system, face, _posed(spoken, rows)))[:, 0]
         found += [
             {"poses": [one, other], "gap": float(correlation(gaps[one], gaps[other]))}
@@ -143,7 +144,7 @@ def _leaks(system: System, faces: list[Avatar], paths: list[Path], limit: int | 
         face = faces[0]
         silence = np.zeros(len(true) * 16000 // FPS, np.float32)
         quiet = concatenate(system.motion_from_audio(face, iter([silence]), Controls(pose="still")))
-        rows = concatenate(system.motion_from_video(face, path, Controls())).pose
+        rows = concatenate(system.motion_from_video(face, open_clip(path), Controls())).pose
         gap = mouth_measures(_drawn(system, face, _posed(quiet, rows)))[:, 0]
         count = min(len(gap), len(true))
         found.append({"pose": path.stem, "gap": float(best_lag(gap[:count], true[:count], 3)[1]),

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.apps.bench import Finding, Row, TargetJob
+from talkingface.clips.tracked import track_clip
 from talkingface.core.device import num_cores, peak_memory_mb
 from talkingface.core.errors import InputError
 from talkingface.core.types import Track
@@ -20,7 +21,6 @@ from talkingface.face.fit3d import VideoFit, fit_video, lit_colours
 from talkingface.face.fit_light import look_at_face
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.subdivision import mesh478_surface
-from talkingface.face.track_cache import cached_track
 from talkingface.training.prepare import list_clips
 from talkingface.video.image import write_image
 from talkingface.video.read import read_frames
@@ -33,7 +33,7 @@ SCORED = 24  # frames drawn again and compared
 def fit3d(job: TargetJob) -> Finding:
     """Fit the clip (its first `limit` frames), then draw some frames again from the fit and compare."""
     path = _clip(job)
-    track = cached_track(path, ((frame.rgb, frame.time_s) for frame in read_frames(path)), "all")
+    track = track_clip(path).track
     count = min(job.limit or len(track), len(track))
     track = _first(track, count)
     model, surface = load_mesh478(), mesh478_surface()

@@ -15,13 +15,13 @@ from talkingface import api
 from talkingface.apps.bench import Finding, Row, TargetJob
 from talkingface.audio.phones import align_phones, grid_sentence
 from talkingface.audio.read import read_audio
+from talkingface.clips.tracked import track_clip
 from talkingface.core.errors import FaceError, SpeechError
 from talkingface.core.motion import concatenate
 from talkingface.core.progress import tell
 from talkingface.core.types import Controls, Motion
 from talkingface.face.morphable import LinearFaceModel, fit_photo, load_mesh478
 from talkingface.face.track import track_image
-from talkingface.face.track_cache import cached_track
 from talkingface.metrics.mouth import (
     BILABIALS,
     CLOSED_GAP,
@@ -37,7 +37,6 @@ from talkingface.metrics.sync import best_lag
 from talkingface.training.prepare import ClipEntry, list_clips
 from talkingface.training.speaking_clips import FPS, SILENT, SpeakingClip, describe_clip
 from talkingface.video.image import read_image
-from talkingface.video.read import read_frames
 
 Speak = Callable[[Iterable[np.ndarray], Controls], Iterator[Motion]]
 """Speech in pieces to motion."""
@@ -236,8 +235,7 @@ def _speaker(job: TargetJob) -> Speak:
 
 def _clip(entry: ClipEntry, model: LinearFaceModel) -> tuple[SpeakingClip, np.ndarray]:
     """The clip and the points of its first frame."""
-    frames = ((frame.rgb, frame.time_s) for frame in read_frames(entry.path, longest_px=LONGEST_PX))
-    track = cached_track(entry.path, frames, f"whole-{LONGEST_PX}px")
+    track = track_clip(entry.path, longest_px=LONGEST_PX).track
     try:
         samples = read_audio(entry.sound, RATE_HZ).samples[0]
     except SpeechError:

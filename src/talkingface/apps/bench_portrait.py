@@ -12,11 +12,11 @@ import numpy as np
 
 from talkingface import api
 from talkingface.apps.bench import Finding, Row, TargetJob
+from talkingface.clips.tracked import track_clip
 from talkingface.core.progress import tell
 from talkingface.core.types import Track
 from talkingface.face.topology import LIPS
 from talkingface.face.track import smooth_track
-from talkingface.face.track_cache import cached_track
 from talkingface.photo.composite import Drawer, hidden_mouth
 from talkingface.photo.photo_renderer import BATCH
 from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
@@ -91,8 +91,7 @@ def score_clip(clip: ClipEntry, refiner: Refiner) -> dict[str, Any]:
 
 def clip_track(path: Path) -> Track:
     """The cached track of a clip's beginning, frame by frame as `_beginning` gives them."""
-    frames = ((frame.rgb, frame.time_s) for frame in _beginning(path))
-    return cached_track(path, frames, f"first{CLIP_S:g}s-{LONGEST_PX}px")
+    return track_clip(path, longest_px=LONGEST_PX, end_s=CLIP_S).track
 
 
 def _beginning(path: Path) -> Iterator[VideoFrame]:

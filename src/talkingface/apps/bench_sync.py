@@ -17,13 +17,12 @@ import numpy as np
 
 from talkingface.apps.bench import Finding, Row, TargetJob
 from talkingface.audio.read import read_audio
+from talkingface.clips.tracked import track_clip
 from talkingface.core.errors import SpeechError
 from talkingface.core.progress import tell
 from talkingface.face.mouth_view import VIEW_FPS, MouthView, mouth_crop, mouth_view
-from talkingface.face.track_cache import cached_track
 from talkingface.metrics.sync_expert import SAMPLES_PER_FRAME, WEIGHTS, SyncExpert, cut_view
 from talkingface.training.prepare import RATE_HZ, SILENT, ClipEntry, list_clips
-from talkingface.video.read import read_frames
 
 SECONDS = (1, 2, 3, 5, 10)
 TARGET_S, TARGET_SHARE = 5, 0.85
@@ -74,10 +73,10 @@ def _hear(entry: ClipEntry) -> HeardClip | None:
         samples = read_audio(entry.sound, RATE_HZ).samples[0]
     except SpeechError:
         return None
-    frames = ((frame.rgb, frame.time_s) for frame in read_frames(entry.path, longest_px=LONGEST_PX))
-    track = cached_track(entry.path, frames, f"whole-{LONGEST_PX}px")
-    pictures = zip(read_frames(entry.path, longest_px=LONGEST_PX), track.landmarks, strict=True)
-    crops = np.stack([mouth_crop(frame.rgb, points) for frame, points in pictures])
+    tracked = track_clip(entry.path, longest_px=LONGEST_PX)
+    track = tracked.track
+    pictures = zip(tracked.frames(), track.landmarks, strict=True)
+    crops = np.stack([mouth_crop(rgb, points) for rgb, points in pictures])
     view = mouth_view(crops, track.landmarks, track.times_s, track.confidence)
     return HeardClip(slug=entry.slug, person=entry.identity, view=view, samples=samples)
 

@@ -16,7 +16,7 @@ import numpy as np
 from talkingface.core.errors import UsageError
 from talkingface.core.motion import resample_motion
 from talkingface.core.spec import SystemSpec
-from talkingface.core.types import Avatar, Controls, Frames, Motion
+from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 
 
 class Weights(NamedTuple):
@@ -43,13 +43,13 @@ class System(ABC):
     @abstractmethod
     def fit(
         self,
-        source: str | Path | np.ndarray,
+        source: Photo | Clip,
         *,
         face_index: int | None = None,
         size: int | str | None = None,
         folder: Path | None = None,
     ) -> Avatar:
-        """Make an avatar from a photo (path, or RGB uint8 [H, W, 3]) or a clip (path of a video or folder of pictures).
+        """Make an avatar from a photo or a clip (see `clips.source.open_source`).
 
         `face_index` counts faces from the left; None takes the largest. `size`: see `Controls.size`. The card gets
         "kind" ("photo" or "clip"), "notes" (sentences for the user: "3 faces found, the largest is used"), "weights"
@@ -68,8 +68,8 @@ class System(ABC):
         `avatar` None: nobody in particular (a system that needs to know the person raises UsageError).
         """
 
-    def motion_from_video(self, avatar: Avatar, path: str | Path, controls: Controls) -> Iterator[Motion]:
-        """Motion of the person in a video or folder of pictures, at `SPEC.fps`.
+    def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
+        """Motion of the person in a clip, at `SPEC.fps`.
 
         Only for systems whose spec lists driving by video. A photo gives one frame, or InputError where the system
         reads motion relative to its mean.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +60,61 @@ class AudioFeatures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VideoInfo:
+    """What a media file or folder holds. Without pictures (`has_video` False) the picture fields are zero.
+
+    `size` is (width, height) as seen: upright, pixels square. `num_frames` is what the file states or else an estimate.
+    """
+
+    size: tuple[int, int]
+    fps: Fraction
+    duration_s: float
+    num_frames: int
+    has_audio: bool
+    has_video: bool
+    rotation_deg: int
+    variable_rate: bool
+    hdr: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """A still picture: `rgb` uint8 [H, W, 3], upright, in sRGB, not multiplied by `alpha` uint8 [H, W] (None: opaque).
+
+    `path` is where it was read from (None: handed over as an array), `notes` are sentences for the user about reading.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(
+            self.rgb.ndim == 3 and self.rgb.shape[-1] == 3 and self.rgb.dtype == np.uint8 and self.rgb.size > 0,
+            "rgb must be uint8 [H, W, 3], not empty",
+        )
+        if self.alpha is not None:
+            matches = self.alpha.shape == self.rgb.shape[:2] and self.alpha.dtype == np.uint8
+            _check(matches, "alpha must be uint8 [H, W]")
+
+    def opaque(self) -> np.ndarray:
+        """The picture over white: uint8 [H, W, 3]."""
+        if self.alpha is None:
+            return self.rgb
+        share = self.alpha[..., None] / 255
+        return np.round(self.rgb * share + 255 * (1 - share)).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A video, or folder of numbered pictures, at `path`; `info` is what `video.read.probe` found in it."""
+
+    path: Path
+    info: VideoInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
     """One face followed through T frames.
 
@@ -80,6 +136,11 @@ class Track:
 
     def __len__(self) -> int:
         return len(self.times_s)
+
+    @classmethod
+    def still(cls, landmarks: np.ndarray, size: tuple[int, int]) -> Track:
+        """The track of a single picture of `size` with `landmarks` [478, 3]."""
+        return cls(landmarks=landmarks[None], times_s=np.zeros(1), confidence=np.ones(1, np.float32), size=size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

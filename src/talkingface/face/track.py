@@ -13,7 +13,7 @@ from talkingface.face import mediapipe_models
 from talkingface.face.detect import MIN_FACE_PX, FaceBox, detect_faces, square_crop
 from talkingface.face.shrink import shrink_area
 
-VERSION = 1
+VERSION = 2
 """Raise when results change: cached tracks of other versions are ignored."""
 
 REGION = 2.4  # the tracker sees a square this many times the face box

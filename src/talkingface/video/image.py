@@ -6,7 +6,6 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError, OutputError, UsageError
+from talkingface.core.types import Photo
 
 pillow_heif.register_heif_opener()
 
@@ -24,21 +24,6 @@ MAX_PIXELS = 170_000_000  # below the count at which Pillow itself refuses
 _FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "ICO")
 _SRGB = ImageCms.createProfile("sRGB")
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An upright picture: `rgb` uint8 [H, W, 3] in sRGB, not multiplied by `alpha` uint8 [H, W] (None: opaque)."""
-
-    rgb: np.ndarray
-    alpha: np.ndarray | None = None
-
-    def opaque(self) -> np.ndarray:
-        """The picture over white: uint8 [H, W, 3]."""
-        if self.alpha is None:
-            return self.rgb
-        share = self.alpha[..., None] / 255
-        return np.round(self.rgb * share + 255 * (1 - share)).astype(np.uint8)
 
 
 def is_image(path: str | Path) -> bool:
@@ -65,7 +50,7 @@ def image_size(path: str | Path) -> tuple[int, int] | None:
         return None
 
 
-def read_image(path: str | Path) -> Picture:
+def read_image(path: str | Path) -> Photo:
     """Read a picture: EXIF rotation applied, colour profile converted to sRGB, 16 bits reduced to 8.
 
     Takes JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF and more; grayscale, palette, CMYK and transparency included.
@@ -80,7 +65,7 @@ def read_image(path: str | Path) -> Picture:
         with _quiet(), Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(path)
-            return _to_picture(image)
+            return _to_photo(image, path)
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}") from error
     except IsADirectoryError as error:
@@ -122,7 +107,7 @@ def _too_large(path: Path) -> InputError:
     return InputError(f"{path} has more than {MAX_PIXELS // 10**6} megapixels; make it smaller")
 
 
-def _to_picture(image: Image.Image) -> Picture:
+def _to_photo(image: Image.Image, path: Path) -> Photo:
     profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)
     image.load()
@@ -136,7 +121,7 @@ def _to_picture(image: Image.Image) -> Picture:
     elif image.mode == "P":
         image = image.convert("RGB")
     image = _to_8_bits(image)
-    return Picture(np.ascontiguousarray(_to_srgb(image, profile)), alpha)
+    return Photo(rgb=np.ascontiguousarray(_to_srgb(image, profile)), alpha=alpha, path=path)
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

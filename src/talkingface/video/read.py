@@ -20,6 +20,7 @@ from av.stream import Disposition
 
 from talkingface.core.errors import InputError
 from talkingface.core.timing import as_rate, frame_to_time, num_frames
+from talkingface.core.types import VideoInfo
 from talkingface.video import hdr
 from talkingface.video.folder import PictureFolder, open_folder
 
@@ -30,24 +31,6 @@ _PROBED_PACKETS = 500
 _ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
 
 _Timed = tuple[Callable[[], np.ndarray], float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VideoInfo:
-    """What a media file or folder holds. Without pictures (`has_video` False) the picture fields are zero.
-
-    `size` is (width, height) as seen: upright, pixels square. `num_frames` is what the file states or else an estimate.
-    """
-
-    size: tuple[int, int]
-    fps: Fraction
-    duration_s: float
-    num_frames: int
-    has_audio: bool
-    has_video: bool
-    rotation_deg: int
-    variable_rate: bool
-    hdr: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import talkingface
 from talkingface.api.layout import Panel, make_strip
 from talkingface.core.errors import UsageError
 from talkingface.core.motion import ping_pong
-from talkingface.core.types import Frames
+from talkingface.core.types import Frames, Photo
 from talkingface.video.read import probe, read_frames
 from talkingface.video.write import VideoWriter
 from voices import make_voice, write_wav
@@ -60,7 +60,7 @@ def test_one_picture_stays(tmp_path: Path) -> None:
 
 
 def test_masks_cover_the_panels() -> None:
-    strip = make_strip(np.zeros((10, 20, 3), np.uint8), None, drive=None, pose=None, clock_fps=25)
+    strip = make_strip(Photo(rgb=np.zeros((10, 20, 3), np.uint8)), None, drive=None, pose=None, clock_fps=25)
     drawn = Frames(rgb=np.ones((2, 40, 30, 3), np.uint8), mask=np.zeros((2, 40, 30), np.uint8), start=3)
     (piece,) = strip.arrange(iter([drawn]), 25, 3)
     assert piece.rgb.shape == (2, 40, 110, 3) and piece.start == 3

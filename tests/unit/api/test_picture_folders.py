@@ -14,10 +14,11 @@ import talkingface
 from meter_system import MeterSystem
 from talkingface.api import inputs
 from talkingface.api.resume import job_key
+from talkingface.clips.source import existing, open_source
 from talkingface.core.cache import content_hash
 from talkingface.core.errors import InputError, SpeechError, UsageError, WeightsError
 from talkingface.core.options import AnimateOptions
-from talkingface.core.types import Avatar, Controls, Motion
+from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
 from talkingface.core.weights import load_avatar, save_avatar
 
 SIZE = (96, 48)
@@ -41,16 +42,17 @@ def avatar(folder: Path) -> Avatar:
 
 
 def test_which_kind_of_face_a_folder_is(folder: Path, avatar: Avatar, tmp_path: Path) -> None:
-    assert inputs.face_kind(folder) == "clip"
+    assert isinstance(open_source(folder), Clip)
     one = write_folder(tmp_path / "one", 1)
-    assert inputs.face_kind(one) == "photo" and inputs.existing_media(one) == one / "000000.png"
+    photo = open_source(one)
+    assert isinstance(photo, Photo) and photo.path == one / "000000.png"
     save_avatar(tmp_path / "me", avatar)
     Image.new("RGB", SIZE).save(tmp_path / "me" / "preview.png")
-    assert inputs.face_kind(tmp_path / "me") == "avatar" and inputs.existing_media(tmp_path / "me") == tmp_path / "me"
-    assert inputs.existing(one) == one, "evaluate takes folders as they are"
+    assert isinstance(open_source(tmp_path / "me"), Avatar)
+    assert existing(one) == one, "evaluate takes folders as they are"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="not an avatar, and without pictures; give a photo, a video, a folder of"):
-        inputs.face_kind(tmp_path / "empty")
+    with pytest.raises(InputError, match="a folder without pictures, not an avatar; give a photo, a video or a folder"):
+        open_source(tmp_path / "empty")
 
 
 def test_the_hash_is_over_names_and_contents(folder: Path, tmp_path: Path) -> None:
@@ -142,8 +144,8 @@ def test_a_folder_holds_no_speech(folder: Path, photo: Path) -> None:
 class _HeldSystem(MeterSystem):
     """Reads the pose of a photo."""
 
-    def motion_from_video(self, avatar: Avatar, path, controls: Controls) -> Iterator[Motion]:
-        assert Path(path).is_file()
+    def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
+        assert isinstance(source, Photo)
         pose = np.full((1, 6), 0.5, np.float32)
         yield Motion(space="meter1", expression=np.ones((1, 1), np.float32), pose=pose, blink=None, fps=25.0)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from talkingface.api.inputs import existing
+from talkingface.clips.source import existing
 from talkingface.core.errors import InputError, UsageError
 
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".m4v")

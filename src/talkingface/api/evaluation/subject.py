@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.core.errors import FaceError, InputError, UsageError
-from talkingface.core.progress import tell
+from talkingface.core.errors import FaceError, UsageError
 from talkingface.core.timing import num_frames
 from talkingface.core.types import Track
 
@@ -78,32 +77,20 @@ def read_subject(path: Path, role: str) -> Subject:
     `role` ("generated", "reference") is for messages. Raises InputError for what is no readable video, FaceError when
     the face is missing from most of it.
     """
-    from talkingface.face.track_cache import cached_track
-    from talkingface.video.image import is_image
-    from talkingface.video.read import probe, read_frames
+    from talkingface.clips.source import open_clip
+    from talkingface.clips.tracked import track_clip
 
-    if is_image(path):
-        raise InputError(f"{path} is a photo; the {role} must be a video")
-    info = probe(path)
-    if not info.has_video:
-        raise InputError(f"{path} has no picture; the {role} must be a video")
-    lost: list[str] = []
-
-    def frames() -> Iterator[tuple[np.ndarray, float]]:
-        for number, frame in enumerate(read_frames(path, longest_px=LONGEST_PX, lost=lost), 1):
-            yield frame.rgb, frame.time_s
-            tell(f"tracking the {role}", number, info.num_frames)
-
+    clip = open_clip(path, f"the {role}")
     try:
-        track = cached_track(path, frames(), f"whole-{LONGEST_PX}px")
+        tracked = track_clip(clip, longest_px=LONGEST_PX, stage=f"tracking the {role}")
     except FaceError as error:
         raise FaceError(f"the {role} {path.name}: {error}") from error
-    share = float((track.confidence > 0).mean())
+    share = float((tracked.track.confidence > 0).mean())
     if share < LEAST_SEEN:
         raise FaceError(
             f"the {role} {path.name} shows its face in only {share:.0%} of the frames; at least {LEAST_SEEN:.0%} needed"
         )
-    return _on_clock(path, track, info.fps, lost)
+    return _on_clock(path, tracked.track, clip.info.fps, list(tracked.notes))
 
 
 def _on_clock(path: Path, track: Track, fps: Fraction, notes: list[str]) -> Subject:

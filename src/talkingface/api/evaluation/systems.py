@@ -29,7 +29,7 @@ from talkingface.api.evaluation.report import make_report, strict, summarise, wr
 from talkingface.api.evaluation.run import run_pairs
 from talkingface.api.evaluation.subject import CLOCK_FPS, read_subject
 from talkingface.api.evaluation.videos import work_folder
-from talkingface.api.inputs import existing
+from talkingface.clips.source import existing
 from talkingface.core.cache import check_writable
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.progress import tell

@@ -13,7 +13,7 @@ from talkingface.core.config import from_dict
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System, Weights
-from talkingface.core.types import Avatar, Controls, Frames, Motion
+from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.config import HeadposeConfig
 
@@ -31,7 +31,7 @@ class HeadposeSystem(System):
 
     def fit(
         self,
-        source: str | Path | np.ndarray,
+        source: Photo | Clip,
         *,
         face_index: int | None = None,
         size: int | str | None = None,
@@ -40,15 +40,13 @@ class HeadposeSystem(System):
         """See `System.fit`. Trains on the person's clip: minutes to an hour; stopped work goes on in `folder`."""
         from talkingface.systems.headpose.fit.pipeline import fit_avatar
         from talkingface.systems.headpose.fit.stages import FitJob
-        from talkingface.video.image import is_image
 
-        if isinstance(source, np.ndarray) or is_image(source):
+        if isinstance(source, Photo):
             raise UsageError("headpose learns from a video of one person who speaks; for a photo use --system portrait")
-        path = Path(source)
         if folder is None:
-            folder = cache_dir() / "fits" / f"headpose-{content_hash(path)[:24]}"
+            folder = cache_dir() / "fits" / f"headpose-{content_hash(source.path)[:24]}"
         job = FitJob(
-            path=path,
+            path=source.path,
             folder=folder,
             config=self.config,
             weights=self.weights,
@@ -78,11 +76,11 @@ class HeadposeSystem(System):
             mover=person.mover,
         )
 
-    def motion_from_video(self, avatar: Avatar, path: str | Path, controls: Controls) -> Iterator[Motion]:
+    def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""
         from talkingface.systems.headpose.motion.from_video import video_motion
 
-        yield video_motion(Path(path), controls)
+        yield video_motion(source, controls)
 
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         """See `System.pose_from_angles`."""

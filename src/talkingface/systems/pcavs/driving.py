@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from talkingface.core.motion import ping_pong
-from talkingface.core.progress import tell
-from talkingface.core.types import Avatar, Motion, Track
+from talkingface.core.types import Avatar, Clip, Motion, Photo, Track
 from talkingface.systems.pcavs.codes import Codes, Talker
+
+if TYPE_CHECKING:
+    from talkingface.clips.tracked import TrackedClip
 
 FPS = 25.0
 LONGEST_PX = 1280
@@ -22,56 +24,31 @@ STEADY_FRAMES = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A face that was read: where it came from, its `track` at 25 fps (not smoothed), its `codes`, and sentences for
-    the user."""
+    """A face that was read: its clip, `tracked` at 25 fps (not smoothed; None for a photo), and its `codes`."""
 
-    path: Path
-    track: Track
+    tracked: TrackedClip | None
     codes: Codes
-    notes: list[str]
 
 
-def read_driver(path: Path, talker: Talker, face_index: int | None) -> Driver:
+def read_driver(source: Photo | Clip, talker: Talker, face_index: int | None) -> Driver:
     """Track the face of a video (cached) or photo and read its codes. Raises InputError, FaceError."""
+    from talkingface.clips.tracked import track_clip
     from talkingface.face.track import smooth_track, track_image
-    from talkingface.face.track_cache import cached_track
-    from talkingface.video.image import is_image, read_image
 
-    if is_image(path):
-        rgb = read_image(path).opaque()
-        face = track_image(rgb, face_index)
-        size = rgb.shape[1], rgb.shape[0]
-        track = Track(landmarks=face.landmarks[None], times_s=np.zeros(1), confidence=np.ones(1, np.float32), size=size)
-        return Driver(path, track, talker.read(track, iter([rgb])), [])
-    lost: list[str] = []
-    track = cached_track(path, _frames(path, "tracking the face"), f"{FPS:.3f}fps-{LONGEST_PX}px", face_index)
-    # what is lost is told by this pass, which a cached track does not save
-    pictures = (rgb for rgb, _ in _frames(path, "reading the face", lost))
-    codes = talker.read(smooth_track(track), pictures)
+    if isinstance(source, Photo):
+        rgb = source.opaque()
+        track = Track.still(track_image(rgb, face_index).landmarks, (rgb.shape[1], rgb.shape[0]))
+        return Driver(None, talker.read(track, iter([rgb])))
+    tracked = track_clip(source, fps=FPS, longest_px=LONGEST_PX, face_index=face_index)
+    codes = talker.read(smooth_track(tracked.track), tracked.frames("reading the face"))
     pose = gaussian_filter1d(codes.pose, STEADY_FRAMES, axis=0, mode="nearest")
-    gaps = int((track.confidence == 0).sum())
-    if gaps:
-        lost.append(f"the face was not seen in {gaps} of {len(track)} frames; they were bridged")
-    return Driver(path, track, Codes(codes.mouth, pose.astype(np.float32)), lost)
-
-
-def _frames(path: Path, what: str, lost: list[str] | None = None) -> Iterator[tuple[np.ndarray, float]]:
-    from talkingface.video.read import probe, read_frames
-
-    total = max(1, round(float(probe(path).duration_s or 0) * FPS))
-    for number, frame in enumerate(read_frames(path, fps=FPS, longest_px=LONGEST_PX, lost=lost), 1):
-        yield frame.rgb, frame.time_s
-        tell(what, number, max(total, number))
+    return Driver(tracked, Codes(codes.mouth, pose.astype(np.float32)))
 
 
 def rest_of(avatar: Avatar, talker: Talker) -> np.ndarray:
     """The pose code float32 [P] of an avatar's picture."""
-    landmarks = avatar.tensors["landmarks"]
     rgb = avatar.tensors["rgb"]
-    track = Track(
-        landmarks=landmarks[None], times_s=np.zeros(1), confidence=np.ones(1, np.float32),
-        size=(rgb.shape[1], rgb.shape[0]),
-    )  # fmt: skip
+    track = Track.still(avatar.tensors["landmarks"], (rgb.shape[1], rgb.shape[0]))
     return talker.read(track, iter([rgb])).pose[0]
 
 

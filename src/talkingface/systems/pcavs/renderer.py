@@ -6,17 +6,21 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from talkingface.core.motion import batches
-from talkingface.core.types import Avatar, Controls, Frames, Motion
+from talkingface.core.types import Avatar, Controls, Frames, Motion, Track
 from talkingface.systems.pcavs.alignment.align import similarity, three_points
 from talkingface.systems.pcavs.alignment.paste import Place
 from talkingface.systems.pcavs.codes import Talker
 from talkingface.systems.pcavs.compact.views import SIDE_PX
-from talkingface.systems.pcavs.driving import FPS, LONGEST_PX, Driver
+from talkingface.systems.pcavs.driving import LONGEST_PX
 from talkingface.video.resize import shrink
+
+if TYPE_CHECKING:
+    from talkingface.clips.tracked import TrackedClip
 
 BATCH = 8
 """Frames that the networks see at a time. Always full (padded), so that results do not depend on the split."""
@@ -56,11 +60,12 @@ def make_photo(
     return Photo(photo.tensors | {"matte": shrink(alpha, (rgb.shape[1], rgb.shape[0]))}, photo.notes)
 
 
-def best_photo(driver: Driver, face_index: int | None) -> Photo:
+def best_photo(tracked: TrackedClip, face_index: int | None) -> Photo:
     """The frame of a clip that serves best as a photo, with the face that was followed."""
+    from talkingface.clips.tracked import best_frame
     from talkingface.face.detect import detect_faces
 
-    rgb, landmarks = best_frame(driver)
+    rgb, landmarks = best_frame(tracked, _cost_as_photo(tracked.track))
     return _photo(rgb, landmarks, len(detect_faces(rgb)) if face_index is None else 1)
 
 
@@ -83,22 +88,16 @@ def _photo(rgb: np.ndarray, landmarks: np.ndarray, num_faces: int) -> Photo:
     return Photo({"rgb": rgb, "landmarks": landmarks}, notes)
 
 
-def best_frame(driver: Driver) -> tuple[np.ndarray, np.ndarray]:
-    """The best frame of a clip and its landmarks: seen, eyes open, mouth at rest, looking ahead."""
+def _cost_as_photo(track: Track) -> np.ndarray:
+    """How badly each frame [T] would serve as a photo: least with open eyes, the mouth at rest, looking ahead."""
     from talkingface.face.blink import eye_aspect
     from talkingface.face.morphable import fit_track, load_mesh478
     from talkingface.face.mouth_measures import mouth_measures
-    from talkingface.video.read import read_frames
 
-    points = driver.track.landmarks
-    open_eyes = eye_aspect(points)
-    turned = np.abs(fit_track(load_mesh478(), driver.track).rotation[:, 0, 2])  # sine of yaw
-    cost = 4 * mouth_measures(points)[:, 0] + turned - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)
-    best = int(np.argmin(np.where(driver.track.confidence > 0, cost, np.inf)))
-    for number, frame in enumerate(read_frames(driver.path, fps=FPS, longest_px=LONGEST_PX)):
-        if number == best:
-            return frame.rgb, points[best]
-    raise AssertionError("the clip was tracked to this frame before")
+    open_eyes = eye_aspect(track.landmarks)
+    turned = np.abs(fit_track(load_mesh478(), track).rotation[:, 0, 2])  # sine of yaw
+    rested = 4 * mouth_measures(track.landmarks)[:, 0] + turned
+    return rested - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)
 
 
 class Painter:

@@ -13,7 +13,7 @@ from talkingface.core.errors import UsageError
 from talkingface.core.motion import skip_frames
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System, Weights
-from talkingface.core.types import Avatar, Controls, Frames, Motion
+from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 from talkingface.systems.pcavs import SPEC
 from talkingface.systems.pcavs.codes import Talker
 from talkingface.systems.pcavs.config import PcavsConfig
@@ -50,27 +50,26 @@ class PcavsSystem(System):
 
     def fit(
         self,
-        source: str | Path | np.ndarray,
+        source: Photo | Clip,
         *,
         face_index: int | None = None,
         size: int | str | None = None,
         folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. Nothing is trained: of a clip the best frame serves as the photo."""
-        from talkingface.video.image import Picture, is_image, read_image
-
         card: dict[str, object] = {
             "system": SPEC.name,
             "weights": "" if self.weights is None else self.weights.card.get("name", ""),
         }
-        if isinstance(source, np.ndarray) or is_image(source):
-            picture = Picture(source) if isinstance(source, np.ndarray) else read_image(source)
-            photo = make_photo(picture.opaque(), face_index, size, picture.alpha)
-            return Avatar(system=SPEC.name, card={**card, "kind": "photo", "notes": photo.notes}, tensors=photo.tensors)
-        driver = read_driver(Path(source), self.talker, face_index)
-        photo = best_photo(driver, face_index)
+        if isinstance(source, Photo):
+            photo = make_photo(source.opaque(), face_index, size, source.alpha)
+            notes = [*source.notes, *photo.notes]
+            return Avatar(system=SPEC.name, card={**card, "kind": "photo", "notes": notes}, tensors=photo.tensors)
+        driver = read_driver(source, self.talker, face_index)
+        assert driver.tracked is not None
+        photo = best_photo(driver.tracked, face_index)
         tensors = {**photo.tensors, "clip.pose": driver.codes.pose}
-        notes = [*driver.notes, *photo.notes]
+        notes = [*driver.tracked.notes, *driver.tracked.gap_notes(), *photo.notes]
         return Avatar(system=SPEC.name, card={**card, "kind": "clip", "notes": notes}, tensors=tensors)
 
     def motion_from_audio(
@@ -88,10 +87,10 @@ class PcavsSystem(System):
             fps=SPEC.fps,
         )
 
-    def motion_from_video(self, avatar: Avatar | None, path: str | Path, controls: Controls) -> Iterator[Motion]:
+    def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`. The head is held as in the video, not relative to its mean; a photo gives one
         frame. Without an avatar the pose is about the video's mean."""
-        codes = read_driver(Path(path), self.talker, None).codes
+        codes = read_driver(source, self.talker, None).codes
         rest = codes.pose.mean(axis=0) if avatar is None else rest_of(avatar, self.talker)
         yield Motion(
             space=SPEC.motion_space,

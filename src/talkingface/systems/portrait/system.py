@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from talkingface.core.errors import InputError, UsageError
+from talkingface.core.errors import UsageError
 from talkingface.core.motion import skip_frames
-from talkingface.core.progress import tell
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System, Weights
-from talkingface.core.types import Avatar, Controls, Frames, Motion, Track
+from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 from talkingface.face.camera import from_euler_degrees, rotation_vector
 from talkingface.face.morphable import fit_photo, fit_track, load_mesh478
 from talkingface.face.track import smooth_track
@@ -49,41 +48,34 @@ class PortraitSystem(System):
 
     def fit(
         self,
-        source: str | Path | np.ndarray,
+        source: Photo | Clip,
         *,
         face_index: int | None = None,
         size: int | str | None = None,
         folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. A photo takes about a second; a clip is tracked once and its track is cached."""
-        if isinstance(source, np.ndarray):
-            return self._fit_photo(source, None, face_index, size)
-        from talkingface.video.image import is_image, read_image
+        if isinstance(source, Photo):
+            return self._fit_photo(source, face_index, size)
+        return self._fit_clip(source, face_index, size)
 
-        if is_image(source):
-            picture = read_image(source)
-            return self._fit_photo(picture.opaque(), picture.alpha, face_index, size)
-        return self._fit_clip(Path(source), face_index, size)
-
-    def _fit_photo(
-        self, rgb: np.ndarray, alpha: np.ndarray | None, face_index: int | None, size: int | str | None
-    ) -> Avatar:
+    def _fit_photo(self, photo: Photo, face_index: int | None, size: int | str | None) -> Avatar:
         from talkingface.face.track import track_image
 
-        rgb, alpha = _resized(rgb, size), None if alpha is None else _resized(alpha, size)
+        rgb = _resized(photo.opaque(), size)
+        alpha = None if photo.alpha is None else _resized(photo.alpha, size)
         face = track_image(rgb, face_index)
-        notes = _notes(face.num_faces, face_index, face.landmarks)
+        notes = [*photo.notes, *_notes(face.num_faces, face_index, face.landmarks)]
         tensors = _photo_tensors(rgb, alpha, face.landmarks)
         return Avatar(system=SPEC.name, card=self._card("photo", notes), tensors=tensors)
 
-    def _fit_clip(self, path: Path, face_index: int | None, size: int | str | None) -> Avatar:
-        from talkingface.video.read import probe
+    def _fit_clip(self, clip: Clip, face_index: int | None, size: int | str | None) -> Avatar:
+        from talkingface.clips.tracked import best_frame, track_clip
 
-        fps = float(probe(path).fps)
-        lost: list[str] = []
-        track = _track_clip(path, fps, _longest(size), face_index, lost)
+        tracked = track_clip(clip, fps=float(clip.info.fps), longest_px=_longest(size), face_index=face_index)
+        track = tracked.track
         fit = fit_track(load_mesh478(), smooth_track(track))
-        rgb, landmarks = _best_frame(path, fps, _longest(size), track, fit.expression)
+        rgb, landmarks = best_frame(tracked, _cost_as_photo(track.landmarks, fit.expression))
         tensors = {
             **_photo_tensors(rgb, None, landmarks),
             "clip.landmarks": track.landmarks,
@@ -91,10 +83,9 @@ class PortraitSystem(System):
             "clip.rotation": fit.rotation.astype(np.float32),
             "clip.scale": fit.scale.astype(np.float32),
         }
-        gaps = int((track.confidence == 0).sum())
-        notes = lost + ([f"the face was not seen in {gaps} of {len(track)} frames; they were bridged"] if gaps else [])
-        card = {**self._card("clip", notes), "fps": fps, "longest_px": _longest(size) or 0}
-        return Avatar(system=SPEC.name, card=card, tensors=tensors, files={"clip": path.resolve()})
+        notes = [*tracked.notes, *tracked.gap_notes()]
+        card = {**self._card("clip", notes), "fps": tracked.fps, "longest_px": _longest(size) or 0}
+        return Avatar(system=SPEC.name, card=card, tensors=tensors, files={"clip": clip.path.resolve()})
 
     def _card(self, kind: str, notes: list[str]) -> dict[str, object]:
         weights = "" if self.weights is None else self.weights.card.get("name", "")
@@ -110,19 +101,15 @@ class PortraitSystem(System):
             self._speech = SpeechToMotion(self._tensors, self.config.mouth)
         return self._speech.stream(pieces, controls)
 
-    def motion_from_video(self, avatar: Avatar | None, path: str | Path, controls: Controls) -> Iterator[Motion]:
+    def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""
+        from talkingface.clips.source import open_clip
+        from talkingface.clips.tracked import track_clip
         from talkingface.face.blink import eye_closure
-        from talkingface.video.image import is_image
 
-        if is_image(path):
-            raise InputError(
-                f"{path} is a photo, which holds no motion; give a video or a folder of its pictures, "
-                "or for a held head a CSV of angles"
-            )
-        model = load_mesh478()
-        track = smooth_track(_track_clip(Path(path), SPEC.fps, DEFAULT_LONGEST_PX, None, []))
-        fit = fit_track(model, track)
+        clip = open_clip(source, "what drives a face")
+        track = smooth_track(track_clip(clip, fps=SPEC.fps, longest_px=DEFAULT_LONGEST_PX).track)
+        fit = fit_track(load_mesh478(), track)
         yield Motion(
             space=SPEC.motion_space,
             expression=(fit.expression * controls.expression_scale).astype(np.float32),
@@ -212,20 +199,6 @@ def _notes(num_faces: int, face_index: int | None, landmarks: np.ndarray) -> lis
     return notes
 
 
-def _track_clip(path: Path, fps: float, longest_px: int | None, face_index: int | None, lost: list[str]) -> Track:
-    from talkingface.face.track_cache import cached_track
-    from talkingface.video.read import probe, read_frames
-
-    total = max(1, round(float(probe(path).duration_s or 0) * fps))
-
-    def frames() -> Iterator[tuple[np.ndarray, float]]:
-        for number, frame in enumerate(read_frames(path, fps=fps, longest_px=longest_px, lost=lost), 1):
-            yield frame.rgb, frame.time_s
-            tell("tracking the face", number, total)
-
-    return cached_track(path, frames(), f"{fps:.3f}fps-{longest_px or 0}px", face_index)
-
-
 def _relative_pose(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """Pose rows float32 [T, 6] relative to the mean pose (see `core.types.Motion`)."""
     from scipy.spatial.transform import Rotation
@@ -237,18 +210,9 @@ def _relative_pose(rotation: np.ndarray, scale: np.ndarray, translation: np.ndar
     return np.column_stack([turn, shift, np.log(scale / size)]).astype(np.float32)
 
 
-def _best_frame(
-    path: Path, fps: float, longest_px: int | None, track: Track, expression: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The frame that serves best as a photo: seen, eyes open, mouth at rest; and its landmarks."""
+def _cost_as_photo(landmarks: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    """How badly each frame [T] would serve as a photo: least with open eyes and the mouth at rest."""
     from talkingface.face.blink import eye_aspect
-    from talkingface.video.read import read_frames
 
-    open_eyes = eye_aspect(track.landmarks)
-    cost = np.abs(expression).mean(1) - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)
-    cost = np.where(track.confidence > 0, cost, np.inf)
-    best = int(np.argmin(cost))
-    for number, frame in enumerate(read_frames(path, fps=fps, longest_px=longest_px)):
-        if number == best:
-            return frame.rgb, track.landmarks[best]
-    raise AssertionError("the clip was tracked to this frame before")
+    open_eyes = eye_aspect(landmarks)
+    return np.abs(expression).mean(1) - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)

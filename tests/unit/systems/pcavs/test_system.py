@@ -9,6 +9,7 @@ from PIL import Image
 
 from clips import sway, write_face_video
 from faces import psnr, sample_picture, sample_points
+from talkingface.clips.source import open_media
 from talkingface.core.errors import FaceError, InputError, UsageError, WeightsError
 from talkingface.core.motion import concatenate, resample_motion
 from talkingface.core.system import Weights
@@ -33,7 +34,7 @@ def system() -> PcavsSystem:
 
 @pytest.fixture(scope="module")
 def avatar(system) -> Avatar:
-    return system.fit(sample_picture())
+    return system.fit(open_media(sample_picture()))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def dubbed(system, clip) -> Avatar:
-    return system.fit(clip)
+    return system.fit(open_media(clip))
 
 
 def motion(count: int, mouth: float = 0.0, pose: float = 0.0, fps: float = 25) -> Motion:
@@ -71,7 +72,7 @@ def test_a_photo_becomes_an_avatar(avatar):
 
 def test_a_file_gives_what_its_picture_gives(system, avatar, tmp_path):
     write_image(tmp_path / "foto mit ü.png", sample_picture())
-    again = system.fit(tmp_path / "foto mit ü.png")
+    again = system.fit(open_media(tmp_path / "foto mit ü.png"))
     assert np.array_equal(again.tensors["landmarks"], avatar.tensors["landmarks"])
 
 
@@ -98,10 +99,10 @@ def test_of_two_faces_in_a_clip_the_chosen_one_is_shown(system, tmp_path):
     with VideoWriter(tmp_path / "two.mp4", (440, 240), 25, synthetic=None, quality=10) as writer:
         for _ in range(4):
             writer.write(both)
-    left = system.fit(tmp_path / "two.mp4", face_index=0)
+    left = system.fit(open_media(tmp_path / "two.mp4"), face_index=0)
     assert left.tensors["landmarks"][:, 0].max() < 200
     assert not any("faces" in str(note) for note in left.card["notes"])
-    largest = system.fit(tmp_path / "two.mp4")
+    largest = system.fit(open_media(tmp_path / "two.mp4"))
     assert largest.tensors["landmarks"][:, 0].min() > 200
     assert any("2 faces" in str(note) for note in largest.card["notes"])
 
@@ -116,14 +117,14 @@ def test_a_small_crop_is_cut_from_the_whole_photo(system):
     """--size is the size of what is shown. A photo shrunk to it would leave its face a few pixels."""
     wide = np.full((720, 1200, 3), 120, np.uint8)
     wide[180:540, 420:780] = sample_picture()
-    own, small = system.fit(wide), system.fit(wide, size=128)
+    own, small = system.fit(open_media(wide)), system.fit(open_media(wide), size=128)
     assert np.array_equal(own.tensors["rgb"], small.tensors["rgb"])
     assert not small.card["notes"]
     assert drawn(system, small, motion(1), crop="head", size=128).shape == (1, 128, 128, 3)
     assert drawn(system, small, motion(1), crop="full", size=300).shape == (1, 180, 300, 3)
     large = np.kron(wide, np.ones((2, 2, 1), np.uint8))
-    assert max(system.fit(large).tensors["rgb"].shape) == 1280
-    assert max(system.fit(large, size="native").tensors["rgb"].shape) == 2400
+    assert max(system.fit(open_media(large)).tensors["rgb"].shape) == 1280
+    assert max(system.fit(open_media(large), size="native").tensors["rgb"].shape) == 2400
 
 
 def test_the_whole_picture_is_untouched_outside_of_the_square(system, avatar):
@@ -161,7 +162,7 @@ def test_scales_of_nought(system, avatar, clip):
     assert still.expression.any() and not still.pose.any()
     quiet = concatenate(system.motion_from_audio(avatar, iter(voice), Controls(expression_scale=0)))
     assert quiet.pose.any() and not quiet.expression.any()
-    driven = concatenate(system.motion_from_video(avatar, clip, Controls(pose_scale=0, expression_scale=0)))
+    driven = concatenate(system.motion_from_video(avatar, open_media(clip), Controls(pose_scale=0, expression_scale=0)))
     assert not driven.pose.any() and not driven.expression.any()
     twice, once = (
         concatenate(system.motion_from_audio(avatar, iter(voice), Controls(expression_scale=k))).expression
@@ -197,15 +198,15 @@ def test_a_source_pose_does_not_depend_on_where_rendering_begins(system, dubbed)
 
 
 def test_a_driving_video_and_a_driving_photo(system, avatar, clip, tmp_path):
-    driven = concatenate(system.motion_from_video(avatar, clip, Controls()))
+    driven = concatenate(system.motion_from_video(avatar, open_media(clip), Controls()))
     assert driven.expression.shape == (COUNT, CONFIG.codes.mouth) and driven.fps == 25
     assert len(drawn(system, avatar, driven, crop="head")) == COUNT
     slower = concatenate(resample_motion([driven], 12.5))
     assert len(slower) == COUNT / 2
-    anybody = concatenate(system.motion_from_video(None, clip, Controls()))
+    anybody = concatenate(system.motion_from_video(None, open_media(clip), Controls()))
     assert np.abs(anybody.pose.mean(0)).max() < 1e-5, "without an avatar, about the video's mean"
     write_image(tmp_path / "drive.png", sample_picture())
-    alone = concatenate(system.motion_from_video(avatar, tmp_path / "drive.png", Controls()))
+    alone = concatenate(system.motion_from_video(avatar, open_media(tmp_path / "drive.png"), Controls()))
     assert len(alone) == 1
     assert np.abs(alone.pose).max() < 1e-4, "the avatar's own photo holds its own pose"
 
@@ -231,7 +232,7 @@ def test_what_a_picture_says_of_its_background_is_believed(system, tmp_path):
     alpha[:, 20:-40], alpha[:, 16:20] = 255, 128
     Image.fromarray(np.dstack([rgb, alpha])).save(tmp_path / "cut.png")
     controls = Controls(background="transparent", crop="full")
-    (frames,) = system.render(system.fit(tmp_path / "cut.png"), iter([motion(1)]), controls)
+    (frames,) = system.render(system.fit(open_media(tmp_path / "cut.png")), iter([motion(1)]), controls)
     assert np.array_equal(frames.mask[0, :5], alpha[:5])
     assert frames.rgb[0, :5, 16:20].max() <= 132
 
@@ -246,7 +247,7 @@ def test_a_face_at_the_edge_is_said_and_not_bent(system):
     """What lies beyond the picture is continued; the face keeps its shape."""
     points = sample_points()
     cut = np.ascontiguousarray(sample_picture()[:, int(points[:, 0].min() - 2) :])
-    near = system.fit(cut)
+    near = system.fit(open_media(cut))
     assert any("edge" in str(note) for note in near.card["notes"])
     matrix = Painter(near, system.talker, Controls(crop="head"))._face.square.matrix[:, :2]
     assert matrix @ matrix.T == pytest.approx(np.eye(2) * (matrix[0] ** 2).sum())
@@ -260,11 +261,11 @@ def test_several_and_small_faces_are_said(system):
     import cv2
 
     both = np.concatenate([sample_picture(), sample_picture()], axis=1)
-    assert any("2 faces" in str(note) for note in system.fit(both).card["notes"])
-    chosen = system.fit(both, face_index=1)
+    assert any("2 faces" in str(note) for note in system.fit(open_media(both)).card["notes"])
+    chosen = system.fit(open_media(both), face_index=1)
     assert not chosen.card["notes"] and chosen.tensors["landmarks"][:, 0].min() > 360
     small = cv2.resize(sample_picture(), (180, 180), interpolation=cv2.INTER_AREA)
-    assert any("px high" in str(note) for note in system.fit(small).card["notes"])
+    assert any("px high" in str(note) for note in system.fit(open_media(small)).card["notes"])
 
 
 def one_line(error: pytest.ExceptionInfo[Exception]) -> bool:
@@ -273,15 +274,15 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> bool:
 
 def test_what_cannot_be_used_is_said_in_one_line(system, avatar, tmp_path):
     with pytest.raises(FaceError) as error:
-        system.fit(np.full((200, 200, 3), 128, np.uint8))
+        system.fit(open_media(np.full((200, 200, 3), 128, np.uint8)))
     assert one_line(error)
     (tmp_path / "broken.mp4").write_bytes(b"\x00\x00\x00\x20ftypisom" + bytes(200))
     for source in (tmp_path / "broken.mp4", tmp_path / "nowhere.mp4"):
         with pytest.raises(InputError) as error:
-            concatenate(system.motion_from_video(avatar, source, Controls()))
+            concatenate(system.motion_from_video(avatar, open_media(source), Controls()))
         assert one_line(error)
         with pytest.raises(InputError) as error:
-            system.fit(source)
+            system.fit(open_media(source))
         assert one_line(error)
 
 
@@ -382,7 +383,8 @@ def test_drawing_on_two_threads_gives_what_one_gives(system, avatar):
 
 def test_swaying_clips_have_codes_that_follow(system, tmp_path):
     video = write_face_video(tmp_path / "sway.mp4", sway(10), size=(240, 240), fps=12.5)
-    assert len(system.fit(video).tensors["clip.pose"]) == 20, "codes are at 25 a second whatever the video's rate"
+    pose = system.fit(open_media(video)).tensors["clip.pose"]
+    assert len(pose) == 20, "codes are at 25 a second whatever the video's rate"
 
 
 def test_published_weights_learn_angles() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from faces import psnr, sample_picture, sample_points
+from talkingface.clips.source import open_media
 from talkingface.core.errors import FaceError, InputError, UsageError
 from talkingface.core.motion import concatenate
 from talkingface.core.types import Avatar, Controls, Motion
@@ -29,7 +30,7 @@ def system() -> PortraitSystem:
 
 @pytest.fixture(scope="module")
 def avatar(system) -> Avatar:
-    return system.fit(sample_picture())
+    return system.fit(open_media(sample_picture()))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_an_avatar_survives_being_saved(system, avatar, tmp_path):
 
 def test_a_file_gives_what_its_picture_gives(system, avatar, tmp_path):
     write_image(tmp_path / "foto mit ü.png", sample_picture())
-    again = system.fit(tmp_path / "foto mit ü.png")
+    again = system.fit(open_media(tmp_path / "foto mit ü.png"))
     assert np.array_equal(again.tensors["landmarks"], avatar.tensors["landmarks"])
 
 
@@ -74,32 +75,32 @@ def test_transparent_pictures_bring_their_matte(system, tmp_path):
     alpha = np.full(sample_picture().shape[:2], 255, np.uint8)
     alpha[:20] = 0
     Image.fromarray(np.dstack([sample_picture(), alpha])).save(tmp_path / "cut.png")
-    fitted = system.fit(tmp_path / "cut.png")
+    fitted = system.fit(open_media(tmp_path / "cut.png"))
     assert np.array_equal(fitted.tensors["matte"], alpha)
     assert (fitted.tensors["rgb"][:20] == 255).all()
 
 
 def test_sizes(system):
-    assert max(system.fit(sample_picture(), size=200).tensors["rgb"].shape) == 200
+    assert max(system.fit(open_media(sample_picture()), size=200).tensors["rgb"].shape) == 200
     large = cv2.resize(sample_picture(), (1400, 1400))
-    assert max(system.fit(large).tensors["rgb"].shape) == 1280
-    assert max(system.fit(large, size="native").tensors["rgb"].shape) == 1400
+    assert max(system.fit(open_media(large)).tensors["rgb"].shape) == 1280
+    assert max(system.fit(open_media(large), size="native").tensors["rgb"].shape) == 1400
 
 
 def test_small_and_several_faces_are_said(system):
     small = cv2.resize(sample_picture(), (180, 180), interpolation=cv2.INTER_AREA)
-    (note,) = system.fit(small).card["notes"]
+    (note,) = system.fit(open_media(small)).card["notes"]
     assert "px high" in note
     both = np.concatenate([sample_picture(), sample_picture()], axis=1)
-    notes = system.fit(both).card["notes"]
+    notes = system.fit(open_media(both)).card["notes"]
     assert any("2 faces found" in note for note in notes)
-    left, right = (system.fit(both, face_index=k).tensors["landmarks"][:, 0].mean() for k in range(2))
+    left, right = (system.fit(open_media(both), face_index=k).tensors["landmarks"][:, 0].mean() for k in range(2))
     assert left < sample_picture().shape[1] < right
 
 
 def test_no_face_no_avatar(system):
     with pytest.raises(FaceError):
-        system.fit(np.full((200, 200, 3), 128, np.uint8))
+        system.fit(open_media(np.full((200, 200, 3), 128, np.uint8)))
 
 
 @pytest.mark.parametrize("angles", [(10, 0, 0), (0, 10, 0), (0, 0, 10), (8, -5, 3)])
@@ -128,7 +129,7 @@ def test_yaw_turns_the_face_to_the_viewers_right(system, avatar):
 
 
 def test_a_clip_is_dubbed_with_its_own_frames(system, clip):
-    avatar = system.fit(clip)
+    avatar = system.fit(open_media(clip))
     assert (avatar.card["kind"], avatar.card["fps"]) == ("clip", 25.0)
     assert avatar.tensors["clip.landmarks"].shape == (COUNT, 478, 3)
     motion = still_motion(5)
@@ -141,7 +142,7 @@ def test_a_clip_is_dubbed_with_its_own_frames(system, clip):
 
 
 def test_a_clip_can_be_animated_like_a_photo(system, clip):
-    frames = next(system.render(system.fit(clip), iter([still_motion(2)]), Controls(pose="still")))
+    frames = next(system.render(system.fit(open_media(clip)), iter([still_motion(2)]), Controls(pose="still")))
     assert frames.rgb.shape == (2, 240, 240, 3)
 
 
@@ -150,18 +151,18 @@ def test_the_face_that_is_asked_for_is_followed_and_shown(system, clip, tmp_path
     for k, frame in enumerate(read_frames(clip)):
         small = cv2.copyMakeBorder(cv2.resize(frame.rgb, (160, 160)), 40, 40, 0, 0, cv2.BORDER_REPLICATE)
         write_image(tmp_path / "two" / f"{k}.png", np.concatenate([frame.rgb, small], axis=1))
-    avatar = system.fit(tmp_path / "two", face_index=1)
+    avatar = system.fit(open_media(tmp_path / "two"), face_index=1)
     for landmarks in (avatar.tensors["landmarks"], avatar.tensors["clip.landmarks"]):
         assert landmarks[..., 0].min() > 240
 
 
 def test_a_driving_video_gives_its_motion(system, avatar, clip):
-    motion = concatenate(system.motion_from_video(avatar, clip, Controls()))
+    motion = concatenate(system.motion_from_video(avatar, open_media(clip), Controls()))
     assert len(motion) == COUNT and motion.space == "mesh478"
     assert motion.pose.shape == (COUNT, 6) and motion.blink.shape == (COUNT, 1)
     assert np.abs(motion.pose.mean(0))[:2].max() < 0.05, "relative to the driver's mean pose"
     assert motion.pose[-1, 3] > motion.pose[0, 3] + 0.05, "it drifts to the right"
-    still = concatenate(system.motion_from_video(avatar, clip, Controls(pose_scale=0, expression_scale=0)))
+    still = concatenate(system.motion_from_video(avatar, open_media(clip), Controls(pose_scale=0, expression_scale=0)))
     assert not still.pose.any() and not still.expression.any()
 
 
@@ -169,7 +170,7 @@ def test_a_folder_of_pictures_is_a_clip(system, avatar, clip, tmp_path):
     (tmp_path / "frames").mkdir()
     for k, frame in enumerate(read_frames(clip)):
         write_image(tmp_path / "frames" / f"{k + 5}.png", frame.rgb)
-    film, made = system.fit(clip), system.fit(tmp_path / "frames")
+    film, made = system.fit(open_media(clip)), system.fit(open_media(tmp_path / "frames"))
     assert (made.card["kind"], made.card["fps"]) == ("clip", 25.0)
     np.testing.assert_array_equal(made.tensors["clip.landmarks"], film.tensors["clip.landmarks"])
     save_avatar(tmp_path / "me", made)
@@ -180,12 +181,13 @@ def test_a_folder_of_pictures_is_a_clip(system, avatar, clip, tmp_path):
     ]
     np.testing.assert_array_equal(*dubbed)
     driven, by_film = (
-        concatenate(system.motion_from_video(avatar, path, Controls())) for path in (tmp_path / "elsewhere", clip)
+        concatenate(system.motion_from_video(avatar, open_media(path), Controls()))
+        for path in (tmp_path / "elsewhere", clip)
     )
     np.testing.assert_array_equal(driven.pose, by_film.pose)
 
 
 def test_a_photo_holds_no_motion(system, avatar, tmp_path):
     write_image(tmp_path / "photo.png", sample_picture())
-    with pytest.raises(InputError, match="is a photo, which holds no motion; give a video or a folder"):
-        next(system.motion_from_video(avatar, tmp_path / "photo.png", Controls()))
+    with pytest.raises(InputError, match="is a photo, which holds no motion; what drives a face must be a video"):
+        next(system.motion_from_video(avatar, open_media(tmp_path / "photo.png"), Controls()))

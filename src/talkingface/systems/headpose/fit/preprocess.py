@@ -11,19 +11,18 @@ import cv2
 import numpy as np
 
 from talkingface.audio.read import read_audio
+from talkingface.clips.source import open_clip
+from talkingface.clips.tracked import TrackedClip, track_clip
 from talkingface.core.cache import write_atomic
-from talkingface.core.progress import tell
 from talkingface.core.types import Track
 from talkingface.face.detect import detect_faces
 from talkingface.face.morphable import FaceFit, LinearFaceModel, fit_track
 from talkingface.face.mouth_view import mouth_crop, mouth_view
-from talkingface.face.track_cache import cached_track
 from talkingface.metrics.sync_expert import SyncExpert
 from talkingface.systems.headpose.config import FitConfig
 from talkingface.systems.headpose.fit import validate as checks
 from talkingface.systems.headpose.motion.head_poses import ClipHead, make_head
 from talkingface.training.speaking_clips import SpeakingClip, describe_clip
-from talkingface.video.read import probe, read_frames
 from talkingface.video.stored import store_frames
 
 FPS = 25
@@ -73,22 +72,21 @@ def prepare(
 
     Raises InputError, FaceError or SpeechError saying what is wrong with the clip, as early as it can be known.
     """
-    info = probe(path)
+    clip = open_clip(path)
+    info = clip.info
     checks.check_media(path, info, fit.least_s)
     longest = max(info.size) if size == "native" else LONGEST_PX if size is None else int(size)
     samples = read_audio(path, RATE_HZ).samples.mean(axis=0)
     checks.check_sound(path, samples)
-    lost: list[str] = []
-    track = _track(path, longest, face_index, round(info.duration_s * FPS), lost)
-    notes = lost + checks.check_track(path, track, FPS, fit.one_shot)
-    scan = _scan(path, folder, longest, track, samples)
+    tracked = track_clip(clip, fps=FPS, longest_px=longest, face_index=face_index, stage="following the face")
+    track = tracked.track
+    notes = list(tracked.notes) + checks.check_track(path, track, FPS, fit.one_shot)
+    scan = _scan(tracked, folder, samples)
     if fit.one_shot:
         checks.check_pictures(path, np.array(scan["changes"]), FPS)
     notes += checks.check_others(path, scan["faces"], face_index is not None)
     late_s, more = checks.offset_note(scan["offset_frames"], scan["confidence"], FPS)
-    gaps = int((track.confidence == 0).sum())
-    if gaps:
-        notes.append(f"the face was not seen in {gaps} of {len(track)} frames; they are bridged and not learned from")
+    notes += tracked.gap_notes("they are bridged and not learned from")
     return Material(
         frames=folder / CLIP,
         size=track.size,
@@ -100,19 +98,11 @@ def prepare(
     )
 
 
-def _track(path: Path, longest: int, face_index: int | None, total: int, lost: list[str]) -> Track:
-    def frames() -> Iterator[tuple[np.ndarray, float]]:
-        for number, frame in enumerate(read_frames(path, fps=FPS, longest_px=longest, lost=lost), 1):
-            yield frame.rgb, frame.time_s
-            tell("following the face", number, max(total, number))
-
-    return cached_track(path, frames(), f"{FPS:.3f}fps-{longest}px", face_index)
-
-
-def _scan(path: Path, folder: Path, longest: int, track: Track, samples: np.ndarray) -> dict[str, object]:
+def _scan(tracked: TrackedClip, folder: Path, samples: np.ndarray) -> dict[str, object]:
     """Store the frames; look for cuts and other people; let the sync expert judge the sound. Done once."""
     if (folder / SCAN).is_file() and (folder / CLIP).is_file():
         return json.loads((folder / SCAN).read_text(encoding="utf-8"))
+    track = tracked.track
     changes: list[float] = []
     faces: list[list[float]] = []
     mouths: list[np.ndarray] = []
@@ -120,18 +110,15 @@ def _scan(path: Path, folder: Path, longest: int, track: Track, samples: np.ndar
 
     def frames() -> Iterator[np.ndarray]:
         before: np.ndarray | None = None
-        for number, frame in enumerate(read_frames(path, fps=FPS, longest_px=longest)):
-            if number == len(track):
-                return
-            thumb = cv2.resize(frame.rgb, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        for number, rgb in enumerate(tracked.frames("storing frames")):
+            thumb = cv2.resize(rgb, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
             if before is not None:
                 changes.append(round(float(np.abs(thumb - before).mean()), 5))
             before = thumb
             if number in looks:
-                faces.append([float(box.side_px) for box in detect_faces(frame.rgb)])
-            mouths.append(mouth_crop(frame.rgb, track.landmarks[number]))
-            tell("storing frames", number + 1, len(track))
-            yield frame.rgb
+                faces.append([float(box.side_px) for box in detect_faces(rgb)])
+            mouths.append(mouth_crop(rgb, track.landmarks[number]))
+            yield rgb
 
     store_frames(folder / CLIP, frames(), track.size)
     view = mouth_view(np.stack(mouths), track.landmarks[: len(mouths)], track.times_s[: len(mouths)], track.confidence)

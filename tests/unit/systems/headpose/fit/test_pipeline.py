@@ -10,6 +10,7 @@ import pytest
 
 from clips import sway, write_face_video
 from talkingface import api
+from talkingface.clips.source import open_media
 from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.systems.headpose.config import preset
@@ -69,7 +70,7 @@ def test_a_clip_that_is_refused_leaves_nothing_in_the_way_of_the_next(clip: Path
 def test_photos_are_refused_with_the_way_out(tmp_path: Path) -> None:
     system = api.load("headpose", preset="tiny", device="cpu")
     with pytest.raises(UsageError, match="--system portrait"):
-        system.fit(np.zeros((64, 64, 3), np.uint8), folder=tmp_path)
+        system.fit(open_media(np.zeros((64, 64, 3), np.uint8)), folder=tmp_path)
 
 
 def test_nobody_in_particular_cannot_move() -> None:

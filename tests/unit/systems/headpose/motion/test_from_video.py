@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from faces import sample_picture
+from talkingface.clips.source import open_media
 from talkingface.core.errors import InputError, SpeechError
 from talkingface.core.types import Controls
 from talkingface.systems.headpose.config import preset
@@ -36,10 +37,10 @@ def test_a_folder_of_pictures_drives(folder: Path) -> None:
 
 
 def test_a_photo_holds_no_motion(folder: Path) -> None:
-    with pytest.raises(InputError, match="is a photo, which holds no motion; give a video or a folder"):
+    with pytest.raises(InputError, match="is a photo, which holds no motion; what drives a face must be a video"):
         video_motion(folder / "0.png", Controls())
 
 
 def test_a_folder_without_sound_teaches_no_avatar(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SpeechError, match="has no sound"):
-        HeadposeSystem(None, preset("tiny")).fit(folder, folder=tmp_path / "work")
+        HeadposeSystem(None, preset("tiny")).fit(open_media(folder), folder=tmp_path / "work")

@@ -11,6 +11,7 @@ import torch
 
 from clips import sway, write_face_video
 from talkingface import api
+from talkingface.clips.source import open_media
 from talkingface.core.motion import concatenate
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.core.weights import load_avatar, save_avatar
@@ -39,7 +40,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fitted(request: pytest.FixtureRequest, clip: Path, tmp_path_factory: pytest.TempPathFactory):
     system = api.load("headpose", preset=request.param, device="cpu")
     folder = tmp_path_factory.mktemp(request.param)
-    return system, system.fit(clip, folder=folder), folder
+    return system, system.fit(open_media(clip), folder=folder), folder
 
 
 def motion_of(system, avatar: Avatar) -> Motion:
@@ -115,7 +116,7 @@ def test_a_fit_goes_on_to_the_same_weights(fitted, clip: Path, tmp_path: Path, s
         options = {"ema_decay": 0.99, "preview_every": 1, "evaluate_every": 1}
         bf16 = "bf16" if torch.cpu._is_amx_tile_supported() else "32"
         Trainer(recipe, again / "renderer", steps=3, seed=1, device="cpu", precision=bf16, **options).run(until=1)
-    other = system.fit(clip, folder=again)
+    other = system.fit(open_media(clip), folder=again)
     for name, value in avatar.tensors.items():
         np.testing.assert_array_equal(other.tensors[name], value, err_msg=name)
 

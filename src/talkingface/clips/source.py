@@ -1,0 +1,98 @@
+"""What a user hands over as a face or driver, told by content and read once: a photo, a clip or an avatar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from talkingface.core import weights as store
+from talkingface.core.errors import InputError
+from talkingface.core.picture_folder import is_picture_folder, picture_files
+from talkingface.core.types import Avatar, Clip, Photo
+
+Source = Photo | Clip | Avatar
+
+
+def open_source(face: str | Path | np.ndarray | Source) -> Source:
+    """The photo, clip or avatar that `face` is; what is one already passes.
+
+    A path is judged by its content, not its name. A folder of numbered pictures is a clip, one with a single picture is
+    that photo, one that `save_avatar` wrote (or its name in the store) is an avatar. An array is an RGB picture uint8
+    [H, W, 3]. Raises InputError for anything else, WeightsError for a damaged avatar.
+
+    Example: `open_source("me.jpg").rgb.shape`
+    """
+    if isinstance(face, Avatar):
+        return face
+    if isinstance(face, str | Path):
+        path = existing_media(face)
+        if path.is_dir() and store.is_avatar(path):
+            return store.load_avatar(path)
+    return open_media(face)
+
+
+def open_media(source: str | Path | np.ndarray | Photo | Clip) -> Photo | Clip:
+    """`open_source` for what must have pictures of its own: an avatar is refused like anything else."""
+    if isinstance(source, Photo | Clip):
+        return source
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    found = pictures_in(source)
+    if found is None:
+        raise InputError(f"{source} has sound but no picture; give a photo or a video")
+    return found
+
+
+def pictures_in(file: str | Path) -> Photo | Clip | None:
+    """The photo or clip in a file or folder; None for sound alone. Raises InputError for anything else."""
+    from talkingface.video.image import is_image, read_image
+    from talkingface.video.read import probe
+
+    path = existing_media(file)
+    if path.is_dir() and not is_picture_folder(path):
+        raise InputError(
+            f"{path} is {'an avatar' if store.is_avatar(path) else 'a folder without pictures, not an avatar'}; "
+            "give a photo, a video or a folder of numbered pictures"
+        )
+    if is_image(path):
+        return read_image(path)
+    info = probe(path)
+    return Clip(path=path, info=info) if info.has_video else None
+
+
+def open_clip(source: str | Path | Photo | Clip, role: str = "this") -> Clip:
+    """`open_media` for what must move; `role` ("the driver") begins the sentence that refuses a photo (InputError)."""
+    opened = open_media(source)
+    if isinstance(opened, Photo):
+        name = opened.path or "the picture"
+        raise InputError(
+            f"{name} is a photo, which holds no motion; {role} must be a video or a folder of its pictures"
+        )
+    return opened
+
+
+def existing(path: str | Path) -> Path:
+    """`path` as a Path; the name of an avatar in the store is its folder. Raises InputError if nothing is there."""
+    found = Path(path).expanduser()
+    if not found.exists() and (stored := store.find_avatar(str(path))):
+        return stored
+    if not found.exists():
+        raise InputError(f"there is no file {path}; check the name")
+    return found
+
+
+def existing_media(path: str | Path) -> Path:
+    """`existing`, but a folder with a single picture in it, which is no avatar, is that picture."""
+    found = existing(path)
+    pictures = picture_files(found)
+    return pictures[0] if len(pictures) == 1 and not store.is_avatar(found) else found
+
+
+def _from_array(rgb: np.ndarray) -> Photo:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[-1] != 3 or not rgb.size:
+        raise InputError(
+            f"the picture must be an array uint8 [height, width, 3] of RGB values from 0 to 255, not {rgb.dtype} "
+            f"{list(rgb.shape)}"
+        )
+    return Photo(rgb=np.ascontiguousarray(rgb))

@@ -1,0 +1,145 @@
+"""The face of a clip, followed once: its track, what was lost, and its pictures; kept in the cache by content."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from pathlib import Path
+
+import numpy as np
+
+from talkingface.clips.source import open_clip
+from talkingface.core.cache import cache_dir, content_hash, write_atomic
+from talkingface.core.errors import InputError, OutputError
+from talkingface.core.progress import tell
+from talkingface.core.types import Clip, Track
+from talkingface.face.track import VERSION, track_frames
+from talkingface.video.read import VideoFrame, read_frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedClip:
+    """A clip and its `track`, row for row of the pictures that `frames` gives.
+
+    `fps` None: the clip's own pictures at their own times. `notes`: sentences for the user about parts that were lost.
+    """
+
+    clip: Clip
+    track: Track
+    fps: float | None = None
+    longest_px: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def frames(self, stage: str | None = None) -> Iterator[np.ndarray]:
+        """The pictures, uint8 [H, W, 3], one for each row of the track; progress is told as `stage`."""
+        pictures = read_frames(self.clip.path, fps=self.fps, longest_px=self.longest_px)
+        for number, frame in enumerate(islice(pictures, len(self.track)), 1):
+            yield frame.rgb
+            if stage is not None:
+                tell(stage, number, len(self.track))
+
+    def gap_notes(self, bridged: str = "they were bridged") -> list[str]:
+        """Sentences about frames in which the face was not seen; `bridged` says what became of them."""
+        gaps = int((self.track.confidence == 0).sum())
+        return [f"the face was not seen in {gaps} of {len(self.track)} frames; {bridged}"] if gaps else []
+
+
+def track_clip(
+    source: Clip | str | Path,
+    *,
+    fps: float | None = None,
+    longest_px: int | None = None,
+    face_index: int | None = None,
+    end_s: float | None = None,
+    stage: str | None = "tracking the face",
+    cached: bool = True,
+) -> TrackedClip:
+    """Follow one face through a clip, or take its track and notes from the cache.
+
+    `fps`, `longest_px`: see `video.read.read_frames`; pictures from `end_s` on are left out; `stage` names the work for
+    progress (None: not told). `face_index` counts faces from the left, None takes the largest. Raises InputError,
+    FaceError.
+    """
+    clip = open_clip(source)
+    rate = "own" if fps is None else f"{fps:.3f}fps"
+    label = f"{rate}-{longest_px or 0}px-{'whole' if end_s is None else f'{end_s:g}s'}"
+    lost: list[str] = []
+
+    def make() -> Track:
+        frames = read_frames(clip.path, fps=fps, longest_px=longest_px, lost=lost)
+        if end_s is not None:
+            frames = takewhile(lambda frame, end_s=end_s: frame.time_s < end_s, frames)
+        return track_frames(_counted(frames, stage, _num_frames(clip, fps, end_s)), face_index)
+
+    track, notes = _cached(clip.path, label, face_index, make, lost) if cached else (make(), lost)
+    return TrackedClip(clip=clip, track=track, fps=fps, longest_px=longest_px, notes=tuple(notes))
+
+
+def best_frame(tracked: TrackedClip, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The picture uint8 [H, W, 3] of least `cost` [T] among those that show the face, and its landmarks [478, 3]."""
+    best = int(np.argmin(np.where(tracked.track.confidence > 0, cost, np.inf)))
+    for number, rgb in enumerate(tracked.frames()):
+        if number == best:
+            return rgb, tracked.track.landmarks[best]
+    raise InputError(f"{tracked.clip.path} has changed since its face was tracked; start again")
+
+
+def save_track(path: str | Path, track: Track, *, notes: tuple[str, ...] = (), **arrays: np.ndarray) -> None:
+    """Write a track, and further `arrays` by name, as an .npz file without pickles. Raises OutputError."""
+    with write_atomic(path) as file:
+        np.savez(
+            file, landmarks=track.landmarks, times_s=track.times_s, confidence=track.confidence,
+            size=np.array(track.size), notes=np.array(notes, np.str_), **arrays,
+        )  # fmt: skip
+
+
+def load_track(path: str | Path) -> Track:
+    """The track in a file that `save_track` wrote. Raises InputError if it is none."""
+    return _load(Path(path))[0]
+
+
+def _load(path: Path) -> tuple[Track, list[str]]:
+    try:
+        # opened here, because np.load leaves a damaged file open
+        with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
+            width, height = (int(v) for v in file["size"])
+            track = Track(
+                landmarks=file["landmarks"], times_s=file["times_s"], confidence=file["confidence"],
+                size=(width, height),
+            )  # fmt: skip
+            return track, [str(note) for note in file["notes"]] if "notes" in file else []
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a readable track file; make it again") from error
+
+
+def _cached(
+    path: Path, label: str, face_index: int | None, make: Callable[[], Track], lost: list[str]
+) -> tuple[Track, list[str]]:
+    """The stored track and notes, or those that `make` returns and appends to `lost`."""
+    face = "largest" if face_index is None else face_index
+    stored = cache_dir() / "tracks" / f"{content_hash(path)[:32]}-{label}-{face}-v{VERSION}.npz"
+    if stored.is_file():
+        with contextlib.suppress(InputError):  # damaged: it is made again
+            return _load(stored)
+    track = make()
+    with contextlib.suppress(OSError, OutputError):  # a full or read-only cache costs only the next user's time
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        save_track(stored, track, notes=tuple(lost))
+    return track, lost
+
+
+def _num_frames(clip: Clip, fps: float | None, end_s: float | None) -> int:
+    """About how many pictures there will be."""
+    info = clip.info
+    rate = float(info.fps if fps is None else fps)
+    return max(1, round(rate * min(info.duration_s, info.duration_s if end_s is None else end_s)))
+
+
+def _counted(frames: Iterator[VideoFrame], stage: str | None, total: int) -> Iterator[tuple[np.ndarray, float]]:
+    for number, frame in enumerate(frames, 1):
+        yield frame.rgb, frame.time_s
+        if stage is not None:
+            tell(stage, number, max(total, number))

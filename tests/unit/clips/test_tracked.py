@@ -1,0 +1,139 @@
+"""Clips are followed once, and what was said about them is said again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import write_face_video
+from talkingface.clips import tracked
+from talkingface.clips.tracked import best_frame, load_track, save_track, track_clip
+from talkingface.core.cache import cache_dir
+from talkingface.core.errors import InputError
+from talkingface.core.types import Track
+from talkingface.video.write import VideoWriter
+
+FRAMES = 12
+
+
+def some_track(count: int = 3, value: float = 1.0) -> Track:
+    return Track(
+        landmarks=np.full((count, 478, 3), value, np.float32),
+        times_s=np.arange(count) / 25,
+        confidence=np.ones(count, np.float32),
+        size=(64, 48),
+    )
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Puts a quick tracker in place of the real one; the frames of each run are counted in the list."""
+    found: list[int] = []
+
+    def fake(frames: Iterator[tuple[np.ndarray, float]], face_index: int | None) -> Track:
+        found.append(len(list(frames)))
+        return some_track(found[-1], len(found))
+
+    monkeypatch.setattr(tracked, "track_frames", fake)
+    return found
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Pictures that differ in every test, so that no test finds another one's track."""
+    path = tmp_path / "a clip.mp4"
+    rng = np.random.default_rng()
+    with VideoWriter(path, (64, 48), 25, sound=None, synthetic=None) as writer:
+        for _ in range(FRAMES):
+            writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
+    return path
+
+
+def damaged(path: Path) -> Path:
+    """The same clip, broken off."""
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
+    return path
+
+
+def stored() -> set[Path]:
+    return set((cache_dir() / "tracks").glob("*"))
+
+
+def test_a_clip_is_followed_once(clip, runs):
+    first, again = track_clip(clip), track_clip(clip)
+    assert runs == [FRAMES]
+    assert again.track.size == (64, 48) and len(again.track) == FRAMES
+    assert np.array_equal(first.track.landmarks, again.track.landmarks)
+    assert np.array_equal(first.track.times_s, again.track.times_s)
+    assert sum(1 for _ in again.frames()) == FRAMES
+
+
+def test_another_rate_size_end_or_face_is_another_track(clip, runs):
+    track_clip(clip)
+    track_clip(clip, fps=50)
+    track_clip(clip, longest_px=32)
+    track_clip(clip, end_s=0.2)
+    track_clip(clip, face_index=1)
+    track_clip(clip, cached=False)
+    assert runs == [FRAMES, 2 * FRAMES, FRAMES, 5, FRAMES, FRAMES]
+
+
+def test_what_was_lost_is_said_of_a_cached_track_too(tmp_path, runs):
+    face = write_face_video(tmp_path / "face.mkv", np.zeros((60, 2)), size=(96, 72))
+    first, again = (track_clip(damaged(face) if k == 0 else face) for k in range(2))
+    assert len(runs) == 1 and first.notes and first.notes == again.notes
+
+
+@pytest.mark.parametrize("damage", [b"", b"no zip", b"PK\x03\x04 half a zip"])
+def test_a_damaged_file_is_made_again(clip, runs, damage):
+    before = stored()
+    track_clip(clip)
+    (file,) = stored() - before
+    file.write_bytes(damage)
+    assert len(track_clip(clip).track) == FRAMES
+    assert len(runs) == 2
+    track_clip(clip)
+    assert len(runs) == 2, "the mended file is used"
+
+
+def test_a_hostile_file_is_not_unpickled(clip, runs, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "owned",)
+
+    before = stored()
+    track_clip(clip)
+    (file,) = stored() - before
+    np.savez(file, landmarks=np.array([Evil()], object), times_s=np.zeros(1), confidence=np.ones(1), size=[1, 1])
+    assert len(track_clip(clip).track) == FRAMES
+    assert not (tmp_path / "owned").exists()
+
+
+def test_no_cache_is_no_obstacle(clip, runs, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TALKINGFACE_CACHE", str(tmp_path / "file"))
+    assert len(track_clip(clip).track) == FRAMES
+
+
+def test_track_files_hold_what_was_saved(tmp_path):
+    track = some_track(4, 2.5)
+    save_track(tmp_path / "t.npz", track, notes=("a note",), samples=np.arange(3))
+    again = load_track(tmp_path / "t.npz")
+    assert np.array_equal(again.landmarks, track.landmarks) and np.array_equal(again.times_s, track.times_s)
+    assert again.size == track.size and np.array_equal(again.confidence, track.confidence)
+    (tmp_path / "t.npz").write_bytes(b"no track")
+    with pytest.raises(InputError, match="not a readable track file"):
+        load_track(tmp_path / "t.npz")
+
+
+def test_the_best_frame_shows_the_face(clip, runs):
+    followed = track_clip(clip)
+    track = followed.track
+    track.confidence[3] = 0
+    rgb, landmarks = best_frame(followed, np.where(np.isin(np.arange(FRAMES), (3, 5)), 0.0, 1.0))
+    pictures = list(followed.frames())
+    assert np.array_equal(rgb, pictures[5]) and np.array_equal(landmarks, track.landmarks[5])
+    assert followed.gap_notes("they are red") == [f"the face was not seen in 1 of {FRAMES} frames; they are red"]

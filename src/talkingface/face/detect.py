@@ -7,7 +7,6 @@ beyond doubt, or was proposed by another model, has to be confirmed there.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import cv2
@@ -19,8 +18,6 @@ MIN_SCORE = 0.5
 CONFIRMED_SCORE = 0.78
 CONFIRM_CROP = 2.0  # side of the crop that confirms, in face boxes
 MIN_FACE_PX = 40
-_lock = threading.Lock()
-_detectors: dict[int, object] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +69,7 @@ def detect_faces(rgb: np.ndarray, *, thorough: bool = True) -> list[FaceBox]:
 
 
 def _run(rgb: np.ndarray, model: int, offset: tuple[int, int]) -> list[FaceBox]:
-    with _lock:  # one graph per model; mediapipe graphs are not re-entrant
-        if model not in _detectors:
-            _detectors[model] = mediapipe_models.face_detector(model, MIN_SCORE)
-        found = _detectors[model].process(rgb).detections or []
+    found = mediapipe_models.face_detector(model, MIN_SCORE).process(rgb).detections or []
     h, w = rgb.shape[:2]
     boxes = []
     for item in found:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-
 import cv2
 import numpy as np
 
 from talkingface.face import mediapipe_models
 
-_lock = threading.Lock()
-_segmenter: object | None = None
 GUIDE_EPS = 1e-4
 FILL_PX = 320  # the hidden background is invented at this size: it has no detail to show
 
 
 def person_matte(rgb: np.ndarray) -> np.ndarray:
     """Opacity of people in an upright uint8 picture: float32 [H, W] in [0, 1], edges refined by a guided filter."""
-    global _segmenter
-    with _lock:
-        if _segmenter is None:
-            _segmenter = mediapipe_models.person_segmenter()
-        coarse = _segmenter.process(rgb).segmentation_mask
+    coarse = mediapipe_models.person_segmenter().process(rgb).segmentation_mask
     coarse = np.ascontiguousarray(coarse, np.float32)
     h, w = rgb.shape[:2]
     radius = max(2, round(max(h, w) / 90))

@@ -69,12 +69,12 @@ def choose_face(boxes: list[FaceBox], face_index: int | None) -> FaceBox:
     return sorted(boxes, key=lambda b: b.x0)[face_index]
 
 
-def _mesh_in_box(mesh: object, rgb: np.ndarray, box: FaceBox) -> np.ndarray | None:
+def _mesh_in_box(mesh: mediapipe_models.Model, rgb: np.ndarray, box: FaceBox) -> np.ndarray | None:
     crop, offset = square_crop(rgb, box.centre, REGION * box.side_px)
     return _mesh_in_crop(mesh, crop, offset)
 
 
-def _mesh_in_crop(mesh: object, crop: np.ndarray, offset: tuple[int, int]) -> np.ndarray | None:
+def _mesh_in_crop(mesh: mediapipe_models.Model, crop: np.ndarray, offset: tuple[int, int]) -> np.ndarray | None:
     side = crop.shape[0]
     if side > MAX_REGION_PX:
         crop = shrink_area(crop, (MAX_REGION_PX, MAX_REGION_PX))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from talkingface.api.angles import read_angles
 from talkingface.clips.source import existing_media, open_media
-from talkingface.core.errors import InputError, SpeechError, UsageError
+from talkingface.core.errors import SpeechError, UsageError
 from talkingface.core.motion import check_space, concatenate, load_motion, resample_motion
 from talkingface.core.system import System
 from talkingface.core.timing import num_frames, samples_to_time
@@ -108,7 +108,8 @@ def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls:
     if zipfile.is_zipfile(path):
         motions = iter([check_space(load_motion(path), system.SPEC.motion_space)])
     elif path.suffix.lower() in (".csv", ".txt"):
-        return system.pose_from_angles(read_angles(path, system.SPEC.fps)) * np.float32(controls.pose_scale)
+        result_fps = (controls.fps or system.SPEC.fps) if avatar is None else system.fps(avatar, controls)
+        return system.pose_from_angles(read_angles(path, system.SPEC.fps, result_fps)) * np.float32(controls.pose_scale)
     elif avatar is None:
         raise UsageError("head motion from a video or photo is measured against a face; give --face too")
     else:
@@ -117,40 +118,6 @@ def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls:
     if pose is None:
         raise UsageError(f"{path} holds no head pose; give a video, a motion file with a pose, or a CSV")
     return pose
-
-
-def read_angles(path: Path, fps: float) -> np.ndarray:
-    """Yaw, pitch, roll in radians, float32 [T, 3] at `fps`, from a CSV of time_s, yaw, pitch, roll in degrees.
-
-    A header line is optional; the times must rise; between them the angles are interpolated. Raises InputError naming
-    the line.
-    """
-    rows: list[list[float]] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for number, cells in enumerate(csv.reader(file), 1):
-                if not cells or (number == 1 and not _is_number(cells[0])):
-                    continue
-                if len(cells) != 4 or not all(map(_is_number, cells)):
-                    raise InputError(
-                        f"{path} line {number} is not four numbers: time in seconds, yaw, pitch, roll in degrees"
-                    )
-                rows.append([float(cell) for cell in cells])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    table = np.array(rows)
-    if not len(table) or (np.diff(table[:, 0]) <= 0).any() or table[0, 0] < 0 or table[-1, 0] > 86_400:
-        raise InputError(f"{path} needs at least one row, with times in seconds that rise from 0 or later")
-    times = np.arange(max(1, num_frames(table[-1, 0], fps))) / fps
-    angles = [np.interp(times, table[:, 0], table[:, column]) for column in (1, 2, 3)]
-    return np.deg2rad(np.stack(angles, axis=1)).astype(np.float32)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return bool(np.isfinite(float(cell)))
-    except ValueError:
-        return False
 
 
 def default_pose(pose: str | None, drive: str | None, avatar: Avatar | None) -> str:

@@ -17,6 +17,10 @@ class UsageError(TalkingFaceError):
     exit_code = 2
 
 
+class ArgumentError(UsageError, ValueError):
+    """A value handed over in Python that its place does not take: an array of another shape or kind, a rate of 0."""
+
+
 class InputError(TalkingFaceError):
     """A file that is missing, unreadable, corrupt or empty."""
 

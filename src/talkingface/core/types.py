@@ -15,16 +15,54 @@ from typing import Literal
 
 import numpy as np
 
+from talkingface.core.errors import ArgumentError
+
 NUM_POINTS = 478  # lm478: the face mesh with irises
+MAX_FRAMES = 5_000_000
+"""Of a motion: more than eleven hours at 120 frames per second."""
+MAX_MOTION_FPS = 1000
+MAX_SEED = 2**64 - 1
 
 
 def _check(condition: bool, message: str) -> None:
     if not condition:
-        raise ValueError(message)
+        raise ArgumentError(message)
 
 
 def _finite(name: str, values: np.ndarray) -> None:
     _check(bool(np.isfinite(values).all()), f"{name} has values that are not finite")
+
+
+def _described(value: object) -> str:
+    """What stands where another array should."""
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _check_rows(name: str, values: object, num_rows: int | None = None, num_columns: int | None = None) -> None:
+    """Float32 rows; None for any number of them. Values are looked at last: shapes cost nothing, however large."""
+    wanted = f"[{'T' if num_rows is None else num_rows}, {'any' if num_columns is None else num_columns}]"
+    if (
+        not isinstance(values, np.ndarray)
+        or values.dtype != np.float32
+        or values.ndim != 2
+        or num_rows not in (None, len(values))
+        or num_columns not in (None, values.shape[1])
+    ):
+        raise ArgumentError(f"{name} must be a float32 array {wanted}, not {_described(values)}")
+    _check(len(values) <= MAX_FRAMES, f"{name} has {len(values)} rows; a motion has at most {MAX_FRAMES}")
+    _finite(name, values)
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    good = isinstance(value, (int, float, np.number, Fraction)) and not isinstance(value, bool)
+    _check(good and low <= value <= high, f"{name} must be between {low:g} and {high:g}, not {value!r}")  # type: ignore[operator]
+
+
+def check_seed(seed: object) -> int:
+    """`seed` if every random generator takes it: a whole number from 0 to 2^64 - 1. Raises ArgumentError."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MAX_SEED:
+        raise ArgumentError(f"seed must be a whole number from 0 to {MAX_SEED}, not {seed!r}")
+    return int(seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +73,9 @@ class Audio:
     rate_hz: int
 
     def __post_init__(self) -> None:
-        _check(self.samples.ndim == 2 and self.samples.dtype == np.float32, "samples must be float32 [C, N]")
-        _check(self.rate_hz > 0, "rate_hz must be positive")
+        good = isinstance(self.samples, np.ndarray) and self.samples.ndim == 2 and self.samples.dtype == np.float32
+        _check(good and len(self.samples) > 0, f"samples must be float32 [C, N], not {_described(self.samples)}")
+        _check(isinstance(self.rate_hz, (int, np.integer)) and self.rate_hz > 0, "rate_hz must be a positive integer")
         _finite("samples", self.samples)
 
     @property
@@ -184,19 +223,17 @@ class Motion:
     source: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        t = len(self.expression)
-        _check(self.expression.ndim == 2, "expression must be [T, E]")
-        _check(self.fps > 0, "fps must be positive")
-        _finite("expression", self.expression)
+        _check(isinstance(self.space, str) and self.space != "", "space must be the name of a motion space")
+        _check_number("fps", self.fps, 1, MAX_MOTION_FPS)
+        _check_number("start", self.start, 0, MAX_FRAMES)
+        _check_rows("expression", self.expression)
+        rows = len(self.expression)
         if self.pose is not None:
-            _check(self.pose.ndim == 2 and len(self.pose) == t, f"pose must be [{t}, P]")
-            _finite("pose", self.pose)
+            _check_rows("pose", self.pose, rows)
         if self.blink is not None:
-            _check(self.blink.shape == (t, 1), f"blink must be [{t}, 1]")
-            _finite("blink", self.blink)
+            _check_rows("blink", self.blink, rows, 1)
         if self.source is not None:
-            _check(self.source.shape == (t, 1), f"source must be [{t}, 1]")
-            _finite("source", self.source)
+            _check_rows("source", self.source, rows, 1)
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -260,13 +297,14 @@ class Controls:
     fps: float | None = None
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         for name in ("blink", "expression_scale", "pose_scale"):
-            value = getattr(self, name)
-            _check(np.isfinite(value) and 0 <= value <= 10, f"{name} must be between 0 and 10")
+            _check_number(name, getattr(self, name), 0, 10)
         _check(self.pose in ("still", "generated", "source"), "pose must be still, generated or source")
         _check(self.crop in ("full", "head"), "crop must be full or head")
         _check(
             self.size in (None, "native") or (isinstance(self.size, int) and 64 <= self.size <= 8192),
             "size must be native or a number of pixels from 64 to 8192",
         )
-        _check(self.fps is None or 1 <= self.fps <= 120, "fps must be between 1 and 120")
+        if self.fps is not None:
+            _check_number("fps", self.fps, 1, 120)

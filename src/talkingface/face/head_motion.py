@@ -21,7 +21,9 @@ PAUSE_PACE, VOICE_PACE = 0.45, 1.2
 """Speed of the process's clock without and with voice."""
 BLINKS_PER_MINUTE = 17.0
 SHORTEST_PAUSE_FRAMES = 20
-"""Between the starts of two blinks."""
+"""Between the starts of two blinks, up to four times the natural rate; beyond it the pauses become shorter."""
+LARGEST_PAUSE_SHARE = 0.907
+"""How much of the mean time between blinks that pause may take; without a bound none would be left at 4.4 times."""
 PHRASE_END_BIAS = 5.0
 """How much faster a blink comes up in the half second after a phrase."""
 WITHIN_PHRASE_BIAS = 0.5
@@ -40,6 +42,12 @@ class HeadRows:
     blink: np.ndarray
 
 
+def _random(seed: int, stream: int, block: int = 0) -> np.random.Generator:
+    # a list of large numbers would become floats, and seeds that differ in their last bits the same
+    key = np.array([seed, stream], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, block]))
+
+
 class NoiseProcess:
     """Stationary filtered noise [.., D]: row i is sum over k of kernel[k] @ noise[i + k], for any i >= 0.
 
@@ -53,7 +61,7 @@ class NoiseProcess:
         self._blocks: dict[int, np.ndarray] = {}
 
     def _noise(self, block: int) -> np.ndarray:
-        generator = np.random.Generator(np.random.Philox(key=[self._seed, _NOISE], counter=[0, 0, 0, block]))
+        generator = _random(self._seed, _NOISE, block)
         return generator.standard_normal((BLOCK, self._channels))
 
     def _rows(self, block: int) -> np.ndarray:
@@ -83,8 +91,9 @@ class Blinks:
     def __init__(self, profile: np.ndarray, seed: int, rate: float) -> None:
         self._profile = profile.astype(np.float64)
         wanted = rate * BLINKS_PER_MINUTE
-        self._pace = wanted / (60 * FPS - wanted * SHORTEST_PAUSE_FRAMES)
-        self._random = np.random.Generator(np.random.Philox(key=[seed, _BLINK]))
+        self._pause = min(SHORTEST_PAUSE_FRAMES, LARGEST_PAUSE_SHARE * 60 * FPS / max(wanted, 1e-6))
+        self._pace = wanted / (60 * FPS - wanted * self._pause)
+        self._random = _random(seed, _BLINK)
         self._ripe, self._limit = 0.0, self._random.gamma(REGULARITY) / REGULARITY
         self._since = SHORTEST_PAUSE_FRAMES
         self._voiced = 0.0
@@ -96,7 +105,7 @@ class Blinks:
         self._voiced = 0.85 * was + 0.15 * voice
         self._after_phrase = 0 if was >= 0.5 > self._voiced else self._after_phrase + 1
         self._since += 1
-        if self._since >= SHORTEST_PAUSE_FRAMES:
+        if self._since >= self._pause:
             bias = WITHIN_PHRASE_BIAS if self._voiced >= 0.5 else 1.0
             self._ripe += self._pace * (PHRASE_END_BIAS if self._after_phrase < FPS / 2 else bias)
         if self._ripe >= self._limit:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from talkingface.core.cache import output_error
 from talkingface.core.device import pick_device, tune_allocator
 from talkingface.core.errors import TalkingFaceError, UsageError
+from talkingface.core.types import MAX_SEED, check_seed
 from talkingface.nn.ema import Ema
 from talkingface.training.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from talkingface.training.distributed import World
@@ -93,7 +94,7 @@ class Trainer:
         if steps < 1 or log_every < 1 or workers < 1:
             raise UsageError("steps, log_every and workers must be at least 1")
         tune_allocator()
-        self.recipe, self.folder, self.steps, self.seed = recipe, Path(folder), steps, seed
+        self.recipe, self.folder, self.steps, self.seed = recipe, Path(folder), steps, check_seed(seed)
         self.step, self.num_skipped, self.trained_s = 0, 0, 0.0
         self.metrics: dict[str, float] = {}
         self._world = World()
@@ -189,7 +190,7 @@ class Trainer:
         if state:
             self._load_rest(state)
         if not self._world.is_main:
-            torch.manual_seed(self.seed + _SEEDS_APART * (self._world.rank + self.step))
+            torch.manual_seed((self.seed + _SEEDS_APART * (self._world.rank + self.step)) % (MAX_SEED + 1))
 
     def _load_networks(self, state: dict[str, Any]) -> None:
         advice = f"train into another folder or delete {self.checkpoint_path}"

@@ -10,7 +10,6 @@ import pytest
 
 import talkingface
 from talkingface.api import verbs
-from talkingface.api.inputs import read_angles
 from talkingface.core.errors import InputError, OutputError, SpeechError, UsageError, WeightsError
 from talkingface.core.motion import load_motion, save_motion
 from talkingface.core.progress import listening
@@ -172,15 +171,6 @@ def test_driving_by_video(photo: Path, voice_file: Path, tmp_path: Path) -> None
     assert not _pose(_animate(photo, voice_file, drive=str(drive), pose="still")).any()
     generated = _pose(_animate(photo, voice_file, drive=str(drive), pose="generated"))
     np.testing.assert_allclose(generated[:, 0], 0.01 * np.arange(10), rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "a,b,c,d\n", "0,1,2\n", "0,0,0,0\n0,1,1,1\n", "-1,0,0,0\n", "0,1,nan,3\n", "0,1,x,3\n"]
-)
-def test_unusable_angle_tables_are_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "p.csv").write_text(text)
-    with pytest.raises(InputError, match=r"p\.csv"):
-        read_angles(tmp_path / "p.csv", 25.0)
 
 
 def test_avatars_are_made_once(photo: Path, voice_file: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_the_allocator_takes_the_settings() -> None:
     "fault",
     [
         {"blink": -1.0}, {"blink": float("nan")}, {"pose": "wild"}, {"crop": "foot"}, {"size": 3}, {"size": "huge"},
-        {"fps": 0.0}, {"pose_scale": 11.0},
+        {"fps": 0.0}, {"pose_scale": 11.0}, {"seed": -1}, {"seed": 2**64}, {"seed": 1.5}, {"blink": "much"},
     ],
 )  # fmt: skip
 def test_controls_are_checked(fault: dict) -> None:

@@ -62,6 +62,21 @@ def test_blinks_come_after_phrases() -> None:
     assert not HeadMotion(TENSORS, 3, 0.0).push(voice[:500], loud[:500]).blink.any()
 
 
+def test_higher_rates_give_more_blinks() -> None:
+    voice, loud = speech(3000)
+    counts = []
+    for rate in (0, 1, 2, 4, 5, 7, 10):
+        blink = HeadMotion(TENSORS, 3, rate).push(voice, loud).blink[:, 0]
+        counts.append(int(((blink[1:] > 0.5) & (blink[:-1] <= 0.5)).sum()))
+    assert counts == sorted(set(counts)) and counts[0] == 0
+
+
+def test_seeds_differ_to_their_last_bit() -> None:
+    voice, loud = speech(400)
+    one, other = (HeadMotion(TENSORS, seed, 2.0).push(voice, loud) for seed in (2**64 - 1, 2**64 - 2))
+    assert not np.array_equal(one.pose, other.pose) and not np.array_equal(one.blink, other.blink)
+
+
 def test_head_moves_less_in_pauses() -> None:
     voice = np.r_[np.ones(3000), np.zeros(3000)].astype(np.float32)
     rows = HeadMotion(TENSORS, 1).push(voice, np.full(6000, -20, np.float32))

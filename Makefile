@@ -27,7 +27,7 @@ test-slow: $(READY)
 	@$(BIN)/python -m pytest -q -m "not network and not gpu"
 
 lint: $(READY)
-	@$(BIN)/ruff check src tests scripts
+	@$(BIN)/ruff check src tests scripts benchmarks
 	@PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	@$(BIN)/pyright
 

@@ -7,7 +7,7 @@ import functools
 import cv2
 import numpy as np
 
-from talkingface.apps.bench import sample
+from talkingface.core.samples import sample
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.track import track_image
 from talkingface.video.image import read_image

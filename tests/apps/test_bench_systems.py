@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talkingface.apps import bench_systems
-from talkingface.apps.bench_systems import Load, compare, compare_table, measure_systems, systems_table
+from talkingface.apps.bench import systems as bench_systems
+from talkingface.apps.bench.systems import Load, compare, compare_table, measure_systems, systems_table
 from talkingface.apps.cli import main
 from talkingface.core.errors import TalkingFaceError, UsageError
 

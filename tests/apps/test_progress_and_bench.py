@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from talkingface.apps import bench, progress
+from talkingface.apps import progress
+from talkingface.apps.bench import command
 from talkingface.core.errors import InputError, TalkingFaceError
 from talkingface.core.progress import tell
+from talkingface.core.samples import sample
 from talkingface.video.read import probe
 from voices import make_voice, write_wav
 
@@ -49,16 +51,16 @@ def test_terminals_get_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("meter")
 def test_bench_measures_the_whole_command(photo: Path, voice_file: Path, tmp_path: Path) -> None:
-    figures = bench.measure(2.5, str(photo), str(voice_file), 64, system="meter", weights=None)
+    figures = command.measure(2.5, str(photo), str(voice_file), 64, system="meter", weights=None)
     assert figures["in_process"]["frames"] == 63
     assert figures["command_s"] > figures["in_process"]["wall_s"] > 0
     with pytest.raises(TalkingFaceError, match="no weights named"):
-        bench.measure(0.5, str(photo), str(voice_file), 64, system="meter", weights="huge")
+        command.measure(0.5, str(photo), str(voice_file), 64, system="meter", weights="huge")
 
 
 def test_speech_is_repeated_to_the_length_asked_for(tmp_path: Path) -> None:
     source = write_wav(tmp_path / "s.wav", make_voice(0.7))
-    bench.write_speech(source, 2.0, tmp_path / "long.wav")
+    command.write_speech(source, 2.0, tmp_path / "long.wav")
     assert probe(tmp_path / "long.wav").duration_s == pytest.approx(2.0, abs=1e-3)
     with pytest.raises(InputError, match="sample 'nothing'"):
-        bench.sample("nothing")
+        sample("nothing")

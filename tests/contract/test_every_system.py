@@ -11,11 +11,11 @@ import pytest
 
 from clips import sway, write_face_video
 from talkingface import api
-from talkingface.apps.bench import sample
 from talkingface.clips.source import open_media
 from talkingface.core import registry
 from talkingface.core.config import from_dict, load_config, save_config, to_dict
 from talkingface.core.motion import concatenate, load_motion, resample_motion, save_motion
+from talkingface.core.samples import sample
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.core.weights import load_avatar, save_avatar

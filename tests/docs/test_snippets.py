@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from docs.pages import ROOT, Block, blocks
-from talkingface.apps.bench import sample, write_speech
+from talkingface.apps.bench.command import write_speech
 from talkingface.core.errors import WeightsError
+from talkingface.core.samples import sample
 from talkingface.core.weights import find_weights
 from voices import make_voice, write_wav
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingface.apps.bench import sample
 from talkingface.audio import phones
 from talkingface.audio.phones import RATE_HZ, _pauses, align_phones, grid_sentence
 from talkingface.audio.read import read_audio
+from talkingface.core.samples import sample
 
 
 def test_grid_codes() -> None:

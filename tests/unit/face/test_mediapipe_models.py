@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from faces import sample_picture
-from talkingface.apps.bench import sample
+from talkingface.core.samples import sample
 from talkingface.face.detect import detect_faces
 from talkingface.face.mediapipe_models import quiet_stderr
 from talkingface.face.track import track_image

@@ -344,8 +344,8 @@ def test_yaw_turns_the_way_it_should(system, avatar):
 
 
 def test_a_voice_is_told_from_pauses_whatever_its_gain():
-    from talkingface.apps.bench import sample
     from talkingface.audio.read import stream_audio
+    from talkingface.core.samples import sample
 
     voice = np.concatenate([*stream_audio(sample("speech"), 16000)])[:64000]
     paused = np.concatenate([voice, np.zeros(48000, np.float32)])

@@ -46,7 +46,7 @@ def run(
     what: str, report: str | None, data: str | None, limit: int | None, long: bool, sheets: str | None, **options: Any
 ) -> None:
     """Measure, print the figures and write them to `report`."""
-    from talkingface.apps.bench import TargetJob, measure_targets, target_table
+    from talkingface.apps.bench.checkout import load_targets
     from talkingface.apps.progress import Progress
     from talkingface.core.cache import check_writable, write_atomic
 
@@ -56,10 +56,13 @@ def run(
         figures, text = _bench_command(**options)
     else:
         folders = [None if folder is None else Path(folder) for folder in (data, sheets)]
-        job = TargetJob(data=folders[0], weights=options.get("weights"), limit=limit, long=long, sheets=folders[1])
+        targets = load_targets()
+        job = targets.TargetJob(
+            data=folders[0], weights=options.get("weights"), limit=limit, long=long, sheets=folders[1]
+        )
         with Progress():
-            figures = measure_targets(what, job)
-        text = target_table(figures)
+            figures = targets.measure_targets(what, job)
+        text = targets.target_table(figures)
     print(text)
     if report is not None:
         with write_atomic(report, "w") as file:
@@ -71,23 +74,23 @@ def _bench_command(
 ) -> tuple[dict[str, Any], str]:
     """Figures and their text."""
     from talkingface.api.report import machine
-    from talkingface.apps import bench_systems
-    from talkingface.apps.bench import measure
+    from talkingface.apps.bench import systems as several
+    from talkingface.apps.bench.command import measure
 
     if (systems, sizes, compare) == (None, None, None):
         figures = measure(**options) | machine()
         return figures, json.dumps(figures, indent=2)
     system, size = options.pop("system", None), options.pop("size")
-    load = bench_systems.Load(**options)
+    load = several.Load(**options)
     if compare is not None:
         if systems is not None or sizes is not None:
             raise UsageError("--compare takes one --system and one --size, not lists")
-        figures = bench_systems.compare(compare, size, pairs, load, system)
-        return figures | machine(), bench_systems.compare_table(figures)
+        figures = several.compare(compare, size, pairs, load, system)
+        return figures | machine(), several.compare_table(figures)
     names = [system or "portrait"] if systems is None else split_names(systems)
     try:
         chosen = [size] if sizes is None else [int(word) for word in split_names(sizes)]
     except ValueError as error:
         raise UsageError(f"--sizes are whole numbers with commas, not {sizes!r}") from error
-    figures = bench_systems.measure_systems(names, chosen, load)
-    return figures | machine(), bench_systems.systems_table(figures)
+    figures = several.measure_systems(names, chosen, load)
+    return figures | machine(), several.systems_table(figures)

@@ -8,11 +8,11 @@ import pytest
 
 from talkingface.api.evaluation.score import phones
 from talkingface.api.evaluation.score.phones import PhoneJob
-from talkingface.apps.bench import sample
 from talkingface.audio.phones import PhoneSpan, align_phones
 from talkingface.audio.read import read_audio
 from talkingface.core.cache import cache_dir
 from talkingface.core.errors import DependencyError
+from talkingface.core.samples import sample
 from voices import make_voice
 
 SPANS = [PhoneSpan(phone="P", start_s=0.1, end_s=0.2)]

@@ -12,10 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.data import clip_track, mouth_box, write_voice
+from benchmarks.targets import Finding, Row, TargetJob, at_least, at_most
 from talkingface import api
-from talkingface.apps.bench import Finding, Row, TargetJob
-from talkingface.apps.bench_media import write_voice
-from talkingface.apps.bench_portrait import clip_track, mouth_box
 from talkingface.core.errors import FaceError, TalkingFaceError
 from talkingface.core.progress import tell
 from talkingface.core.types import NUM_POINTS, Avatar, Motion, Track
@@ -61,7 +60,7 @@ class FaceResult:
         return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) not in (None, "")}
 
 
-def measure_faces(job: TargetJob) -> Finding:
+def robustness(job: TargetJob) -> Finding:
     """Animate all faces with four seconds of speech, track the finished files, and compare with real clips."""
     faces = sorted(path for path in (job.folder / "portrait").iterdir() if path.is_file())
     faces += sorted(path for path in (job.folder / "video").glob("driver_*") if path.suffix != ".wav")
@@ -134,8 +133,7 @@ def _rows(results: list[FaceResult], real: list[dict[str, float]]) -> list[Row]:
     if seen:
         lost = [r.name for r in done if r.seen is not None and r.seen < SEEN_SHARE]
         share = float(np.mean(seen))
-        met = share >= SEEN_SHARE
-        rows.append(Row(name=f"frames with a face{_list(lost)}", value=share, target=f">= {SEEN_SHARE:g}", met=met))
+        rows.append(at_least(f"frames with a face{_list(lost)}", share, SEEN_SHARE))
     if folded:
         names = [r.name for r in done if r.folded]
         rows.append(Row(name=f"flipped triangles{_list(names)}", value=max(folded), target="0", met=not any(folded)))
@@ -150,15 +148,13 @@ def _jitter_rows(found: list[FaceResult], real: list[dict[str, float]]) -> list[
         ratios = {r.name: r.jitter[part] / usual for r in found if r.jitter}
         over = {r.name: r.jitter[part] / max(usual, (r.unmoved or {}).get(part, 0.0)) for r in found if r.jitter}
         worst = max(ratios, key=ratios.__getitem__)
-        rows.append(_ratio_row(f"jitter of the {part} over real video's, median", float(np.median([*ratios.values()]))))
+        middle = float(np.median([*ratios.values()]))
+        rows.append(at_most(f"jitter of the {part} over real video's, median", middle, JITTER_RATIO))
         rows.append(Row(name=f"jitter of the {part} over real video's, worst ({worst})", value=ratios[worst]))
         worst = max(over, key=over.__getitem__)
-        rows.append(_ratio_row(f"jitter of the {part} over that or the unmoved face's, worst ({worst})", over[worst]))
+        name = f"jitter of the {part} over that or the unmoved face's, worst ({worst})"
+        rows.append(at_most(name, over[worst], JITTER_RATIO))
     return rows
-
-
-def _ratio_row(name: str, ratio: float) -> Row:
-    return Row(name=name, value=ratio, target=f"<= {JITTER_RATIO:g}", met=ratio <= JITTER_RATIO)
 
 
 def _list(names: list[str]) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from benchmarks.data import mouth_box, write_voice
+from benchmarks.faces.robustness import REFUSED, FaceResult, _rows, contact_sheet, jitter
+from benchmarks.media import muxing
+from benchmarks.media.muxing import click_offsets
+from benchmarks.systems.portrait.picture import gradient_energy, psnr, scored_box
+from benchmarks.targets import Row, TargetJob, find_targets, measure_targets, target_table
 from faces import drawn_picture, mesh_points, open_mouth
-from talkingface.apps.bench import Row, TargetJob, measure_targets, target_table
-from talkingface.apps.bench_faces import REFUSED, FaceResult, _rows, contact_sheet, jitter
-from talkingface.apps.bench_media import click_offsets, write_voice
-from talkingface.apps.bench_portrait import gradient_energy, mouth_box, psnr, scored_box
+from talkingface.apps.bench.checkout import ROOT, load_targets
 from talkingface.core.errors import InputError, UsageError
+from talkingface.core.registry import import_attribute
 from talkingface.core.types import Track
 from talkingface.video.read import VideoFrame, probe
 from voices import make_voice, write_wav
@@ -29,8 +34,28 @@ def make_track(points: np.ndarray) -> Track:
     )
 
 
+def test_every_folder_is_found_and_each_target_is_a_function():
+    targets = find_targets()
+    assert {"speed", "robustness", "mouth", "picture", "headpose", "pcavs"} <= set(targets)
+    for name, address in targets.items():
+        assert callable(import_attribute(address)), name
+
+
+def test_benchmarks_of_a_system_import_no_other_system():
+    for folder in (ROOT / "benchmarks" / "systems").iterdir():
+        for path in folder.glob("*.py"):
+            named = set(re.findall(r"talkingface\.systems\.(\w+)", path.read_text()))
+            assert named <= {folder.name}, path
+
+
+def test_without_a_checkout_it_is_said_where_the_targets_are(tmp_path):
+    with pytest.raises(UsageError, match="benchmarks/ of a checkout"):
+        load_targets(tmp_path)
+    assert load_targets().measure_targets is measure_targets
+
+
 def test_unknown_targets_and_missing_data_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="name one of.*muxing"):
+    with pytest.raises(UsageError, match="known: .*muxing"):
         measure_targets("beauty", TargetJob(data=None))
     with pytest.raises(UsageError, match="--data"):
         measure_targets("speed", TargetJob(data=None))
@@ -50,11 +75,9 @@ def test_muxing_is_measured_and_reported():
 
 
 def test_a_late_click_is_found(tmp_path, monkeypatch):
-    from talkingface.apps import bench_media
-
-    exact = bench_media._write_clicks
+    exact = muxing._write_clicks
     monkeypatch.setattr(
-        bench_media,
+        muxing,
         "_write_clicks",
         lambda path, at, total, rate: exact(path, [k + rate // 100 for k in at], total, rate),
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from talkingface.apps.bench import TARGETS, target_table
-from talkingface.apps.bench_pcavs import measure_pcavs
+from benchmarks.systems.pcavs.speed import measure_pcavs
+from benchmarks.targets import find_targets, target_table
 from talkingface.systems.pcavs.official.config import tiny_official
 
 
@@ -20,4 +20,4 @@ def test_both_ways_are_measured_for_moving_and_still_heads():
     json.dumps(found.details, allow_nan=False)
     rows_json = [{"name": r.name, "value": r.value, "target": r.target, "met": r.met} for r in found.rows]
     assert "bfloat16" in target_table({"rows": rows_json})
-    assert TARGETS["pcavs"].endswith("bench_pcavs:pcavs")
+    assert "pcavs" in find_targets()

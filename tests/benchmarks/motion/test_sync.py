@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingface.apps.bench_sync import (
+from benchmarks.motion.sync import (
     HeardClip,
     _rows,
     by_person,

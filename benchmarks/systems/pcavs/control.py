@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.targets import Finding, Row, TargetJob, at_least, at_most
 from talkingface import api
-from talkingface.apps.bench import Finding, Row, TargetJob, measure, sample
+from talkingface.apps.bench.command import measure
 from talkingface.audio.read import read_audio
 from talkingface.clips.source import open_clip, open_media
 from talkingface.core.errors import FaceError
 from talkingface.core.motion import concatenate, replace_pose
 from talkingface.core.progress import tell
+from talkingface.core.samples import sample
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Controls, Motion, Track
 from talkingface.face.camera import euler_degrees
@@ -47,23 +49,20 @@ def control(job: TargetJob) -> Finding:
     stays = _swaps(system, faces, [clip.path for clip in clips if clip.slug.startswith("vox_")], job)
     leaks = _leaks(system, faces, [clip.path for clip in clips], job.limit)
     speed = measure(60.0, None, None, 512, system=SYSTEM, weights=job.weights)
+    leaked = max(abs(r["gap"]) for r in leaks)
     rows += [
-        _row("yaw follows the pose clip, mean correlation", np.mean([r["yaw"] for r in turns]), YAW_FOLLOWS),
-        _row("the worst of them", min(r["yaw"] for r in turns), None),
-        _row("mouth stays when the pose clip is swapped, mean correlation", np.mean([r["gap"] for r in stays]),
-             MOUTH_STAYS),
-        _row("the worst of them", min(r["gap"] for r in stays), None),
-        Row(name="silence: correlation with the pose clip's mouth, largest", value=max(abs(r["gap"]) for r in leaks),
-            target=f"<= {LEAKS:g}", met=max(abs(r["gap"]) for r in leaks) <= LEAKS),
-        _row("animate, 60 s, frames/s", speed["frames_per_s"], LEAST_FPS),
-    ]  # fmt: skip
+        at_least("yaw follows the pose clip, mean correlation", float(np.mean([r["yaw"] for r in turns])), YAW_FOLLOWS),
+        Row(name="the worst of them", value=min(r["yaw"] for r in turns)),
+        at_least(
+            "mouth stays when the pose clip is swapped, mean correlation",
+            float(np.mean([r["gap"] for r in stays])),
+            MOUTH_STAYS,
+        ),
+        Row(name="the worst of them", value=min(r["gap"] for r in stays)),
+        at_most("silence: correlation with the pose clip's mouth, largest", leaked, LEAKS),
+        at_least("animate, 60 s, frames/s", speed["frames_per_s"], LEAST_FPS),
+    ]
     return Finding(rows=rows, details={**details, "turns": turns, "swaps": stays, "leaks": leaks, "speed": speed})
-
-
-def _row(name: str, value: float, least: float | None) -> Row:
-    if least is None:
-        return Row(name=name, value=float(value))
-    return Row(name=name, value=float(value), target=f">= {least:g}", met=bool(value >= least))
 
 
 def _pictures(job: TargetJob) -> tuple[list[Row], dict[str, Any]]:
@@ -81,9 +80,9 @@ def _pictures(job: TargetJob) -> tuple[list[Row], dict[str, Any]]:
     rows = []
     for key, sign in (("picture.ssim.face", 1), ("picture.ssim.frame", 1), ("landmarks.lmd_aligned", -1)):
         share = float(np.mean([sign * (ours[key] - still[key]) > 0 for ours, still in pairs]))
-        rows.append(_row(f"clips with a better {key} than the still photo", share, BETTER_SHARE))
+        rows.append(at_least(f"clips with a better {key} than the still photo", share, BETTER_SHARE))
     for key in ("mouth.correlation.gap", "mouth.correlation.jaw", "mouth.gap_ratio", "picture.psnr.face"):
-        rows.append(_row(key, float(np.mean([ours[key] for ours, _ in pairs])), None))
+        rows.append(Row(name=key, value=float(np.mean([ours[key] for ours, _ in pairs]))))
     return rows, {"pictures": {clip: rows for clip, rows in scored.items()}}
 
 

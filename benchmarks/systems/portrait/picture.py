@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from benchmarks.data import beginning, clip_track, inside, mouth_box
+from benchmarks.targets import Finding, Row, TargetJob, at_least
 from talkingface import api
-from talkingface.apps.bench import Finding, Row, TargetJob
-from talkingface.clips.tracked import track_clip
 from talkingface.core.progress import tell
-from talkingface.core.types import Track
-from talkingface.face.topology import LIPS
 from talkingface.face.track import smooth_track
 from talkingface.photo.composite import Drawer, hidden_mouth
 from talkingface.photo.photo_renderer import BATCH
@@ -23,7 +19,6 @@ from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at
 from talkingface.photo.scene import make_scene, rigid_between
 from talkingface.photo.window import face_square, window_at, window_side
 from talkingface.training.prepare import ClipEntry, list_clips
-from talkingface.video.read import VideoFrame, read_frames
 
 LONGEST_PX = 1280
 CLIP_S = 10.0
@@ -55,7 +50,7 @@ def picture(job: TargetJob) -> Finding:
     )
     rows = [
         *(Row(name=f"mean PSNR, {name}, dB", value=means[name]) for name in STAGES),
-        *(Row(name=name, value=gain, target=f">= {least:g}", met=gain >= least) for name, gain, least in gains),
+        *(at_least(name, gain, least) for name, gain, least in gains),
         Row(
             name="mouth gradient energy over the real frame's",
             value=means["sharpness"],
@@ -76,7 +71,7 @@ def score_clip(clip: ClipEntry, refiner: Refiner) -> dict[str, Any]:
     drawing: _Drawing | None = None
     held: list[tuple[np.ndarray, np.ndarray]] = []
     table = _Scores()
-    for number, frame in enumerate(_beginning(clip.path)):
+    for number, frame in enumerate(beginning(clip.path)):
         if number == first:
             drawing = _Drawing(frame.rgb, track.landmarks[first], refiner)
         elif number in wanted and drawing is not None:
@@ -87,18 +82,6 @@ def score_clip(clip: ClipEntry, refiner: Refiner) -> dict[str, Any]:
     if drawing is not None and held:
         table.add(drawing, held)
     return {"clip": clip.slug, "frames": len(table.psnr), **table.means()}
-
-
-def clip_track(path: Path) -> Track:
-    """The cached track of a clip's beginning, frame by frame as `_beginning` gives them."""
-    return track_clip(path, longest_px=LONGEST_PX, end_s=CLIP_S).track
-
-
-def _beginning(path: Path) -> Iterator[VideoFrame]:
-    for frame in read_frames(path, longest_px=LONGEST_PX):
-        if frame.time_s >= CLIP_S:
-            return
-        yield frame
 
 
 class _Drawing:
@@ -153,21 +136,7 @@ class _Scores:
 def scored_box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """The bounding square of landmarks [478, 3], enlarged, as rows and columns of a picture of `shape`."""
     centre, side = face_square(points)
-    return _inside(centre - SCORED * side / 2, centre + SCORED * side / 2, shape)
-
-
-def mouth_box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """The lips' bounding box, enlarged, as rows and columns."""
-    lips = points[list(LIPS), :2]
-    low, high = lips.min(0), lips.max(0)
-    grown = (high - low) * (MOUTH - 1) / 2
-    return _inside(low - grown, high + grown, shape)
-
-
-def _inside(low: np.ndarray, high: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    x0, y0 = np.maximum(np.round(low), 0).astype(int)
-    x1, y1 = (int(round(v)) for v in np.minimum(high, (shape[1], shape[0])))
-    return slice(y0, y1), slice(x0, x1)
+    return inside(centre - SCORED * side / 2, centre + SCORED * side / 2, shape)
 
 
 def psnr(picture: np.ndarray, truth: np.ndarray) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from talkingface.apps.bench import TARGETS, target_table
-from talkingface.apps.bench_headpose import Sizes, measure_headpose
+from benchmarks.systems.headpose.speed import Sizes, measure_headpose
+from benchmarks.targets import find_targets, target_table
 
 SMALL = Sizes(
     ngf=1,
@@ -28,4 +28,4 @@ def test_both_ways_are_measured_in_both_precisions():
     json.dumps(found.details, allow_nan=False)
     rows_json = [{"name": r.name, "value": r.value, "target": r.target, "met": r.met} for r in found.rows]
     assert ">= 1.3" in target_table({"rows": rows_json})
-    assert TARGETS["headpose"].endswith("bench_headpose:headpose")
+    assert "headpose" in find_targets()

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from talkingface.apps.bench import measure, sample, write_speech
+from talkingface.apps.bench.command import measure, write_speech
 from talkingface.core.errors import TalkingFaceError, UsageError
+from talkingface.core.samples import sample
 
 SHORT = 4
 """Growth is measured against speech so many times shorter."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.media import reencode as bench_reencode
+from benchmarks.media.reencode import encode_smaller, reencode
+from benchmarks.targets import TargetJob
 from clips import write_face_video
-from talkingface.apps import bench_reencode
-from talkingface.apps.bench import TargetJob
-from talkingface.apps.bench_reencode import encode_smaller, reencode
 from talkingface.training.prepare import ClipEntry
 from talkingface.video.read import picture_bytes, probe
 

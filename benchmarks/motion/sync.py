@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from talkingface.apps.bench import Finding, Row, TargetJob
+from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.audio.read import read_audio
 from talkingface.clips.tracked import track_clip
 from talkingface.core.errors import SpeechError

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from talkingface.apps.bench import Finding, Row, TargetJob
+from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.core.device import tune_allocator
 from talkingface.core.progress import tell
 from talkingface.systems.pcavs.official.config import NetworkSizes

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.targets import Finding, Row, TargetJob
 from talkingface import api
-from talkingface.apps.bench import Finding, Row, TargetJob
 from talkingface.audio.phones import align_phones, grid_sentence
 from talkingface.audio.read import read_audio
 from talkingface.clips.tracked import track_clip

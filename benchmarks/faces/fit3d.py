@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.apps.bench import Finding, Row, TargetJob
+from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.clips.tracked import track_clip
 from talkingface.core.device import num_cores, peak_memory_mb
 from talkingface.core.errors import InputError

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.api.evaluation.pairs import Pair
 from talkingface.api.evaluation.score.pair import score_pair
 from talkingface.api.evaluation.subject import LONGEST_PX
-from talkingface.apps.bench import Finding, Row, TargetJob
 from talkingface.core.device import num_cores
 from talkingface.core.errors import TalkingFaceError
 from talkingface.core.progress import tell

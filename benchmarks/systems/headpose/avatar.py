@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.targets import Finding, Row, TargetJob
 from talkingface import __version__, api
-from talkingface.apps.bench import Finding, Row, TargetJob, sample
 from talkingface.clips.source import open_clip, open_media
 from talkingface.core.cache import cache_dir, content_hash
 from talkingface.core.errors import InputError
 from talkingface.core.motion import concatenate
+from talkingface.core.samples import sample
 from talkingface.core.types import Avatar, Controls, Frames
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.mouth_measures import mouth_measures

@@ -1,0 +1,9 @@
+"""Motion made from speech, and the network that judges whether mouths and sound go together."""
+
+TARGETS = {
+    "mouth": "benchmarks.motion.speech:mouth",
+    "head": "benchmarks.motion.speech:head",
+    "silence": "benchmarks.motion.speech:silence",
+    "closures": "benchmarks.motion.speech:closures",
+    "sync": "benchmarks.motion.sync:sync",
+}

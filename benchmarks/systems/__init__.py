@@ -1,0 +1,1 @@
+"""A folder for each system that has measurements of its own."""

@@ -1,0 +1,6 @@
+"""Measurements of `pcavs`."""
+
+TARGETS = {
+    "control": "benchmarks.systems.pcavs.control:control",
+    "pcavs": "benchmarks.systems.pcavs.speed:pcavs",
+}

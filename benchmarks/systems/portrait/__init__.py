@@ -1,0 +1,3 @@
+"""Measurements of `portrait`."""
+
+TARGETS = {"picture": "benchmarks.systems.portrait.picture:picture"}

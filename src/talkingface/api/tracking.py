@@ -9,7 +9,6 @@ import numpy as np
 
 from talkingface.api.animation import check_container
 from talkingface.clips.source import open_media
-from talkingface.clips.tracked import save_track, track_clip
 from talkingface.core.progress import tell
 from talkingface.core.timing import num_frames
 from talkingface.core.types import Photo, Track
@@ -34,6 +33,8 @@ class TrackedFace:
 
     def save(self, path: str | Path) -> Path:
         """Write everything as an .npz file of plain arrays. Raises OutputError."""
+        from talkingface.clips.tracked import save_track
+
         save_track(path, self.track, notes=self.notes, angles_deg=self.angles_deg, blink=self.blink)
         return Path(path)
 
@@ -44,6 +45,7 @@ def track(video: str | Path, *, face_index: int | None = None, preview: str | Pa
     `preview` names a video that shows the points over the pictures; filled-in ones are red. Raises InputError,
     FaceError, OutputError.
     """
+    from talkingface.clips.tracked import track_clip
     from talkingface.face.blink import eye_closure
     from talkingface.face.camera import euler_degrees
     from talkingface.face.morphable import fit_track, load_mesh478

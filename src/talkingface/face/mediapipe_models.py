@@ -154,7 +154,8 @@ class Model:
 
 def face_detector(model: int, min_score: float) -> Model:
     """The face detector of this process: model 0 short range (faces that fill the picture), 1 full range."""
-    made = Model(lambda: _solution("face_detection").FaceDetection(model, min_score))
+    options = {"model_selection": model, "min_detection_confidence": min_score}
+    made = Model(lambda: _solution("face_detection").FaceDetection(**options))
     return _detectors.setdefault((model, min_score), made)
 
 

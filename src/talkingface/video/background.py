@@ -13,14 +13,14 @@ from talkingface.video.resize import shrink
 def make_background(name: str, size: tuple[int, int]) -> np.ndarray:
     """A picture uint8 [H, W, 3] of `size` (width, height) from a colour or the path of a picture, cropped to fill.
 
-    Raises UsageError for a name that is neither.
+    Transparent parts of a picture are white. Raises UsageError for a name that is neither.
     """
     from PIL import ImageColor
 
     if Path(name).expanduser().is_file():
         from talkingface.video.image import read_image
 
-        return _fill(read_image(Path(name).expanduser()).rgb, size)
+        return _fill(read_image(Path(name).expanduser()).opaque(), size)
     try:
         colour = ImageColor.getrgb(name)[:3]
     except ValueError as error:

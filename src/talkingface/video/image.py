@@ -54,6 +54,7 @@ def read_image(path: str | Path) -> Photo:
     """Read a picture: EXIF rotation applied, colour profile converted to sRGB, 16 bits reduced to 8.
 
     Takes JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF and more; grayscale, palette, CMYK and transparency included.
+    Of an animation or a document of several pages the first picture is taken, and a note says so.
     Raises InputError if the file is missing, empty, damaged, not a picture, or larger than 170 megapixels.
 
     Example: `read_image("me.jpg").rgb.shape`
@@ -107,21 +108,45 @@ def _too_large(path: Path) -> InputError:
     return InputError(f"{path} has more than {MAX_PIXELS // 10**6} megapixels; make it smaller")
 
 
+def _notes(image: Image.Image, path: Path) -> tuple[str, ...]:
+    """What is left out. JPEG files of phones hold more pictures too, but those are of other sizes or of depth."""
+    if image.format in ("WEBP", "AVIF") and getattr(image, "n_frames", 1) > 1:
+        return (f"{path.name} is animated; its first frame is used",)
+    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+        return (f"{path.name} has several pages; the first is used",)
+    return ()
+
+
 def _to_photo(image: Image.Image, path: Path) -> Photo:
-    profile = image.info.get("icc_profile")
+    profile, notes = image.info.get("icc_profile"), _notes(image, path)
+    _scale_transparency(image)
     image = ImageOps.exif_transpose(image)
     image.load()
     alpha = None
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-        image = image.convert("RGB")
+        if image.mode.startswith("I"):  # Pillow would clip the values first
+            alpha = np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8)
+        else:
+            image = image.convert("RGBA")
+            alpha = np.asarray(image.getchannel("A"))
+            image = image.convert("RGB")
         if (alpha == 255).all():
             alpha = None
     elif image.mode == "P":
         image = image.convert("RGB")
     image = _to_8_bits(image)
-    return Photo(rgb=np.ascontiguousarray(_to_srgb(image, profile)), alpha=alpha, path=path)
+    return Photo(rgb=np.ascontiguousarray(_to_srgb(image, profile)), alpha=alpha, path=path, notes=notes)
+
+
+def _scale_transparency(image: Image.Image) -> None:
+    """Bring the transparent colour of a PNG from the file's depth to that of Pillow's pixels, which Pillow forgets."""
+    stated = image.info.get("transparency")
+    tiles = getattr(image, "tile", None) if image.format == "PNG" else None
+    kind = str(tiles[0][3]) if tiles else ""
+    if kind in ("L;2", "L;4") and isinstance(stated, int):
+        image.info["transparency"] = stated * {"L;2": 85, "L;4": 17}[kind]
+    elif kind == "RGB;16B" and isinstance(stated, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in stated)
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

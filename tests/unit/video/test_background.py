@@ -26,6 +26,14 @@ def test_a_picture_fills_the_frame_without_being_stretched(tmp_path, size):
     assert filled[size[1] // 2, 1, 0] > 190 and filled[size[1] // 2, -2, 2] > 190, "the middle stays in the middle"
 
 
+def test_what_is_transparent_in_the_picture_is_white(tmp_path):
+    picture = np.zeros((8, 8, 4), np.uint8)
+    picture[:, 4:, 3] = 255
+    write_image(tmp_path / "logo.png", picture)
+    filled = make_background(str(tmp_path / "logo.png"), (8, 8))
+    assert (filled[:, 0] == 255).all() and (filled[:, -1] == 0).all()
+
+
 @pytest.mark.parametrize("name", ["notacolour", "missing.png", "#12345z"])
 def test_anything_else_is_refused(name):
     with pytest.raises(UsageError, match="neither keep, transparent, a colour"):

@@ -59,6 +59,47 @@ def test_palette_with_transparency(tmp_path):
     assert picture.alpha is not None and set(np.unique(picture.alpha)) == {0, 255}
 
 
+def write_png(path, depth: int, kind: int, rows: list[bytes], clear: bytes) -> None:
+    """A PNG 4 pixels wide with a transparent colour, which Pillow itself cannot write at other depths than 8."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 4, len(rows), depth, kind, 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = [chunk(b"IHDR", header), chunk(b"tRNS", clear), chunk(b"IDAT", body), chunk(b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+@pytest.mark.parametrize(
+    ("depth", "kind", "rows", "clear", "levels"),
+    [
+        (16, 0, [b"\x12\x34" * 4, b"\x12\xff" * 4, b"\xc8\xc8" * 4], b"\x12\x34", [18, 19, 200]),
+        (16, 2, [b"\x12\x34\x12\x34\x12\x34" * 4, b"\xc8\xc8" * 12], b"\x12\x34" * 3, [18, 200]),
+        (4, 0, [b"\x33\x33", b"\x88\x88"], b"\x00\x03", [51, 136]),
+        (2, 0, [b"\x55", b"\xaa"], b"\x00\x01", [85, 170]),
+    ],
+)
+def test_transparent_colour_at_any_depth(tmp_path, depth, kind, rows, clear, levels):
+    write_png(tmp_path / "clear.png", depth, kind, rows, clear)
+    picture = read_image(tmp_path / "clear.png")
+    assert picture.rgb[:, 0, 0].tolist() == levels
+    assert picture.alpha is not None and picture.alpha[:, 0].tolist() == [0] + [255] * (len(rows) - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "note"), [("a.webp", "animated; its first frame"), ("a.avif", "animated"), ("a.tiff", "several pages")]
+)
+def test_of_several_pictures_the_first_is_taken_and_a_note_says_so(tmp_path, name, note):
+    images = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    images[0].save(tmp_path / name, save_all=True, append_images=images[1:])
+    picture = read_image(tmp_path / name)
+    assert len(picture.notes) == 1 and note in picture.notes[0] and name in picture.notes[0]
+    assert picture.rgb[0, 0, 0] > 240 and picture.rgb[0, 0, 2] < 10 and is_image(tmp_path / name)
+    images[0].save(tmp_path / f"still {name}")
+    assert read_image(tmp_path / f"still {name}").notes == ()
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "LA", "P", "CMYK"])
 def test_other_colour_modes_become_rgb(tmp_path, mode):
     suffix = "tiff" if mode == "CMYK" else "png"

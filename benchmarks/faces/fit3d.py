@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.targets import Finding, Row, TargetJob
+from talkingface.clips.manifest import list_clips
 from talkingface.clips.tracked import track_clip
 from talkingface.core.device import num_cores, peak_memory_mb
 from talkingface.core.errors import InputError
@@ -21,7 +22,6 @@ from talkingface.face.fit3d import VideoFit, fit_video, lit_colours
 from talkingface.face.fit_light import look_at_face
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.subdivision import mesh478_surface
-from talkingface.training.prepare import list_clips
 from talkingface.video.image import write_image
 from talkingface.video.read import read_frames
 

@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.data import clip_track, mouth_box, write_voice
 from benchmarks.targets import Finding, Row, TargetJob, at_least, at_most
 from talkingface import api
+from talkingface.clips.manifest import list_clips
 from talkingface.core.errors import FaceError, TalkingFaceError
 from talkingface.core.progress import tell
 from talkingface.core.types import NUM_POINTS, Avatar, Motion, Track
@@ -31,7 +32,6 @@ from talkingface.face.topology import (
 from talkingface.face.track import track_frames
 from talkingface.photo.rig import folded, load_rig
 from talkingface.photo.scene import face_unit
-from talkingface.training.prepare import list_clips
 from talkingface.video.image import is_image, write_image
 from talkingface.video.read import VideoFrame, read_frames
 

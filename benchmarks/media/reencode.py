@@ -19,10 +19,10 @@ from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.api.evaluation.pairs import Pair
 from talkingface.api.evaluation.score.pair import score_pair
 from talkingface.api.evaluation.subject import LONGEST_PX
+from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.core.device import num_cores
 from talkingface.core.errors import TalkingFaceError
 from talkingface.core.progress import tell
-from talkingface.training.prepare import SILENT, ClipEntry, list_clips
 from talkingface.video.read import picture_bytes, probe, read_frames
 from talkingface.video.write import VideoWriter
 
@@ -38,7 +38,7 @@ STARVED_KBIT = 150
 
 def reencode(job: TargetJob) -> Finding:
     """Correlation with the original's lips, their mean gap, and the offset to the sound, over the val clips."""
-    entries = [e for e in list_clips(job.folder) if e.split == "val" and not e.slug.startswith(SILENT)][: job.limit]
+    entries = [e for e in list_clips(job.folder) if e.split == "val" and e.speaks][: job.limit]
     clips, left_out = [], {}
     with tempfile.TemporaryDirectory(prefix="talkingface-bench-") as folder:
         for number, entry in enumerate(entries):

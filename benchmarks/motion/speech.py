@@ -15,6 +15,7 @@ from benchmarks.targets import Finding, Row, TargetJob
 from talkingface import api
 from talkingface.audio.phones import align_phones, grid_sentence
 from talkingface.audio.read import read_audio
+from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.clips.tracked import track_clip
 from talkingface.core.errors import FaceError, SpeechError
 from talkingface.core.motion import concatenate
@@ -34,8 +35,7 @@ from talkingface.metrics.mouth import (
 )
 from talkingface.metrics.pose import CHANNELS, PoseRange, angle_speeds, pose_angles, pose_range, share_inside
 from talkingface.metrics.sync import best_lag
-from talkingface.training.prepare import ClipEntry, list_clips
-from talkingface.training.speaking_clips import FPS, SILENT, SpeakingClip, describe_clip
+from talkingface.training.speaking_clips import FPS, SpeakingClip, describe_clip
 from talkingface.video.image import read_image
 
 Speak = Callable[[Iterable[np.ndarray], Controls], Iterator[Motion]]
@@ -58,7 +58,7 @@ RANGE_FRAMES = 50
 def mouth(job: TargetJob) -> Finding:
     """Correlation of gap, width and jaw with the true mouth on val clips of at least 2.4 s, speech only in."""
     speak, model = _speaker(job), load_mesh478()
-    wanted = [entry for entry in list_clips(job.folder) if entry.split == "val" and not entry.slug.startswith(SILENT)]
+    wanted = [entry for entry in list_clips(job.folder) if entry.split == "val" and entry.speaks]
     scores = []
     for number, entry in enumerate(wanted[: job.limit]):
         tell("clips", number, len(wanted[: job.limit]))
@@ -140,7 +140,7 @@ def head(job: TargetJob) -> Finding:
     poses = []
     for number, entry in enumerate(wanted[: job.limit]):
         tell("clips", number, len(wanted[: job.limit]))
-        if not entry.slug.startswith(SILENT):
+        if entry.speaks:
             clip, _ = _clip(entry, model)
             if len(clip) >= RANGE_FRAMES and clip.weight.all():
                 poses.append(clip.pose)

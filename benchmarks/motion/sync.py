@@ -17,12 +17,13 @@ import numpy as np
 
 from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.audio.read import read_audio
+from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.clips.tracked import track_clip
 from talkingface.core.errors import SpeechError
 from talkingface.core.progress import tell
 from talkingface.face.mouth_view import VIEW_FPS, MouthView, mouth_crop, mouth_view
 from talkingface.metrics.sync_expert import SAMPLES_PER_FRAME, WEIGHTS, SyncExpert, cut_view
-from talkingface.training.prepare import RATE_HZ, SILENT, ClipEntry, list_clips
+from talkingface.training.prepare import RATE_HZ
 
 SECONDS = (1, 2, 3, 5, 10)
 TARGET_S, TARGET_SHARE = 5, 0.85
@@ -48,7 +49,7 @@ class HeardClip:
 def sync(job: TargetJob) -> Finding:
     """Share of windows whose shift is found within one frame, by window length, with 95 % intervals."""
     expert = SyncExpert.load(job.weights or WEIGHTS)
-    entries = [e for e in list_clips(job.folder) if e.split == "val" and not e.slug.startswith(SILENT)]
+    entries = [e for e in list_clips(job.folder) if e.split == "val" and e.speaks]
     trials: list[dict[str, Any]] = []
     clips = []
     for number, entry in enumerate(entries[: job.limit]):

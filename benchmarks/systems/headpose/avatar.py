@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.targets import Finding, Row, TargetJob
 from talkingface import __version__, api
+from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.clips.source import open_clip, open_media
 from talkingface.core.cache import cache_dir, content_hash
 from talkingface.core.errors import InputError
@@ -25,7 +26,6 @@ from talkingface.metrics.behaviour import jitter
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.fit.held_out import PICTURE, judge, own_motion
 from talkingface.systems.headpose.fit.preprocess import FPS, Material, prepare, splits
-from talkingface.training.prepare import HELD_BACK, list_clips
 from talkingface.video.read import probe
 from talkingface.video.stored import StoredFrames
 from talkingface.video.write import Synthetic
@@ -42,7 +42,7 @@ def avatar(job: TargetJob) -> Finding:
     from where no general training has looked on."""
     rows: list[Row] = []
     details: dict[str, Any] = {}
-    found = {clip.slug: clip.path for clip in list_clips(job.folder)}
+    found = {clip.slug: clip for clip in list_clips(job.folder)}
     for slug in CLIPS[: job.limit]:
         if slug not in found:
             raise InputError(f"{job.folder} has no clip {slug}")
@@ -74,10 +74,12 @@ def _rows(slug: str, figures: dict[str, dict[str, float]]) -> Iterator[Row]:
         yield Row(name=f"{slug}: new voice, {name} over the real one", value=value, target="0.7 to 1.3", met=met)
 
 
-def _judge_clip(path: Path, job: TargetJob) -> dict[str, dict[str, float]]:
+def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
+    if clip.held_back is None:
+        raise InputError(f"no frames of {clip.slug} are held back; name some in the column held_back of the manifest")
+    path, first = clip.path, clip.held_back.start or 0
     system = api.load("headpose", weights=job.weights)
     config: HeadposeConfig = system.config
-    first = HELD_BACK[path.stem][0]
     first = first if first >= 0 else round(probe(path).duration_s * FPS) + first
     fit = dataclasses.replace(config.fit, train_frames=TRAIN_FRAMES, test_first=first)
     chosen = type(system)(system.weights, dataclasses.replace(config, fit=fit), system.device)

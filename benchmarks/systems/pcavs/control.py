@@ -14,6 +14,7 @@ from benchmarks.targets import Finding, Row, TargetJob, at_least, at_most
 from talkingface import api
 from talkingface.apps.bench.command import measure
 from talkingface.audio.read import read_audio
+from talkingface.clips.manifest import list_clips
 from talkingface.clips.source import open_clip, open_media
 from talkingface.core.errors import FaceError
 from talkingface.core.motion import concatenate, replace_pose
@@ -26,7 +27,6 @@ from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.track import track_frames
 from talkingface.metrics.sync import best_lag, correlation
-from talkingface.training.prepare import list_clips
 from talkingface.video.read import probe, read_frames
 
 SYSTEM = "pcavs"

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.data import beginning, clip_track, inside, mouth_box
 from benchmarks.targets import Finding, Row, TargetJob, at_least
 from talkingface import api
+from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.core.progress import tell
 from talkingface.face.track import smooth_track
 from talkingface.photo.composite import Drawer, hidden_mouth
@@ -18,7 +19,6 @@ from talkingface.photo.photo_renderer import BATCH
 from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
 from talkingface.photo.scene import make_scene, rigid_between
 from talkingface.photo.window import face_square, window_at, window_side
-from talkingface.training.prepare import ClipEntry, list_clips
 
 LONGEST_PX = 1280
 CLIP_S = 10.0

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from talkingface.clips.manifest import PreparedClip, prepared_clips
 from talkingface.core.types import Track
 from talkingface.face.blink import eye_closure
 from talkingface.face.morphable import LinearFaceModel, fit_track
 from talkingface.face.mouth_measures import mouth_measures
-from talkingface.training.prepare import HELD_BACK, SILENT, read_index
 
 FPS = 25
 FREE_LICENCES = ("public-domain", "cc-by")
@@ -46,29 +46,16 @@ def speaking_clips(
     folder: Path, model: LinearFaceModel, *, split: str, free_only: bool = False
 ) -> Iterator[SpeakingClip]:
     """Clips of a split with usable speech; `free_only` keeps those that are public domain or CC BY."""
-    for row in read_index(folder):
-        path = folder / f"{row['slug']}.npz"
-        if row["split"] != split or row["slug"].startswith(SILENT) or not path.is_file():
-            continue
-        if not free_only or row["licence_class"] in FREE_LICENCES:
-            yield load_speaking_clip(path, model, row["identity"])
+    for clip in prepared_clips(folder, split):
+        if clip.speaks and (not free_only or clip.licence_class in FREE_LICENCES):
+            yield load_speaking_clip(clip, model)
 
 
-def load_speaking_clip(path: Path, model: LinearFaceModel, person: str) -> SpeakingClip:
+def load_speaking_clip(clip: PreparedClip, model: LinearFaceModel) -> SpeakingClip:
     """Read one prepared clip and describe its motion by `model`; frames that are held back get no weight."""
-    with np.load(path, allow_pickle=False) as file:
-        track = Track(
-            landmarks=file["landmarks"],
-            times_s=file["times_s"],
-            confidence=file["confidence"],
-            size=(int(file["size"][0]), int(file["size"][1])),
-        )
-        samples = file["samples"].astype(np.float32) / 32768
-    weight = (track.confidence > 0).astype(np.float32)
-    if path.stem in HELD_BACK:
-        first, last = HELD_BACK[path.stem]
-        weight[first:last] = 0
-    return describe_clip(path.stem, person, track, samples, model, weight)
+    track = clip.load_track()
+    weight = ((track.confidence > 0) & clip.free(len(track))).astype(np.float32)
+    return describe_clip(clip.slug, clip.identity, track, clip.load_samples(), model, weight)
 
 
 def describe_clip(

@@ -11,8 +11,10 @@ import soxr
 
 from talkingface.audio.mel import NUM_BANDS
 from talkingface.audio.sync_columns import centred_columns, without_level
+from talkingface.clips.manifest import prepared_clips, prepared_file
+from talkingface.core.cache import write_atomic
 from talkingface.face.mouth_view import MouthView, mouth_crop, mouth_view, without_contrast
-from talkingface.training.prepare import HELD_BACK, RATE_HZ, SILENT, read_index
+from talkingface.training.prepare import RATE_HZ
 
 SPEEDS = (1.0, 0.9, 0.95, 1.06, 1.12)
 """Playing speeds: tempo, pitch and formants change together."""
@@ -36,36 +38,31 @@ def make_views(prepared: Path, folder: Path) -> None:
     from talkingface.video.read import read_frames
 
     folder.mkdir(parents=True, exist_ok=True)
-    for entry in read_index(prepared):
-        target = folder / f"{entry['slug']}.npz"
-        if target.is_file() or entry["slug"].startswith(SILENT):
+    for clip in prepared_clips(prepared):
+        target = prepared_file(folder, clip.slug)
+        if target.is_file() or not clip.speaks:
             continue
-        with np.load(prepared / f"{entry['slug']}.npz", allow_pickle=False) as file:
-            landmarks, times_s, confidence = file["landmarks"], file["times_s"], file["confidence"]
-        frames = zip(read_frames(Path(entry["path"])), landmarks, strict=False)
+        track = clip.load_track()
+        frames = zip(read_frames(clip.path), track.landmarks, strict=False)
         crops = np.stack([mouth_crop(frame.rgb, points) for frame, points in frames])
         count = len(crops)
-        view = mouth_view(crops, landmarks[:count], times_s[:count], confidence[:count])
-        temporary = target.with_name(f"{target.stem}.part.npz")
-        np.savez(temporary, crops=view.crops, shape=view.shape, seen=view.seen)
-        temporary.rename(target)
+        view = mouth_view(crops, track.landmarks[:count], track.times_s[:count], track.confidence[:count])
+        with write_atomic(target) as file:
+            np.savez(file, crops=view.crops, shape=view.shape, seen=view.seen)
 
 
 def sync_clips(prepared: Path, views: Path, split: str) -> Iterator[SyncClip]:
     """Clips of a split with sound and a face to look at."""
-    for entry in read_index(prepared):
-        slug, path = entry["slug"], views / f"{entry['slug']}.npz"
-        if entry["split"] != split or slug.startswith(SILENT) or not path.is_file():
+    for clip in prepared_clips(prepared, split):
+        path = prepared_file(views, clip.slug)
+        if not clip.speaks or not path.is_file():
             continue
         with np.load(path, allow_pickle=False) as file:
-            seen = file["seen"].copy()
-            if slug in HELD_BACK:
-                seen[slice(*HELD_BACK[slug])] = False
+            seen = file["seen"] & clip.free(len(file["seen"]))
             view = MouthView(crops=file["crops"], shape=file["shape"], seen=seen)
-        with np.load(prepared / f"{slug}.npz", allow_pickle=False) as file:
-            samples = file["samples"].astype(np.float32) / 32768
+        samples = clip.load_samples()
         if np.abs(samples).max(initial=0) > _LOUDEST_MISSED and seen.sum() > 20:
-            yield SyncClip(slug=slug, person=entry["identity"], view=view, samples=samples)
+            yield SyncClip(slug=clip.slug, person=clip.identity, view=view, samples=samples)
 
 
 def heard_differently(samples: np.ndarray, speed: float, rng: np.random.Generator) -> np.ndarray:

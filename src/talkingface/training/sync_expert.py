@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from talkingface.audio.mel import NUM_BANDS
 from talkingface.audio.sync_columns import COLUMNS_PER_FRAME, SILENCE, sync_columns
+from talkingface.clips.manifest import listed_lags
 from talkingface.core.cache import write_atomic
 from talkingface.core.config import to_dict
 from talkingface.core.weights import save_weights
@@ -22,7 +23,7 @@ from talkingface.face.mouth_view import VIEW_FPS, without_contrast
 from talkingface.nn.sync_config import SyncConfig
 from talkingface.nn.sync_net import SyncNet, cosines_at_lags
 from talkingface.training.optim import OptimizerConfig
-from talkingface.training.prepare import listed_lags, prepare
+from talkingface.training.prepare import prepare
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.sync_data import (
     SPEEDS,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from faces import sample_picture
-from talkingface.core.errors import InputError
-from talkingface.training.prepare import _prepare_one, list_clips, prepare
+from talkingface.clips.manifest import list_clips
+from talkingface.training.prepare import _prepare_one, prepare
 from talkingface.video.write import VideoWriter
 from voices import make_voice, write_wav
 
@@ -27,31 +27,6 @@ def make_clip(path: Path, picture: np.ndarray, count: int = 4) -> None:
     with VideoWriter(path, (picture.shape[1], picture.shape[0]), 25, synthetic=None) as writer:
         for k in range(count):
             writer.write(np.roll(picture, k, axis=1))
-
-
-def test_the_manifest_says_what_there_is(tmp_path):
-    data = make_folder(
-        tmp_path / "däta",
-        [
-            ("video/a.mp4", "video", "a", "train", "ann", "cc-by"),
-            ("video/b.webm", "video", "b", "val", "bob", "research"),
-            ("portrait/p.png", "portrait", "p", "train", "pam", "cc-by"),
-            ("video/driver_no_face.mp4", "video", "driver_no_face", "train", "none", "cc-by"),
-        ],
-    )
-    write_wav(data / "video" / "b.wav", make_voice(0.2))
-    (data / "arabic_words").mkdir()
-    (data / "arabic_words" / "x1.mp4").touch()
-    found = {clip.slug: clip for clip in list_clips(data)}
-    assert set(found) == {"a", "b", "words_x1"}
-    assert found["a"].sound == found["a"].path, "sound from the clip itself"
-    assert found["b"].sound.name == "b.wav", "or from the file beside it"
-    assert (found["b"].split, found["b"].identity, found["words_x1"].split) == ("val", "bob", "train")
-
-
-def test_a_folder_without_manifest_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no manifest.csv"):
-        list_clips(tmp_path)
 
 
 def test_a_clip_becomes_landmarks_and_samples(tmp_path):

@@ -15,13 +15,13 @@ from talkingface.api.evaluation.pairs import VIDEOS, list_files
 from talkingface.api.evaluation.subject import CLOCK_FPS, LONGEST_PX
 from talkingface.api.inputs import pose_rows
 from talkingface.api.verbs import fit, load, motion, render
+from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.core import registry
 from talkingface.core import weights as store
 from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.errors import InputError, TalkingFaceError
 from talkingface.core.motion import concatenate, replace_pose
 from talkingface.core.types import Controls
-from talkingface.training.prepare import ClipEntry, list_clips
 
 RATE_HZ = 16000
 CLIP_S = 10.0

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from talkingface.audio.read import read_audio
+from talkingface.clips.manifest import ClipEntry, PreparedClip, list_clips, listed_lags, prepared_clips
 from talkingface.core.config import to_dict
 from talkingface.core.device import pick_device
 from talkingface.core.progress import tell
-from talkingface.core.types import Audio, Track
+from talkingface.core.types import Audio
 from talkingface.core.weights import save_avatar, save_weights
 from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
 from talkingface.nn.state import arrays
@@ -35,16 +36,7 @@ from talkingface.systems.headpose.official.pipeline import (
     make_published,
     many_people,
 )
-from talkingface.training.prepare import (
-    HELD_BACK,
-    RATE_HZ,
-    SILENT,
-    ClipEntry,
-    list_clips,
-    listed_lags,
-    prepare,
-    read_index,
-)
+from talkingface.training.prepare import RATE_HZ, prepare
 from talkingface.training.speaking_clips import FPS, speaking_clips
 from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
@@ -169,39 +161,27 @@ def _renderer_recipe(config: HeadposeConfig, clips: list[HeadClip]) -> RendererR
 def cut_people(prepared: Path, folder: Path, model: LinearFaceModel, view_px: int) -> list[HeadClip]:
     """Frames around the head of many train clips, as many people as possible; clips that are cut already are read."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        row
-        for row in read_index(prepared)
-        if row["split"] == "train" and not row["slug"].startswith(("driver_", *SILENT))
-    ]
-    chosen = many_people(rows)[:MOST_CLIPS]
+    chosen = many_people([clip for clip in prepared_clips(prepared, "train") if clip.speaks])[:MOST_CLIPS]
     clips = []
-    for number, row in enumerate(chosen):
+    for number, clip in enumerate(chosen):
         tell("cutting heads", number, len(chosen))
-        file = folder / f"{row['slug']}.npz"
-        if not file.is_file() and not _cut_one(
-            prepared / f"{row['slug']}.npz", Path(row["path"]), file, model, view_px
-        ):
+        file = folder / f"{clip.slug}.npz"
+        if not file.is_file() and not _cut_one(clip, file, model, view_px):
             continue
         clips.append(load_clip(file))
     return clips
 
 
-def _cut_one(track_file: Path, path: Path, target: Path, model: LinearFaceModel, view_px: int) -> bool:
+def _cut_one(clip: PreparedClip, target: Path, model: LinearFaceModel, view_px: int) -> bool:
     """Cut one clip; False if it shows too small a face or too little of it."""
-    with np.load(track_file, allow_pickle=False) as file:
-        size = (int(file["size"][0]), int(file["size"][1]))
-        track = Track(landmarks=file["landmarks"], times_s=file["times_s"], confidence=file["confidence"], size=size)
-    free = track.confidence > 0
-    if target.stem in HELD_BACK:
-        first, last = HELD_BACK[target.stem]
-        free[first:last] = False
+    track = clip.load_track()
+    free = (track.confidence > 0) & clip.free(len(track))
     fit = fit_track(model, track)
     if free.sum() < MOST_FRAMES // 2 or float(np.median(fit.scale[free])) < LEAST_UNIT_PX:
         return False
     numbers = np.flatnonzero(free)
     keep = numbers[np.unique(np.linspace(0, len(numbers) - 1, MOST_FRAMES).astype(int))]
-    save_clip(target, cut_clip((frame.rgb for frame in read_frames(path)), track.landmarks, fit, keep, view_px))
+    save_clip(target, cut_clip((frame.rgb for frame in read_frames(clip.path)), track.landmarks, fit, keep, view_px))
     return True
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from talkingface.clips.manifest import PreparedClip, prepared_clips, prepared_file
+from talkingface.core.cache import write_atomic
 from talkingface.photo.scene import Scene, make_scene
 from talkingface.photo.window import FACE_IN_CROP, face_square
-from talkingface.training.prepare import HELD_BACK
 
 CROP_PX = 256
 MAX_REGION_PX = 416
@@ -71,7 +71,8 @@ def save_face_clip(path: Path, clip: FaceClip) -> None:
     """One .npz without pickles: all JPEGs end to end, and where each begins."""
     sizes = np.array([len(j) for j in clip.jpegs])
     data = np.frombuffer(b"".join(clip.jpegs), np.uint8)
-    np.savez(path, jpegs=data, sizes=sizes, landmarks=clip.landmarks)
+    with write_atomic(path) as file:
+        np.savez(file, jpegs=data, sizes=sizes, landmarks=clip.landmarks)
 
 
 def load_face_clip(path: Path) -> FaceClip:
@@ -86,25 +87,17 @@ def load_face_clip(path: Path) -> FaceClip:
 def crop_prepared(prepared: Path, folder: Path) -> None:
     """Face clips for every prepared clip (`training.prepare`), those already there skipped."""
     folder.mkdir(parents=True, exist_ok=True)
-    for entry in json.loads((prepared / "index.json").read_text()):
-        target = folder / f"{entry['slug']}.npz"
-        source = prepared / f"{entry['slug']}.npz"
-        if target.is_file() or not source.is_file():
-            continue
-        with np.load(source) as file:
-            landmarks, confidence = file["landmarks"], file["confidence"]
-        keep = _frames_to_keep(entry["slug"], entry["split"], len(landmarks))
-        clip = make_face_clip(Path(entry["path"]), landmarks, confidence, keep)
-        temporary = target.with_name(f"{target.stem}.part.npz")
-        save_face_clip(temporary, clip)
-        temporary.rename(target)
+    for clip in prepared_clips(prepared):
+        target = prepared_file(folder, clip.slug)
+        if not target.is_file():
+            track = clip.load_track()
+            keep = _frames_to_keep(clip, len(track))
+            save_face_clip(target, make_face_clip(clip.path, track.landmarks, track.confidence, keep))
 
 
-def _frames_to_keep(slug: str, split: str, count: int) -> np.ndarray:
-    numbers = np.arange(count)
-    if slug in HELD_BACK:
-        numbers = np.delete(numbers, np.arange(count)[slice(*HELD_BACK[slug])])
-    if split == "val":
+def _frames_to_keep(clip: PreparedClip, count: int) -> np.ndarray:
+    numbers = np.flatnonzero(clip.free(count))
+    if clip.split == "val":
         return numbers[:125]
     most = 10 if count < 45 else 80
     return numbers[np.linspace(0, len(numbers) - 1, min(most, len(numbers))).astype(int)]

@@ -6,7 +6,6 @@ in FOLDER and resumed or skipped when it is there.
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Callable
@@ -15,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from talkingface.clips.manifest import manifest_rows, prepared_clips
 from talkingface.core.config import to_dict
 from talkingface.core.errors import FaceError
-from talkingface.core.types import Track
 from talkingface.core.weights import save_weights
 from talkingface.photo.refine import STORED_PREFIX
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
-from talkingface.systems.portrait.data import HELD_BACK, crop_prepared
-from talkingface.training.speaking_clips import FREE_LICENCES, read_index
+from talkingface.systems.portrait.data import crop_prepared
+from talkingface.training.speaking_clips import FREE_LICENCES
 
 REFINER_STEPS = {"clean": 4000, "research": 3500}
 AUDIO_STEPS = {"clean": 800, "research": 1200}
@@ -57,10 +56,8 @@ RECIPES: dict[str, Callable[[PortraitConfig, Path], Any]] = {"refiner": _refiner
 
 
 def _refiner_files(crops: Path, *, free_only: bool) -> tuple[list[Path], list[Path]]:
-    rows = [row for row in read_index(crops) if (crops / f"{row['slug']}.npz").is_file()]
-    train = [r for r in rows if r["split"] == "train" and (not free_only or r["licence_class"] in FREE_LICENCES)]
-    held_out = [r for r in rows if r["split"] == "val" and r["slug"] != "driver_two_faces"]
-    return [crops / f"{r['slug']}.npz" for r in train], [crops / f"{r['slug']}.npz" for r in held_out]
+    train = [c.file for c in prepared_clips(crops, "train") if not free_only or c.licence_class in FREE_LICENCES]
+    return train, [clip.file for clip in prepared_clips(crops, "val") if clip.slug != "driver_two_faces"]
 
 
 def make_face_model(data: Path, folder: Path) -> Path:
@@ -69,11 +66,11 @@ def make_face_model(data: Path, folder: Path) -> Path:
     from talkingface.training.face_model import learn_mesh478
 
     prepared = _prepare(data, folder)
-    tracks = []
-    for row in read_index(prepared):
-        free = row["split"] == "train" and row["licence_class"] in FREE_LICENCES
-        if free and not row["slug"].startswith("driver") and row["slug"] not in HELD_BACK:
-            tracks.append((row["identity"], _load_track(prepared / f"{row['slug']}.npz")))
+    tracks = [
+        (clip.identity, clip.load_track())
+        for clip in prepared_clips(prepared, "train")
+        if clip.licence_class in FREE_LICENCES and clip.use != "motion" and clip.held_back is None
+    ]
     portraits = list(_free_portraits(data))
     tensors = model_to_tensors(learn_mesh478(tracks, portraits))
     for name in ("identity", "expression"):
@@ -178,21 +175,11 @@ def _prepare(data: Path, folder: Path) -> Path:
     return prepared
 
 
-def _load_track(path: Path) -> Track:
-    with np.load(path) as file:
-        width, height = (int(v) for v in file["size"])
-        return Track(
-            landmarks=file["landmarks"], times_s=file["times_s"], confidence=file["confidence"], size=(width, height)
-        )
-
-
 def _free_portraits(data: Path) -> Any:
     from talkingface.face.track import track_image
     from talkingface.video.image import read_image
 
-    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [r for r in csv.DictReader(file) if r["kind"] == "portrait" and r["split"] == "train"]
-    for row in rows:
+    for row in manifest_rows(data, kind="portrait", split="train"):
         if row["licence_class"] == "public-domain":
             try:
                 yield track_image(read_image(data / row["file"]).rgb).landmarks

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from faces import drawn_picture, mesh_points, psnr
+from talkingface.clips.manifest import PreparedClip
+from talkingface.clips.tracked import save_track
+from talkingface.core.types import Track
 from talkingface.photo.window import FACE_IN_CROP, face_square
 from talkingface.systems.portrait.data import (
     CROP_PX,
@@ -77,20 +80,30 @@ def test_crops_hold_the_face_at_painter_scale(tmp_path):
     assert max(np.abs(spot - spots[0]).mean() for spot in spots) < 8
 
 
+def prepared_clip(held_back: slice | None = None, split: str = "train") -> PreparedClip:
+    nowhere = Path("nowhere.mp4")
+    return PreparedClip(
+        slug="a", path=nowhere, sound=nowhere, split=split, identity="ann", licence_class="x", held_back=held_back,
+        file=nowhere,
+    )  # fmt: skip
+
+
 def test_frames_kept_back_train_nothing():
-    kept = _frames_to_keep("person31", "train", 606)
+    kept = _frames_to_keep(prepared_clip(slice(300, 606)), 606)
     assert kept.max() < 300 and len(kept) == 80
-    assert _frames_to_keep("anchor_en", "train", 1780).max() < 1280
-    assert len(_frames_to_keep("short", "train", 30)) == 10
-    assert np.array_equal(_frames_to_keep("other", "val", 400), np.arange(125))
+    assert _frames_to_keep(prepared_clip(slice(-500, None)), 1780).max() < 1280
+    assert len(_frames_to_keep(prepared_clip(), 30)) == 10
+    assert np.array_equal(_frames_to_keep(prepared_clip(split="val"), 400), np.arange(125))
 
 
 def test_prepared_clips_are_cropped_once(tmp_path):
     prepared, out = tmp_path / "prepared", tmp_path / "crops"
     prepared.mkdir()
     points = make_video(tmp_path / "v.mp4")
-    np.savez(prepared / "v.npz", landmarks=points, confidence=np.ones(5, np.float32))
-    entries = [{"slug": slug, "split": "train", "path": str(tmp_path / "v.mp4")} for slug in ("v", "never_tracked")]
+    track = Track(landmarks=points, times_s=np.arange(5) / 25, confidence=np.ones(5, np.float32), size=(64, 64))
+    save_track(prepared / "v.npz", track)
+    row = {"split": "train", "path": str(tmp_path / "v.mp4"), "identity": "ann", "licence_class": "x"}
+    entries = [row | {"slug": slug} for slug in ("v", "never_tracked")]
     (prepared / "index.json").write_text(json.dumps(entries))
     crop_prepared(prepared, out)
     assert [path.name for path in out.iterdir()] == ["v.npz"]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from talkingface.clips.manifest import PreparedClip, prepared_clips
 from talkingface.core.cache import output_error
 from talkingface.core.config import to_dict
 from talkingface.core.errors import InputError, TalkingFaceError, UsageError
@@ -44,7 +45,7 @@ from talkingface.systems.headpose.official.data import (
 from talkingface.systems.headpose.official.face.identity import picture_features, thumb_side
 from talkingface.systems.headpose.official.face.render_model import DrawnFace, drawn_face
 from talkingface.systems.headpose.official.recipe import ClassicRecipe
-from talkingface.training.prepare import HELD_BACK, SILENT, prepare, read_index
+from talkingface.training.prepare import prepare
 from talkingface.training.speaking_clips import speaking_clips
 from talkingface.video.read import read_frames
 
@@ -100,20 +101,13 @@ def draw_people(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
-    rows = [
-        row
-        for row in read_index(prepared)
-        if row["split"] == split
-        and not row["slug"].startswith(("driver_", *SILENT))
-        and (prepared / f"{row['slug']}.npz").is_file()
-    ]
-    chosen = many_people(rows)[:most]
+    chosen = many_people([clip for clip in prepared_clips(prepared, split) if clip.speaks])[:most]
     found = []
-    for number, row in enumerate(chosen):
+    for number, clip in enumerate(chosen):
         tell("drawing faces", number, len(chosen))
-        file = folder / f"{row['slug']}-{thumb_px}.npz"
+        file = folder / f"{clip.slug}-{thumb_px}.npz"
         if not file.is_file():
-            pairs = _draw_clip(prepared / f"{row['slug']}.npz", Path(row["path"]), face, view_px, thumb_px)
+            pairs = _draw_clip(clip, face, view_px, thumb_px)
             if pairs is None:
                 continue
             save_pairs(file, pairs)
@@ -121,40 +115,37 @@ def draw_people(
     return found
 
 
-def many_people(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Rows of an index, one of each person first, then the second ones."""
+def many_people(clips: Sequence[PreparedClip]) -> list[PreparedClip]:
+    """Prepared clips, one of each person first, then the second ones."""
     turn: dict[str, int] = {}
     order = []
-    for row in rows:
+    for clip in clips:
         # the anchors of the word clips are not told apart: each clip may be another person
-        person = row["slug"] if "arabic" in row["slug"] else row["identity"]
+        person = clip.slug if "arabic" in clip.slug else clip.identity
         turn[person] = turn.get(person, 0) + 1
-        order.append((turn[person], row["slug"]))
-    return [row for _, row in sorted(zip(order, rows, strict=True), key=lambda pair: pair[0])]
+        order.append((turn[person], clip.slug))
+    return [clip for _, clip in sorted(zip(order, clips, strict=True), key=lambda pair: pair[0])]
 
 
-def _draw_clip(track_file: Path, path: Path, face: DrawnFace, view_px: int, thumb_px: int) -> Pairs | None:
+def _draw_clip(clip: PreparedClip, face: DrawnFace, view_px: int, thumb_px: int) -> Pairs | None:
     """Pairs of one clip; None if it shows too small a face, or too little of it."""
-    with np.load(track_file, allow_pickle=False) as file:
-        landmarks, times_s, confidence = file["landmarks"], file["times_s"], file["confidence"]
-        size = (int(file["size"][0]), int(file["size"][1]))
-    free = confidence > 0
-    if track_file.stem in HELD_BACK:
-        first, last = HELD_BACK[track_file.stem]
-        free[first:last] = False
-    first, last = _stretch(free)
+    whole = clip.load_track()
+    landmarks = whole.landmarks
+    first, last = _stretch((whole.confidence > 0) & clip.free(len(whole)))
     part = slice(first, last)
     unit = np.linalg.norm(landmarks[part, _EYES[0]] - landmarks[part, _EYES[1]], axis=-1)
     if last - first < LEAST_STRETCH or float(np.median(unit)) < LEAST_UNIT_PX:
         return None
-    track = Track(landmarks=landmarks[part], times_s=times_s[part], confidence=confidence[part], size=size)
+    track = Track(
+        landmarks=landmarks[part], times_s=whole.times_s[part], confidence=whole.confidence[part], size=whole.size
+    )
     try:
-        pictures = [np.ascontiguousarray(frame.rgb) for frame in islice(read_frames(path), first, last)]
+        pictures = [np.ascontiguousarray(frame.rgb) for frame in islice(read_frames(clip.path), first, last)]
         fit = fit_video(face.model, face.surface, track, lambda: pictures)
     except TalkingFaceError as error:
-        print(f"left out: {path.name}: {error}")
+        print(f"left out: {clip.path.name}: {error}")
         return None
-    view = choose_view(track.landmarks, size, view_px)
+    view = choose_view(track.landmarks, track.size, view_px)
     return draw_pairs(pictures, track, FaceDrawer(fit, face, view), view, np.arange(len(track)), thumb_px)
 
 

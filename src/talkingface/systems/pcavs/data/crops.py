@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from talkingface.clips.manifest import PreparedClip, listed_lags, prepared_clips, read_index
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError, TalkingFaceError
 from talkingface.core.progress import tell
-from talkingface.core.types import Track
 from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.systems.pcavs.alignment.align import SIZE_PX, alignment, outside, three_points, to_crop, warp
 from talkingface.systems.pcavs.data.mel import mel_windows, speech_gain, speech_mel
 from talkingface.systems.pcavs.data.timing import FPS, RATE_HZ
-from talkingface.training.prepare import HELD_BACK, SILENT, listed_lags, prepare, read_index
+from talkingface.training.prepare import prepare
 from talkingface.video.read import read_frames
 
 FORMAT = 1
@@ -31,7 +31,7 @@ JPEG_QUALITY = 95
 BORDER = "replicate"
 """Mirrored edges would show a second mouth under many chins."""
 LEAST_FRAMES = 10
-_Job = tuple[dict[str, str], Path, Path, float]
+_Job = tuple[PreparedClip, Path, float]
 _EARLY_S = 1e-3
 """Frames may be noted a tick before their time on the clock."""
 
@@ -89,23 +89,21 @@ def prepare_crops(
 ) -> list[str]:
     """Cut every clip of a prepared folder (`training.prepare`) into `folder`/SLUG.npz; those done are skipped.
 
-    `late_s`: how late the lips of a person are, in seconds (`training.prepare.listed_lags`). Writes index.json over the
+    `late_s`: how late the lips of a person are, in seconds (`clips.manifest.listed_lags`). Writes index.json over the
     clips that are there. Returns sentences about those that were left out. Raises InputError for no prepared folder.
     """
-    rows = read_index(prepared)
+    clips = prepared_clips(prepared)
     folder.mkdir(parents=True, exist_ok=True)
     lags = late_s or {}
     jobs = [
-        (row, prepared, folder, lags.get(row["identity"], 0.0))
-        for row in rows
-        if not crop_file(folder, row["slug"]).is_file()
+        (clip, folder, lags.get(clip.identity, 0.0)) for clip in clips if not crop_file(folder, clip.slug).is_file()
     ]
     problems = []
     for number, problem in enumerate(_each(jobs, workers), 1):
         tell("cutting crops", number, len(jobs))
         if problem:
             problems.append(problem)
-    index = [_index_row(path) for row in rows if (path := crop_file(folder, row["slug"])).is_file()]
+    index = [_index_row(path) for clip in clips if (path := crop_file(folder, clip.slug)).is_file()]
     with write_atomic(folder / "index.json", "w") as file:
         json.dump(index, file, indent=1)
     return sorted(problems)
@@ -179,40 +177,34 @@ def _each(jobs: Sequence[_Job], workers: int) -> Iterator[str]:
 
 def _cut_or_tell(job: _Job) -> str:
     """Cut one clip; returns why it was left out, or nothing."""
-    row, prepared, folder, late_s = job
+    clip, folder, late_s = job
     try:
-        _cut_clip(row, prepared / f"{row['slug']}.npz", crop_file(folder, row["slug"]), late_s)
+        _cut_clip(clip, crop_file(folder, clip.slug), late_s)
     except (TalkingFaceError, OSError, ValueError, KeyError) as error:
-        return f"{row['slug']}: {error}"
+        return f"{clip.slug}: {error}"
     return ""
 
 
-def _cut_clip(row: dict[str, str], track_file: Path, target: Path, late_s: float) -> None:
-    with np.load(track_file, allow_pickle=False) as file:
-        size = int(file["size"][0]), int(file["size"][1])
-        track = Track(landmarks=file["landmarks"], times_s=file["times_s"], confidence=file["confidence"], size=size)
-        samples = file["samples"].astype(np.float32) / 32768
+def _cut_clip(clip: PreparedClip, target: Path, late_s: float) -> None:
+    track, samples = clip.load_track(), clip.load_samples()
     shown = shown_frames(track.times_s)
     seen = track.confidence > 0
     if seen[shown].sum() < LEAST_FRAMES:
         raise InputError(f"a face is seen in {int(seen[shown].sum())} frames only")
     landmarks = track.landmarks[shown]
     matrices = alignment(three_points(landmarks), seen[shown])
-    pictures = list(_jpegs(Path(row["path"]), shown, matrices))
-    free = seen.copy()
-    if row["slug"] in HELD_BACK:
-        first, last = HELD_BACK[row["slug"]]
-        free[first:last] = False
+    pictures = list(_jpegs(clip.path, shown, matrices))
+    free = seen & clip.free(len(track))
     facts = {
         "format": FORMAT,
-        "slug": row["slug"],
+        "slug": clip.slug,
         # the anchors of the word clips are not told apart: each clip may be another person
-        "person": row["slug"] if "arabic" in row["slug"] else row["identity"],
-        "split": row["split"],
-        "licence_class": row["licence_class"],
-        "speaks": not row["slug"].startswith(SILENT) and bool(np.abs(samples).max(initial=0) > 1e-3),
+        "person": clip.slug if "arabic" in clip.slug else clip.identity,
+        "split": clip.split,
+        "licence_class": clip.licence_class,
+        "speaks": clip.speaks and bool(np.abs(samples).max(initial=0) > 1e-3),
         "scale": round(float(np.hypot(matrices[0, 0, 0], matrices[0, 1, 0])), 4),
-        "outside": round(outside(matrices.mean(axis=0), size), 4),
+        "outside": round(outside(matrices.mean(axis=0), track.size), 4),
         "late_s": late_s,
     }
     with write_atomic(target) as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from talkingface.audio.phones import RATE_HZ, grid_sentence
 from talkingface.audio.read import read_audio
+from talkingface.clips.manifest import listed_lags, manifest_rows
 from talkingface.core.cache import write_atomic
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.portrait.motion.augment import SPEEDS
@@ -19,7 +19,6 @@ from talkingface.systems.portrait.motion.config import MouthConfig
 from talkingface.systems.portrait.motion.recipes import MouthRecipe, lip_offsets
 from talkingface.systems.portrait.motion.synthetic_speech import SpokenText, recognise, speak
 from talkingface.training.mouth_targets import measure_matrix
-from talkingface.training.prepare import listed_lags
 from talkingface.training.speaking_clips import FPS, FREE_LICENCES, SpeakingClip, speaking_clips
 from talkingface.training.trainer import Trainer
 
@@ -86,9 +85,7 @@ def finished(tensors: dict[str, np.ndarray], model: LinearFaceModel, gain: float
 def known_speech(data: Path, clips: Sequence[SpeakingClip], free_only: bool) -> Iterator[SpokenText]:
     """Real English speech with its phones: the sentences of GRID clips, what is recognised in other clips and in the
     speech files of the data folder."""
-    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        wanted = {"split": "train", "language": "en"}
-        rows = [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
+    rows = manifest_rows(data, split="train", language="en")
     english = {row["slug"] for row in rows if row["kind"] == "video"}
     for clip in clips:
         if clip.slug.startswith("grid_"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from talkingface.face.morphable import load_mesh478
 from talkingface.systems.pcavs.alignment.align import SIZE_PX, alignment, three_points, warp
 from talkingface.systems.pcavs.data.crops import (
     BORDER,
-    HELD_BACK,
     crop_clips,
     load_crops,
     moved_sound,
@@ -109,9 +109,12 @@ def test_done_clips_are_kept(prepared: Path, crops: Path) -> None:
     assert row["frames"] == 30 and row["usable_frames"] == 27 and row["late_s"] == 0.04
 
 
-def test_held_back_frames_have_no_weight(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(HELD_BACK, "seen", (-6, None))
-    prepare_crops(prepared, tmp_path, workers=1)
+def test_held_back_frames_have_no_weight(prepared: Path, tmp_path: Path) -> None:
+    held = tmp_path / "prepared"
+    shutil.copytree(prepared, held)
+    rows = json.loads((held / "index.json").read_text())
+    (held / "index.json").write_text(json.dumps([row | {"held_back": "-6:"} for row in rows]))
+    prepare_crops(held, tmp_path, workers=1)
     weight = load_crops(tmp_path / "seen.npz").weight
     assert (weight[-5:] == 0).all() and weight[-6] == 1
 

@@ -3,7 +3,7 @@
 from talkingface.api.animation import Animation
 from talkingface.api.evaluation.systems import evaluate_systems
 from talkingface.api.evaluation.videos import evaluate
-from talkingface.api.importing import import_weights
+from talkingface.api.importing import import_weights, importer_kinds
 from talkingface.api.tracking import TrackedFace, track
 from talkingface.api.training import make_weights, pipeline_names, train
 from talkingface.api.verbs import animate, fit, load, motion, render
@@ -16,6 +16,7 @@ __all__ = [
     "evaluate_systems",
     "fit",
     "import_weights",
+    "importer_kinds",
     "load",
     "make_weights",
     "motion",

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from talkingface import metrics
+from talkingface.core import registry
 from talkingface.core.cache import cache_dir, check_writable
-from talkingface.core.errors import UsageError
-from talkingface.core.importers import find_importer
+from talkingface.core.errors import TalkingFaceError, UsageError
+from talkingface.core.foreign import Imported
 from talkingface.core.weights import WeightsRef, is_weights_name, save_weights
+
+
+def importer_kinds() -> list[str]:
+    """The kinds that `import_weights` knows, sorted: those of the metrics and of every system."""
+    return sorted(_addresses())
+
+
+def find_importer(kind: str) -> Callable[[Sequence[Path]], Imported]:
+    """The function of a kind. Raises UsageError with the close ones for an unknown kind."""
+    addresses = _addresses()
+    if kind not in addresses:
+        raise UsageError(f"no weights of kind {kind!r} can be imported{registry.suggest(kind, addresses)}")
+    return registry.import_attribute(addresses[kind])
+
+
+def _addresses() -> dict[str, str]:
+    found = dict(metrics.IMPORTERS)
+    for name in registry.system_names():
+        try:
+            found |= registry.get_spec(name).importers
+        except (ImportError, TalkingFaceError):  # a broken plug-in must not hide the others
+            continue
+    return found
 
 
 def import_weights(
     kind: str, files: Sequence[str | Path] | str | Path, *, folder: str | Path | None = None
 ) -> WeightsRef:
-    """Make weights of the store from `files` of another project; `kind` says which (`core.importers`).
+    """Make weights of the store from `files` of another project; `kind` says which (`importer_kinds`).
 
     They go to the user's own store, or to `folder`. Nothing in the files is run. Returns where they lie. Raises
     UsageError for an unknown kind or the wrong number of files, WeightsError for files that are hostile or do not fit,

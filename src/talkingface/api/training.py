@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,8 @@ SHARED_PIPELINES = {"sync_expert.v1": "talkingface.training.sync_expert:make_wei
 
 
 def recipe_names(system: str) -> list[str]:
-    """The trainings that `system` offers: names in `RECIPES` of its module `recipes`."""
-    return sorted(_recipes(system))
+    """Full names ("portrait.refiner") of the single trainings that `system` offers."""
+    return sorted(f"{system}.{name}" for name in _recipes(system, "RECIPES"))
 
 
 def pipeline_names(system: str) -> list[str]:
@@ -40,21 +42,35 @@ def make_weights(pipeline: str, data: str | Path, folder: str | Path) -> Path:
     """
     if pipeline in SHARED_PIPELINES:
         return registry.import_attribute(SHARED_PIPELINES[pipeline])(existing(data), Path(folder))
-    system, _, name = pipeline.partition(".")
-    pipelines = _recipes(system, "PIPELINES")
-    if name not in pipelines:
-        raise UsageError(f"no training {pipeline!r}{registry.suggest(pipeline, pipeline_names(system))}")
-    return pipelines[name](existing(data), Path(folder))
+    return _recipe(pipeline, "PIPELINES")(existing(data), Path(folder))
 
 
-def _recipes(system: str, attribute: str = "RECIPES") -> dict[str, Any]:
+def _recipes(system: str, attribute: str) -> dict[str, Callable[..., Any]]:
+    """What the system's module of trainings has under `attribute`, by short name."""
     spec = registry.get_spec(system)
-    package = spec.factory.partition(":")[0].rpartition(".")[0]
-    return registry.import_attribute(f"{package}.recipes:{attribute}")
+    return getattr(import_module(spec.recipes), attribute, {}) if spec.recipes else {}
+
+
+def _recipe(full_name: str, attribute: str) -> Callable[..., Any]:
+    """The function of a training. Raises UsageError with the close names for an unknown one."""
+    system, _, name = full_name.partition(".")
+    known = _recipes(system, attribute)
+    if name not in known:
+        names = [*pipeline_names(system), *recipe_names(system)]
+        if not names:
+            raise UsageError(f"system {system} offers no training")
+        raise UsageError(f"no training {full_name!r}{registry.suggest(full_name, names)}")
+    return known[name]
 
 
 def train(
-    recipe: str, data: str | Path, folder: str | Path, *, steps: int, config: str | Path | None = None, **options: Any
+    recipe: str,
+    data: str | Path,
+    folder: str | Path,
+    *,
+    steps: int | None,
+    config: str | Path | None = None,
+    **options: Any,
 ) -> Outcome:
     """Run a training of `steps` steps, going on from the last checkpoint in `folder` if there is one.
 
@@ -64,11 +80,10 @@ def train(
     """
     from talkingface.training.trainer import Trainer
 
-    system, _, name = recipe.partition(".")
-    spec = registry.get_spec(system)
-    recipes = _recipes(system)
-    if name not in recipes:
-        raise UsageError(f"no recipe {recipe!r}{registry.suggest(recipe, [f'{system}.{known}' for known in recipes])}")
+    make = _recipe(recipe, "RECIPES")
+    if steps is None:
+        raise UsageError(f"{recipe} needs --steps, the length of the training")
+    spec = registry.get_spec(recipe.partition(".")[0])
     if config is not None and str(config) not in spec.presets:
         chosen = load_config(config, type(registry.get_config(spec, spec.presets[0])))
     else:
@@ -79,4 +94,4 @@ def train(
     except OSError as error:
         raise output_error(folder, error) from error
     save_config(folder / "config.json", chosen)
-    return Trainer(recipes[name](chosen, existing(data)), folder, steps=steps, **options).run()
+    return Trainer(make(chosen, existing(data)), folder, steps=steps, **options).run()

@@ -29,11 +29,11 @@ from talkingface.core.options import (
     SystemOptions,
     make_options,
 )
+from talkingface.core.registry import DEFAULT_SYSTEM
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
 
 Face = str | Path | np.ndarray | Source
-DEFAULT_SYSTEM = "portrait"
 
 
 def load(

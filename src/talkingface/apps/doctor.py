@@ -121,16 +121,19 @@ def _writable(name: str, folder: Path, advice: str) -> Finding:
         return Finding(name, False, f"{folder} cannot be written", advice, is_needed=False)
 
 
-def _weights() -> Iterator[Finding]:
-    from talkingface.core.registry import get_spec
+def _systems() -> Iterator[Finding]:
+    from talkingface.core import registry
     from talkingface.core.weights import verify
 
-    spec = get_spec("portrait")
-    name = spec.default_weights if "." in spec.default_weights else f"{spec.name}.{spec.default_weights}"
-    try:
-        yield Finding(f"weights {name}", True, str(verify(name).folder))
-    except TalkingFaceError as error:
-        yield Finding(f"weights {name}", False, "cannot be used", str(error))
+    for name in registry.system_names():
+        needed = name == registry.DEFAULT_SYSTEM
+        try:
+            weights = registry.get_spec(name).default_weights
+            place = str(verify(weights).folder) if weights else "has no weights"
+        except (ImportError, TalkingFaceError) as error:
+            yield Finding(f"system {name}", False, "cannot be used", str(error), is_needed=needed)
+        else:
+            yield Finding(f"system {name}", True, place)
 
 
 def _device() -> Iterator[Finding]:
@@ -154,7 +157,7 @@ def _optional() -> Iterator[Finding]:
 
 Check = Callable[[], Iterator[Finding]]
 INSTALLATION: tuple[Check, ...] = (_packages, _codecs, _face_models)
-CHECKS: tuple[Check, ...] = (_python, *INSTALLATION, _weights, _folders, _device, _optional)
+CHECKS: tuple[Check, ...] = (_python, *INSTALLATION, _systems, _folders, _device, _optional)
 
 
 def examine(checks: tuple[Check, ...]) -> Iterator[Finding]:

@@ -1,8 +1,10 @@
-"""Checkpoints from elsewhere: read without running anything in them, and held against what a network needs."""
+"""Checkpoints from elsewhere: read without running anything in them, held against what a network needs, and what an
+importer makes of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,18 @@ Shapes = Mapping[str, Sequence[int]]
 _NESTED = ("state_dict", "model_state_dict", "model", "params", "net")
 _WRAPPER = "module."
 _LISTED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What an importer made of foreign files: `name` in the store ("lpips.alex"), NumPy `tensors`, facts for the card.
+
+    The card should say `licence`, `allows` and `origin` (whose weights these are) and hold the `config`, if any.
+    """
+
+    name: str
+    tensors: Mapping[str, Any]
+    card: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_foreign(path: str | Path) -> dict[str, np.ndarray]:

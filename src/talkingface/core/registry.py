@@ -1,7 +1,7 @@
 """Finds systems by name. Imports no system until it is asked for, and no network code even then.
 
-Every system, ours included, is an entry point in the group `talkingface.systems` that points at its `SystemSpec`; the
-built-in list only serves a source tree that was never installed.
+A system is an entry point in the group `talkingface.systems` that points at its `SystemSpec`. The folders of this
+package count too, so that a source tree works that was not installed, or before a system was added.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import difflib
 from collections.abc import Iterable
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from talkingface.core.errors import UsageError
 from talkingface.core.spec import SystemSpec
 
 GROUP = "talkingface.systems"
-_BUILT_IN = {
-    "headpose": "talkingface.systems.headpose:SPEC",
-    "portrait": "talkingface.systems.portrait:SPEC",
-}
+_FOLDER = Path(__file__).resolve().parent.parent / "systems"
+DEFAULT_SYSTEM = "portrait"
+"""What is used where no system is named."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -43,8 +43,9 @@ def import_attribute(address: str) -> Any:
 
 
 def _addresses() -> dict[str, str]:
-    found = {entry.name: entry.value for entry in entry_points(group=GROUP)}
-    return {**_BUILT_IN, **found}
+    folders = (file.parent.name for file in _FOLDER.glob("*/__init__.py"))
+    found = {name: f"{GROUP}.{name}:SPEC" for name in folders}
+    return found | {entry.name: entry.value for entry in entry_points(group=GROUP)}
 
 
 def system_names() -> list[str]:

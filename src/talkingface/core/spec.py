@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,3 +37,12 @@ class SystemSpec:
     """What is shown unless the user says: systems that draw a face crop put it back into the picture on request."""
     default_weights: str = ""
     weights: tuple[str, ...] = field(default_factory=tuple)
+    recipes: str = ""
+    """The module with the trainings; "": there are none. It may have `RECIPES`, name -> function of (config, data
+    folder) that makes a `training.recipe.Recipe`, and `PIPELINES`, name -> function of (data folder, run folder) that
+    makes finished weights and returns their folder."""
+    importers: Mapping[str, str] = field(default_factory=dict)
+    """`weights import`: kind -> "module:function", from a sequence of paths to `core.foreign.Imported`."""
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    """What `evaluate --systems` also shows as a floor: name -> a preset whose `render` draws the system's own motion
+    without weights."""

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talkingface.core.foreign import fit_tensors, module_shapes, origin_of, read_foreign, source_files
-from talkingface.core.importers import Imported
+from talkingface.core.foreign import Imported, fit_tensors, module_shapes, origin_of, read_foreign, source_files
 from talkingface.metrics.networks import to_batch, with_weights
 
 WEIGHTS = "fid.inception"

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from talkingface.core.errors import WeightsError
-from talkingface.core.foreign import fit_tensors, module_shapes, origin_of, read_foreign, source_files
-from talkingface.core.importers import Imported
+from talkingface.core.foreign import Imported, fit_tensors, module_shapes, origin_of, read_foreign, source_files
 from talkingface.metrics.networks import to_batch, with_weights
 from talkingface.nn.lpips import CHANNELS, Backbone, Lpips
 

@@ -19,8 +19,7 @@ from scipy.signal import medfilt
 from torch import Tensor, nn
 
 from talkingface.audio.mfcc import NUM_COEFFICIENTS, mfcc
-from talkingface.core.foreign import fit_tensors, module_shapes, origin_of, read_foreign, source_files
-from talkingface.core.importers import Imported
+from talkingface.core.foreign import Imported, fit_tensors, module_shapes, origin_of, read_foreign, source_files
 from talkingface.metrics.networks import to_batch, with_weights
 
 WEIGHTS = "syncnet.v2"

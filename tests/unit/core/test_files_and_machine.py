@@ -1,4 +1,4 @@
-"""Cache, atomic files, registry, device, types."""
+"""Cache, atomic files, device, types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talkingface.core import cache, device, registry
+from talkingface.core import cache, device
 from talkingface.core.errors import InputError, OutputError, UsageError
 from talkingface.core.types import Audio, Controls, Frames, Motion, Track
 
@@ -61,18 +61,6 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert cache.cache_dir() == Path("/somewhere")
     monkeypatch.delenv("TALKINGFACE_CACHE")
     assert cache.cache_dir().parts[-1] in ("talkingface", "cache")
-
-
-def test_registry_knows_ours_and_answers_with_close_names() -> None:
-    assert "portrait" in registry.system_names()
-    with pytest.raises(UsageError, match="did you mean portrait"):
-        registry.get_spec("portait")
-    with pytest.raises(UsageError, match="known: headpose, pcavs, portrait"):
-        registry.get_spec("zzz")
-    with pytest.raises(UsageError, match="module:attribute"):
-        registry.import_attribute("os")
-    with pytest.raises(UsageError, match="has no nothing"):
-        registry.import_attribute("os:nothing")
 
 
 def test_devices() -> None:

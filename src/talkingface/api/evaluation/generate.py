@@ -21,6 +21,7 @@ from talkingface.core import weights as store
 from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.errors import InputError, TalkingFaceError
 from talkingface.core.motion import concatenate, replace_pose
+from talkingface.core.system import System
 from talkingface.core.types import Controls
 
 RATE_HZ = 16000
@@ -180,11 +181,11 @@ def still_photo(task: Task, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A system with weights, or the bare warp of `portrait`'s motion."""
+    """A system with weights, or its motion drawn by the preset `baseline`."""
 
     system: str
     weights: str | None
-    refined: bool = True
+    baseline: str | None = None
 
     @classmethod
     def named(cls, name: str) -> Speaker:
@@ -200,7 +201,8 @@ class Speaker:
         """A text that is equal for equal weights, for the names of files."""
         ref = self._load().weights
         card = {} if ref is None else ref.card
-        return f"{card.get('name', self.system)}-{str(card.get('sha256', ''))[:8]}{'' if self.refined else '-warp'}"
+        parts = (card.get("name", self.system), str(card.get("sha256", ""))[:8])
+        return "-".join([*parts, *([self.baseline] if self.baseline else [])])
 
     def __call__(self, task: Task, path: Path) -> None:
         """Make the video of a task."""
@@ -212,12 +214,12 @@ class Speaker:
             # poses are relative to the clip's mean, but the photo is the clip's first frame
             rows = pose_rows(task.face.video, system, avatar, Controls())
             moved = concatenate(replace_pose([moved], rows - rows[:1]))
-        if self.refined:
+        if self.baseline is None:
             options = {"speech": task.sound, "system": self.system, "weights": self.weights, "crop": "full"}
             render(avatar, moved, **options).save(path)
         else:
-            pieces = load(self.system, preset="warp").render(avatar, iter([moved]), Controls())
+            pieces = load(self.system, preset=self.baseline).render(avatar, iter([moved]), Controls())
             write_video(path, (picture for piece in pieces for picture in piece.rgb), task.sound)
 
-    def _load(self):  # noqa: ANN202
+    def _load(self) -> System:
         return load(self.system, weights=self.weights)

@@ -1,4 +1,4 @@
-"""`evaluate --systems`: systems beside real video (ceiling), still photo and bare warp (floors), on real clips.
+"""`evaluate --systems`: systems beside real video (ceiling), still photo and baselines (floors), on real clips.
 
 Self-driven: a clip's first frame says the clip's own sound with the clip's own head motion, and is held against the
 clip. Cross-driven: it says another person's sound with the system's own head motion; there is no true picture, but the
@@ -7,7 +7,7 @@ mouth is held against the other person's, and the figures that need no reference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,13 @@ from talkingface.api.evaluation.run import run_pairs
 from talkingface.api.evaluation.subject import CLOCK_FPS, read_subject
 from talkingface.api.evaluation.videos import work_folder
 from talkingface.clips.source import existing
+from talkingface.core import registry
 from talkingface.core.cache import check_writable
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.progress import tell
 
-REAL, STILL, WARP = "real video", "still photo", "bare warp"
-SELF, CROSS = "self-driven", "cross-driven"
+REAL, STILL = "real video", "still photo"
+SELF, CROSS = PROTOCOLS = ("self-driven", "cross-driven")
 MEASURES = ("gap", "width", "jaw")
 
 
@@ -67,8 +68,8 @@ def evaluate_systems(
     check_writable(output)
     if not systems:
         raise UsageError("name at least one system; see: talkingface systems")
-    makers: dict[str, Maker] = {STILL: still_photo, WARP: Speaker("portrait", None, refined=False)}
-    makers |= {name: Speaker.named(name) for name in systems}
+    speakers = {name: Speaker.named(name) for name in systems}
+    makers: dict[str, Maker] = {STILL: still_photo, **_baselines(speakers.values()), **speakers}
     work = work_folder(output)
     clips, skipped = real_clips(existing(data), _made(work / "clips"), limit)
     jobs = _jobs(clips, makers, _made(work / "videos"))
@@ -86,6 +87,14 @@ def evaluate_systems(
     return report
 
 
+def _baselines(speakers: Iterable[Speaker]) -> dict[str, Maker]:
+    """The floors that the default system and those to be scored declare."""
+    names = dict.fromkeys([registry.DEFAULT_SYSTEM, *(speaker.system for speaker in speakers)])
+    return {
+        row: Speaker(name, None, preset) for name in names for row, preset in registry.get_spec(name).baselines.items()
+    }
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
@@ -98,28 +107,37 @@ def _other(clips: Sequence[RealClip], number: int) -> RealClip:
 
 
 def _jobs(clips: Sequence[RealClip], makers: dict[str, Maker], videos: Path) -> list[_Job]:
-    jobs = []
-    for number, clip in enumerate(clips):
-        other = _other(clips, number)
-        tell("making videos", number, len(clips))
-        own = Task(face=clip, sound=clip.sound, own_pose=True)
-        cross = Task(face=clip, sound=other.sound, own_pose=False)
-        for protocol, reference in ((SELF, clip.original), (CROSS, None)):
-            real = Pair(
-                name=f"{REAL}, {protocol}, {clip.name}",
-                generated=clip.video,
-                reference=reference,
-                speech=clip.sound,
-                source=clip.photo,
-            )
-            jobs.append(_Job(protocol=protocol, row=REAL, clip=clip, speaker=clip, pair=real))
-        for row, maker in makers.items():
-            for protocol, task, speaker in ((SELF, own, clip), (CROSS, cross, other)):
+    """The jobs clip by clip; their videos are made system by system, so that each is loaded once."""
+    speakers = {clip.name: {SELF: clip, CROSS: _other(clips, number)} for number, clip in enumerate(clips)}
+    made: dict[tuple[str, str, str], Pair] = {}
+    for row, maker in makers.items():
+        for clip in clips:
+            tell("making videos", len(made), len(makers) * len(clips) * len(PROTOCOLS))
+            for protocol, speaker in speakers[clip.name].items():
+                task = Task(face=clip, sound=speaker.sound, own_pose=protocol == SELF)
                 pair = _made_pair(f"{row}, {protocol}, {clip.name}", row, maker, task, videos)
                 if protocol == SELF and pair.problem is None:
                     pair = replace(pair, reference=clip.original)
+                made[row, protocol, clip.name] = pair
+    jobs = []
+    for clip in clips:
+        for protocol in PROTOCOLS:
+            jobs.append(_Job(protocol=protocol, row=REAL, clip=clip, speaker=clip, pair=_real_pair(clip, protocol)))
+        for row in makers:
+            for protocol, speaker in speakers[clip.name].items():
+                pair = made[row, protocol, clip.name]
                 jobs.append(_Job(protocol=protocol, row=row, clip=clip, speaker=speaker, pair=pair))
     return jobs
+
+
+def _real_pair(clip: RealClip, protocol: str) -> Pair:
+    return Pair(
+        name=f"{REAL}, {protocol}, {clip.name}",
+        generated=clip.video,
+        reference=clip.original if protocol == SELF else None,
+        speech=clip.sound,
+        source=clip.photo,
+    )
 
 
 def _made_pair(name: str, row: str, maker: Maker, task: Task, videos: Path) -> Pair:
@@ -177,8 +195,9 @@ def _measure_leaks(
     own = [
         (job, record)
         for job, record in zip(jobs, records, strict=True)
-        if job.protocol == SELF and _scored(record) and isinstance(makers.get(job.row), Speaker) and job.row != WARP
+        if job.protocol == SELF and _scored(record) and _is_scored_system(makers.get(job.row))
     ]
+    own.sort(key=lambda found: found[0].row)  # a system at a time: each is loaded once
     for number, (job, record) in enumerate(own):
         tell("looking for leaks", number, len(own))
         rows = record["per_frame"]
@@ -199,6 +218,10 @@ def _measure_leaks(
                     record["gaps"][name] = "the clip is too short"
                 else:
                     record["metrics"][name] = strict(leaked)
+
+
+def _is_scored_system(maker: Maker | None) -> bool:
+    return isinstance(maker, Speaker) and maker.baseline is None
 
 
 def _leaked(gap: np.ndarray, hidden: np.ndarray, usual: float) -> float:

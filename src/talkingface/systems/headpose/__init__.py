@@ -21,4 +21,6 @@ SPEC = SystemSpec(
     "Signal, IEEE TMM (2022)",
     default_weights="headpose.general",
     weights=("headpose.general",),
+    recipes="talkingface.systems.headpose.recipes",
+    importers={"headpose": "talkingface.systems.headpose.official.importing:import_headpose"},
 )

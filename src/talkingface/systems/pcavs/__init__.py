@@ -21,4 +21,6 @@ SPEC = SystemSpec(
     default_crop="head",
     default_weights="pcavs.compact",
     weights=("pcavs.compact",),
+    recipes="talkingface.systems.pcavs.recipes",
+    importers={"pcavs": "talkingface.systems.pcavs.official.convert:import_pcavs"},
 )

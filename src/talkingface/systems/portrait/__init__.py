@@ -18,4 +18,6 @@ SPEC = SystemSpec(
     licence="Apache-2.0 (code); weights: see their cards",
     default_weights="portrait.research",
     weights=("portrait.clean", "portrait.research"),
+    baselines={"bare warp": "warp"},
+    recipes="talkingface.systems.portrait.recipes",
 )

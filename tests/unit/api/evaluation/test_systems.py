@@ -63,9 +63,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     tasks: list[tuple[str, Task]] = []
 
     def make(self: Speaker, task: Task, path: Path) -> None:
-        if task.face.name == "anna-two" and self.refined:
+        if task.face.name == "anna-two" and self.baseline is None:
             raise FaceError("no face found")
-        tasks.append(("painted" if self.refined else "warp", task))
+        tasks.append(("warp" if self.baseline else "painted", task))
         path.write_text(task.face.name)
 
     def score(pairs: list[Pair], work: Path, workers: int | None) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
                        duration_s=SECONDS)  # fmt: skip
 
     monkeypatch.setattr(Speaker, "__call__", make)
-    monkeypatch.setattr(Speaker, "identity", lambda self: "x" if self.refined else "x-warp")
+    monkeypatch.setattr(Speaker, "identity", lambda self: "x-warp" if self.baseline else "x")
     monkeypatch.setattr(systems, "real_clips", lambda data, work, limit: (clips, ["dora: no sound"]))
     monkeypatch.setattr(systems, "run_pairs", score)
     monkeypatch.setattr(systems, "read_subject", read)

@@ -10,6 +10,7 @@ from typing import Any
 from talkingface.apps.cli.parser import add_options, split_names
 from talkingface.core.errors import UsageError
 from talkingface.core.options import SystemOptions
+from talkingface.core.registry import DEFAULT_SYSTEM
 
 SUMMARY = "measure the whole command, or a target that the docs promise"
 
@@ -87,7 +88,7 @@ def _bench_command(
             raise UsageError("--compare takes one --system and one --size, not lists")
         figures = several.compare(compare, size, pairs, load, system)
         return figures | machine(), several.compare_table(figures)
-    names = [system or "portrait"] if systems is None else split_names(systems)
+    names = [system or DEFAULT_SYSTEM] if systems is None else split_names(systems)
     try:
         chosen = [size] if sizes is None else [int(word) for word in split_names(sizes)]
     except ValueError as error:

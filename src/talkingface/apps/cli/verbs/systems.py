@@ -21,7 +21,7 @@ def run(name: str | None) -> None:
 
     if name is not None:
         for key, value in dataclasses.asdict(registry.get_spec(name)).items():
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+            shown = ", ".join(map(str, value)) if isinstance(value, (tuple, dict)) else value
             print(f"{key.replace('_', ' '):16} {'the whole voice' if value is None else shown}")
         return
     for known in registry.system_names():

@@ -46,8 +46,6 @@ def run(
     if recipe in api.pipeline_names(recipe.partition(".")[0]):
         print(f"{api.make_weights(recipe, data, output)}: weights and card; name the folder in --weights to use them")
         return
-    if steps is None:
-        raise UsageError(f"{recipe} needs --steps, the length of the training")
     limit_s = None if minutes is None else 60 * minutes
     outcome = api.train(recipe, data, output, steps=steps, config=config, time_limit_s=limit_s, **options)
     state = "finished" if outcome.finished else "time is up; the same command goes on"

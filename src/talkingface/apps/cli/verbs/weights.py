@@ -7,7 +7,6 @@ import json
 import sys
 
 from talkingface.core.errors import TalkingFaceError, UsageError
-from talkingface.core.importers import importer_kinds
 
 SUMMARY = "list, show, verify or import weights"
 
@@ -23,7 +22,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="name",
-        help="weights or folder (verify without one checks all); for import the kind and the files, " + _kinds(),
+        help="weights or folder (verify without one checks all); for import the kind and the files; import alone says "
+        "which kinds there are",
     )
     parser.add_argument("-o", "--output", metavar="FOLDER", help="where to import to; default: the user's own store")
 
@@ -63,14 +63,11 @@ def _import(names: list[str], output: str | None) -> int:
     from talkingface.core.weights import read_card
 
     if len(names) < 2:
-        raise UsageError(f"name a kind and its files: talkingface weights import KIND FILE...; {_kinds()}")
+        kinds = ", ".join(api.importer_kinds())
+        raise UsageError(f"name a kind and its files: talkingface weights import KIND FILE...; kinds: {kinds}")
     ref = api.import_weights(names[0], names[1:], folder=output)
     card = read_card(ref.folder)
     print(f"{ref.folder}: {card['name']}; {card.get('licence', 'no licence stated')}")
     for note in card.get("notes", []):
         print(note)
     return 0
-
-
-def _kinds() -> str:
-    return f"kinds: {', '.join(importer_kinds())}"

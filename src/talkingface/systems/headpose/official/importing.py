@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from talkingface.core.config import to_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
-from talkingface.core.foreign import origin_of
-from talkingface.core.importers import Imported
+from talkingface.core.foreign import Imported, origin_of
 from talkingface.core.weights import load_pickle_weights_only
 from talkingface.face import bfm
 from talkingface.nn.iresnet import IResNet

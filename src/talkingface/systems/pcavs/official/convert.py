@@ -22,8 +22,7 @@ from torch import nn
 
 from talkingface.core.config import to_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
-from talkingface.core.foreign import fit_tensors, module_shapes, origin_of, read_foreign
-from talkingface.core.importers import Imported
+from talkingface.core.foreign import Imported, fit_tensors, module_shapes, origin_of, read_foreign
 from talkingface.systems.pcavs.official.config import NetworkSizes
 from talkingface.systems.pcavs.official.networks.build import (
     make_generator,

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from talkingface.api.importing import find_importer
 from talkingface.core.config import from_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
-from talkingface.core.importers import Imported, find_importer
+from talkingface.core.foreign import Imported
 from talkingface.systems.pcavs.official.config import NetworkSizes, tiny_official
 from talkingface.systems.pcavs.official.fast import FastDrawer
 from talkingface.systems.pcavs.official.networks.build import load_drawing_nets

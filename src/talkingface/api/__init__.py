@@ -1,12 +1,29 @@
-"""All that the apps may call, and what `import talkingface` offers."""
+"""All that the apps may call, and what `import talkingface` offers. Names are imported on first use: `animate` does not
+wait for what only `evaluate` needs."""
 
-from talkingface.api.animation import Animation
-from talkingface.api.evaluation.systems import evaluate_systems
-from talkingface.api.evaluation.videos import evaluate
-from talkingface.api.importing import import_weights, importer_kinds
-from talkingface.api.tracking import TrackedFace, track
-from talkingface.api.training import make_weights, pipeline_names, train
-from talkingface.api.verbs import animate, fit, load, motion, render
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from talkingface.api.animation import Animation
+    from talkingface.api.evaluation.systems import evaluate_systems
+    from talkingface.api.evaluation.videos import evaluate
+    from talkingface.api.importing import import_weights, importer_kinds
+    from talkingface.api.tracking import TrackedFace, track
+    from talkingface.api.training import make_weights, pipeline_names, train
+    from talkingface.api.verbs import animate, fit, load, motion, render
+
+_PLACES = {
+    "animation": ("Animation",),
+    "evaluation.systems": ("evaluate_systems",),
+    "evaluation.videos": ("evaluate",),
+    "importing": ("import_weights", "importer_kinds"),
+    "tracking": ("TrackedFace", "track"),
+    "training": ("make_weights", "pipeline_names", "train"),
+    "verbs": ("animate", "fit", "load", "motion", "render"),
+}
 
 __all__ = [
     "Animation",
@@ -25,3 +42,14 @@ __all__ = [
     "track",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -22,6 +22,7 @@ from talkingface.core.errors import InputError
 from talkingface.core.types import FaceCoeffs, Track
 from talkingface.face.blink import eye_closure
 from talkingface.face.camera import rotation_matrix, rotation_vector
+from talkingface.face.eyelids import close_lids, lid_closure
 from talkingface.face.fit_colours import ColourProblem, Expected, expect, refine_frames
 from talkingface.face.fit_landmarks import (
     HeadFit,
@@ -41,7 +42,6 @@ from talkingface.face.fit_light import (
     sight,
     split_light,
 )
-from talkingface.face.lids import close_lids, lid_closure
 from talkingface.face.lighting import shading
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.subdivision import Surface
@@ -62,10 +62,9 @@ Frames = Callable[[], Iterable[np.ndarray]]
 class VideoFit:
     """What a video tells of a person.
 
-    `head`: shape, motion and camera; `closure` float32 [T] of the eyes (`face/lids.py`), 0 for models whose expression
-    moves the lids;
-    `light` float32 [T, 3, 9] (`face/lighting.py`); `albedo` float32 [V', 3], RGB 0 to 255, of the drawn surface, and
-    `evidence` [V'] how much was seen of each vertex.
+    `head`: shape, motion and camera; `closure` float32 [T] of the eyes (`face/eyelids.py`), 0 for models whose
+    expression moves the lids; `light` float32 [T, 3, 9] (`face/lighting.py`); `albedo` float32 [V', 3], RGB 0 to 255,
+    of the drawn surface, and `evidence` [V'] how much was seen of each vertex.
     """
 
     model: str

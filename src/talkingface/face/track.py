@@ -11,7 +11,7 @@ from talkingface.core.errors import FaceError
 from talkingface.core.types import NUM_POINTS, Track
 from talkingface.face import mediapipe_models
 from talkingface.face.detect import MIN_FACE_PX, FaceBox, detect_faces, square_crop
-from talkingface.face.shrink import shrink_area
+from talkingface.face.resize_area import shrink_area
 
 VERSION = 2
 """Raise when results change: cached tracks of other versions are ignored."""

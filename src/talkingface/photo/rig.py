@@ -10,7 +10,7 @@ import numpy as np
 
 from talkingface.core.types import NUM_POINTS
 from talkingface.face.camera import rotation_matrix
-from talkingface.face.lids import close_lids
+from talkingface.face.eyelids import close_lids
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.topology import skin_triangles
 from talkingface.photo.scene import Rigid, face_unit

@@ -13,9 +13,9 @@ from talkingface.core.errors import InputError
 from talkingface.core.types import Track
 from talkingface.face import raster
 from talkingface.face.camera import Camera, to_screen
+from talkingface.face.eyelids import close_lids
 from talkingface.face.fit3d import VideoFit, fit_video, gaze_of, head_shape, lit_colours, place, select_frames
 from talkingface.face.fit_colours import pick_samples
-from talkingface.face.lids import close_lids
 from talkingface.face.lighting import ambient_light
 from talkingface.face.morphable import close_mouth, load_mesh478
 from talkingface.face.subdivision import mesh478_surface, plain_surface

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from talkingface.face.blink import eye_aspect
-from talkingface.face.lids import close_lids, lid_closure
+from talkingface.face.eyelids import close_lids, lid_closure
 from talkingface.face.morphable import load_mesh478
 
 MEAN = load_mesh478().mean.astype(np.float64)

@@ -14,7 +14,7 @@ from benchmarks.targets import Finding, Row, TargetJob
 from talkingface import __version__, api
 from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.clips.source import open_clip, open_media
-from talkingface.core.cache import cache_dir, content_hash
+from talkingface.core.cache import cache_folder, content_hash
 from talkingface.core.errors import InputError
 from talkingface.core.motion import concatenate
 from talkingface.core.samples import sample
@@ -84,7 +84,7 @@ def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
     fit = dataclasses.replace(config.fit, train_frames=TRAIN_FRAMES, test_first=first)
     chosen = type(system)(system.weights, dataclasses.replace(config, fit=fit), system.device)
     digest = "fresh" if system.weights is None else str(system.weights.card["sha256"])[:8]
-    folder = cache_dir() / "fits" / f"bench-{content_hash(path)[:16]}-{digest}"
+    folder = cache_folder("fits", f"bench-{content_hash(path)[:16]}-{digest}")
     made = chosen.fit(open_clip(path), folder=folder)
     material = prepare(path, folder, load_mesh478(), fit, None, None)
     _, test = splits(len(material), fit.test_first, fit.test_frames, fit.train_frames)

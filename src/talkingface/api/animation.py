@@ -15,7 +15,7 @@ from talkingface.api.encode import EncoderThread
 from talkingface.api.inputs import Speech
 from talkingface.api.layout import Strip
 from talkingface.api.report import measure_offset, versions
-from talkingface.core.cache import check_writable, write_atomic
+from talkingface.core.cache import check_writable, user_path, write_atomic
 from talkingface.core.device import peak_memory_mb
 from talkingface.core.errors import InputError, UsageError
 from talkingface.core.motion import limit_frames, resample_motion
@@ -167,7 +167,7 @@ class Animation:
 
 def check_container(path: str | Path, background: str = "keep") -> Path:
     """`path` if a result may be written there. Raises UsageError or OutputError before any long work."""
-    path = Path(path).expanduser()
+    path = user_path(path)
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         raise UsageError(f"cannot write {path.name}: the name must end in {', '.join(CONTAINERS)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from talkingface import metrics
 from talkingface.core import registry
-from talkingface.core.cache import cache_dir, check_writable
+from talkingface.core.cache import cache_file, check_writable, user_path
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.foreign import Imported
 from talkingface.core.weights import WeightsRef, is_weights_name, save_weights
@@ -50,11 +50,14 @@ def import_weights(
     importer = find_importer(kind)
     if folder is not None:
         _check_folder(Path(folder))
-    paths = [Path(file).expanduser() for file in ([files] if isinstance(files, (str, Path)) else files)]
+    elif cache_file() is None:
+        raise UsageError("there is no home folder to keep weights in; name a folder with -o, or set TALKINGFACE_CACHE")
+    paths = [user_path(file) for file in ([files] if isinstance(files, (str, Path)) else files)]
     found = importer(paths)
     if not is_weights_name(found.name):
         raise UsageError(f"the importer of {kind} names its weights {found.name!r}; names look like system.tag")
-    target = cache_dir() / "weights" / found.name if folder is None else Path(folder)
+    target = cache_file("weights", found.name) if folder is None else Path(folder)
+    assert target is not None
     return save_weights(target, found.tensors, {"name": found.name, **found.card})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from talkingface import __version__
-from talkingface.core.cache import content_hash
+from talkingface.core.cache import content_hash, user_path
 from talkingface.core.options import PictureOptions
 from talkingface.core.picture_folder import is_picture_folder
 from talkingface.core.system import System
@@ -34,7 +34,7 @@ def job_key(*, face: Any, speech: Any, system: System, options: PictureOptions, 
 def _identity(value: Any) -> Any:
     """Something JSON-ready that is equal for equal contents."""
     if isinstance(value, (str, Path)):
-        path = Path(value).expanduser()
+        path = user_path(value)
         if path.is_dir() and (path / "card.json").is_file():
             return content_hash(path / "card.json")  # names the hashes of everything else in the folder
         return content_hash(path) if path.is_file() or is_picture_folder(path) else str(value)

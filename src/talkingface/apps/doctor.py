@@ -112,8 +112,10 @@ def _folders() -> Iterator[Finding]:
     yield _writable("cache", cache_dir(), "set TALKINGFACE_CACHE to a folder that you may write to")
 
 
-def _writable(name: str, folder: Path, advice: str) -> Finding:
-    parent = next(part for part in (folder, *folder.parents) if part.exists())
+def _writable(name: str, folder: Path | None, advice: str) -> Finding:
+    if folder is None:
+        return Finding(name, False, "there is no home folder", advice, is_needed=False)
+    parent = next(part for part in (folder, *folder.parents) if os.path.exists(part))
     try:
         with tempfile.TemporaryFile(dir=parent):
             return Finding(name, True, str(folder))

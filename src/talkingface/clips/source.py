@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.core import weights as store
+from talkingface.core.cache import user_path
 from talkingface.core.errors import InputError
 from talkingface.core.picture_folder import is_picture_folder, picture_files
 from talkingface.core.types import Avatar, Clip, Photo
@@ -74,11 +75,15 @@ def open_clip(source: str | Path | Photo | Clip, role: str = "this") -> Clip:
 
 def existing(path: str | Path) -> Path:
     """`path` as a Path; the name of an avatar in the store is its folder. Raises InputError if nothing is there."""
-    found = Path(path).expanduser()
-    if not found.exists() and (stored := store.find_avatar(str(path))):
-        return stored
-    if not found.exists():
-        raise InputError(f"there is no file {path}; check the name")
+    found = user_path(path)
+    try:
+        found.stat()
+    except (OSError, ValueError) as error:
+        if stored := store.find_avatar(str(path)):
+            return stored
+        if isinstance(error, PermissionError):
+            raise InputError(f"{path} may not be read; change its permissions or those of its folder") from error
+        raise InputError(f"there is no file {path}; check the name") from error
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.clips.source import open_clip
-from talkingface.core.cache import cache_dir, content_hash, write_atomic
-from talkingface.core.errors import InputError, OutputError
+from talkingface.core.cache import cache_file, content_hash, keep_file, write_atomic
+from talkingface.core.errors import InputError
 from talkingface.core.progress import tell
 from talkingface.core.types import Clip, Track
 from talkingface.face.track import VERSION, track_frames
@@ -120,14 +121,12 @@ def _cached(
 ) -> tuple[Track, list[str]]:
     """The stored track and notes, or those that `make` returns and appends to `lost`."""
     face = "largest" if face_index is None else face_index
-    stored = cache_dir() / "tracks" / f"{content_hash(path)[:32]}-{label}-{face}-v{VERSION}.npz"
-    if stored.is_file():
+    stored = cache_file("tracks", f"{content_hash(path)[:32]}-{label}-{face}-v{VERSION}.npz")
+    if stored is not None and os.path.isfile(stored):
         with contextlib.suppress(InputError):  # damaged: it is made again
             return _load(stored)
     track = make()
-    with contextlib.suppress(OSError, OutputError):  # a full or read-only cache costs only the next user's time
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        save_track(stored, track, notes=tuple(lost))
+    keep_file(stored, lambda place: save_track(place, track, notes=tuple(lost)))
     return track, lost
 
 

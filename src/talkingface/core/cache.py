@@ -2,30 +2,85 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from talkingface.core.errors import InputError, OutputError
+from talkingface.core.errors import InputError, OutputError, TalkingFaceWarning
 from talkingface.core.picture_folder import counted_files
 
 
-def cache_dir() -> Path:
-    """The folder for derived files: `TALKINGFACE_CACHE`, or else the platform's cache folder. It may not exist yet."""
-    explicit = os.environ.get("TALKINGFACE_CACHE")
-    if explicit:
-        return Path(explicit).expanduser()
+def user_path(path: str | Path) -> Path:
+    """`path` with "~" as the home folder; as it is where there is none, or for a name that only begins with "~"."""
+    return Path(os.path.expanduser(path))
+
+
+def cache_dir() -> Path | None:
+    """The folder for derived files: `TALKINGFACE_CACHE`, or else the platform's cache folder. It may not exist yet.
+
+    None for a user without a home folder, as services and containers may run.
+    """
+    if explicit := os.environ.get("TALKINGFACE_CACHE"):
+        return user_path(explicit)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", "~\\AppData\\Local")).expanduser() / "talkingface" / "cache"
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches/talkingface").expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "talkingface"
+        folder = os.path.join(os.environ.get("LOCALAPPDATA") or "~\\AppData\\Local", "talkingface", "cache")
+    elif sys.platform == "darwin":
+        folder = "~/Library/Caches/talkingface"
+    else:
+        folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "talkingface")
+    found = os.path.expanduser(folder)
+    return None if found.startswith("~") else Path(found)
+
+
+def cache_file(*parts: str) -> Path | None:
+    """Where a derived file belongs, whether it is there or not; None without a cache."""
+    folder = cache_dir()
+    return None if folder is None else folder.joinpath(*parts)
+
+
+def keep_file(path: Path | None, save: Callable[[Path], object]) -> None:
+    """Let `save` write a file of the cache, `cache_file(...)`; its folder is made.
+
+    The cache only saves time: where nothing can be written a warning says so, once, and work goes on.
+    """
+    if path is None:
+        return _warn_of_no_cache("there is no home folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path)
+    except (OSError, OutputError) as error:
+        reason = error.__cause__ if isinstance(error, OutputError) else error
+        _warn_of_no_cache(f"{cache_dir()}: {getattr(reason, 'strerror', None) or reason}")
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder of the cache for unfinished work, made if need be; where the cache cannot be written, one that nothing
+    will find again, with a warning. Raises OutputError if there is no folder for temporary files either."""
+    folder = cache_file(*parts)
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        _warn_of_no_cache("there is no home folder")
+    except OSError as error:
+        _warn_of_no_cache(f"{cache_dir()}: {error.strerror}")
+    try:
+        return Path(tempfile.mkdtemp(prefix="talkingface-"))
+    except OSError as error:
+        raise OutputError("no folder for temporary files can be written; set TMPDIR to one that can") from error
+
+
+def _warn_of_no_cache(reason: str) -> None:
+    text = f"nothing is kept for the next time ({reason}); set TALKINGFACE_CACHE to a folder that can be written"
+    warnings.warn(text, TalkingFaceWarning, stacklevel=1)  # of one place, so that it is shown once
 
 
 def content_hash(path: str | Path) -> str:
@@ -49,7 +104,7 @@ def content_hash(path: str | Path) -> str:
 
 def output_error(path: str | Path, error: OSError) -> OutputError:
     """An OutputError that says why `path` cannot be written and what to do."""
-    folder = Path(path).parent
+    folder = final_path(path).parent
     if error.errno == errno.ENOSPC:
         return OutputError(f"cannot write {path}: the disk is full; free some space or choose another folder")
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
@@ -58,22 +113,43 @@ def output_error(path: str | Path, error: OSError) -> OutputError:
         return OutputError(f"cannot write {path}: no permission to write in {folder}; choose another folder")
     if error.errno == errno.EISDIR:
         return OutputError(f"cannot write {path}: it is a folder; name a file")
+    if error.errno == errno.ENAMETOOLONG:
+        return OutputError(f"cannot write {path}: the name is too long for {folder}; choose a shorter one")
     return OutputError(f"cannot write {path}: {error.strerror or error}")
 
 
 def check_writable(path: str | Path) -> None:
     """Raise OutputError now, before long work, if a file at `path` could not be made."""
-    path = Path(path)
-    if path.is_dir():
-        raise output_error(path, IsADirectoryError(errno.EISDIR, "is a directory"))
     try:
-        with tempfile.TemporaryFile(dir=path.parent):  # has no name where the system can, so nothing can stay behind
-            pass
+        target = final_path(path)
+        if os.path.isdir(target):
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(target)  # the system knows best how long a name may be
+        if not _is_special(target):
+            with tempfile.TemporaryFile(dir=target.parent):  # has no name where the system can: nothing stays behind
+                pass
     except OSError as error:
         raise output_error(path, error) from error
 
 
-@contextmanager
+def final_path(path: str | Path) -> Path:
+    """Where a file written to `path` comes to lie: a link is followed, so that it stays and its target is replaced."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) and not _is_special(path) else Path(path)
+
+
+def temporary_path(target: Path) -> Path:
+    """A name beside `target` with its suffix that nothing has yet: short, however long the target's is."""
+    return target.with_name(f".talkingface-{secrets.token_hex(8)}.part{target.suffix.lower()[:8]}")
+
+
+def _is_special(path: str | Path) -> bool:
+    """Whether `path` is there but no file or folder: a pipe, a terminal, the null device. These are written directly:
+    a file that replaced one would be its end."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+@contextlib.contextmanager
 def write_atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` that replaces it when the block ends without an exception.
 
@@ -82,22 +158,25 @@ def write_atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
     Example: `with write_atomic("m.json", "w") as file: file.write("{}")`
     """
-    path = Path(path)
-    temporary = ""
+    encoding = None if "b" in mode else "utf-8"
+    temporary: Path | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}-", suffix=".part", dir=path.parent)
-        # mkstemp makes private files; a result should be readable like any other file of the user's
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        target = final_path(path)
+        if _is_special(target):
+            with open(target, mode, encoding=encoding) as file:
+                yield file
+            return
+        temporary = temporary_path(target)
+        # "x" lets the system apply the user's mask: it can only be asked for by changing it, for all threads
+        with open(temporary, mode.replace("w", "x"), encoding=encoding) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except BaseException as error:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
         if isinstance(error, OSError):
             raise output_error(path, error) from error
         raise

@@ -55,3 +55,7 @@ class DependencyError(TalkingFaceError):
     """A package or system library that is not installed."""
 
     exit_code = 8
+
+
+class TalkingFaceWarning(UserWarning):
+    """Something the user should know although work goes on; the command line prints it as a note."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from talkingface.core.cache import cache_dir, content_hash, output_error, write_atomic
+from talkingface.core.cache import cache_file, content_hash, output_error, user_path, write_atomic
 from talkingface.core.config import parse_json
 from talkingface.core.errors import InputError, TalkingFaceError, WeightsError
 from talkingface.core.picture_folder import counted_files, is_picture_folder
@@ -44,7 +44,8 @@ class WeightsRef:
 def _roots() -> list[Path]:
     explicit = os.environ.get("TALKINGFACE_WEIGHTS")
     package = Path(__file__).resolve().parent.parent / "weights"
-    return [*([Path(explicit).expanduser()] if explicit else []), package, cache_dir() / "weights"]
+    own = cache_file("weights")
+    return [*([user_path(explicit)] if explicit else []), package, *([] if own is None else [own])]
 
 
 def is_weights_name(name: str) -> bool:
@@ -71,8 +72,8 @@ def find_weights(name: str | Path) -> WeightsRef:
     known = {ref.name: ref for ref in list_weights()}
     if text in known:
         return known[text]
-    folder = Path(name).expanduser()
-    if (folder / _CARD).is_file():
+    folder = user_path(name)
+    if os.path.isfile(folder / _CARD):
         return WeightsRef(name=folder.resolve().name, folder=folder)
     hint = suggest(text, known) or "; the store is empty: set TALKINGFACE_WEIGHTS to a folder of weights"
     raise WeightsError(f"no weights named {text!r}{hint}")
@@ -188,7 +189,7 @@ def find_avatar(name: str) -> Path | None:
     if not _NAME.fullmatch(name):
         return None
     folders = (root / name for root in _roots())
-    return next((folder for folder in folders if (folder / _CARD).is_file() and is_avatar(folder)), None)
+    return next((folder for folder in folders if os.path.isfile(folder / _CARD) and is_avatar(folder)), None)
 
 
 def save_avatar(folder: str | Path, avatar: Avatar) -> None:

@@ -1,9 +1,7 @@
 """Compiled kernels of `face/raster.py`: triangle set-up, coverage, interpolation, texture look-up and the warp.
 
-Nothing here checks its arguments; `face/raster.py` does, and is what other modules import. Each kernel has one explicit
-signature and is compiled at its first call after an installation (or a change of this file or of the processor); numba
-keeps the result beside this file if that folder is writable, otherwise in the user's cache folder, or in
-`NUMBA_CACHE_DIR`. All kernels release the GIL and use one thread.
+Nothing here checks its arguments; `face/raster.py` does, and is what other modules import. All kernels release the GIL
+and use one thread; `core.kernels` says when they are compiled.
 
 Coverage is decided in integers: vertices are snapped to 1/1024 pixel, so an edge shared by two triangles has one exact
 equation, and the top-left rule gives every pixel on it to exactly one of them.
@@ -11,12 +9,12 @@ equation, and the top-left rule gives every pixel on it to exactly one of them.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numba import njit, types
+
+from talkingface.core.kernels import kernel
 
 SUBPIXEL_BITS = 10
 SUBPIXELS = 1 << SUBPIXEL_BITS
@@ -39,27 +37,8 @@ def _input(dtype: types.Type, ndim: int) -> types.Array:
 
 
 def _kernel(*arguments: types.Type, returns: types.Type = types.void) -> Callable[[Callable], Callable]:
-    """Compile, or load what was kept, at the first call: a process pays only for the kernels that it uses."""
-
-    def decorate(function: Callable) -> Callable:
-        @functools.cache
-        def compiled() -> Callable:
-            kernel = njit(nogil=True, error_model="numpy")(function)
-            try:
-                kernel.enable_caching()
-            except RuntimeError:  # no folder can be written: compile for this process only
-                pass
-            kernel.compile(returns(*arguments))
-            kernel.disable_compile()
-            return kernel
-
-        @functools.wraps(function)
-        def call(*values: Any) -> Any:
-            return compiled()(*values)
-
-        return call
-
-    return decorate
+    """See `core.kernels`; division as NumPy has it, without a check of each divisor."""
+    return kernel(returns(*arguments), error_model="numpy")
 
 
 _POINTS = _input(types.float32, 2)

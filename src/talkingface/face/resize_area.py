@@ -11,7 +11,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from talkingface.core.kernels import kernel
 
 _LEAST_SHARE = 1e-3  # a source pixel that covers less of a new one is left out
 _FEW_TAPS = 3
@@ -63,10 +65,8 @@ _SHARES = types.Array(types.float32, 2, "C", readonly=True)
 _RGB = types.Array(types.uint8, 3, "C", readonly=True)
 
 
-@njit(
+@kernel(
     types.void(_RGB, _INDICES, _SHARES, _INDICES, _INDICES, _SHARES, types.uint8[:, :, ::1]),
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def _shrink(

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numba import njit, types
+from numba import types
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal import find_peaks, peak_widths
 from scipy.spatial.transform import Rotation
@@ -20,6 +20,7 @@ from scipy.stats import wasserstein_distance
 
 from talkingface.audio.mel import MEL_FPS, WINDOW, log_mel
 from talkingface.audio.phones import PhoneSpan
+from talkingface.core.kernels import kernel
 from talkingface.face.camera import euler_degrees
 from talkingface.face.pose import STABLE_POINTS, undo_similarity
 from talkingface.metrics.landmarks import rigid_motion
@@ -156,7 +157,7 @@ def flow_between(first: np.ndarray, second: np.ndarray) -> Flow:
     return Flow(target=target, seen=_seen_in_both(forward, target, _taken(backward, target)))
 
 
-@njit(types.boolean[:, ::1](_VECTORS, _VECTORS, _VECTORS), nogil=True, cache=True)
+@kernel(types.boolean[:, ::1](_VECTORS, _VECTORS, _VECTORS))
 def _seen_in_both(forward: np.ndarray, target: np.ndarray, back: np.ndarray) -> np.ndarray:
     """Whether each pixel's target lies inside and the flow taken there leads back."""
     height, width = forward.shape[:2]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from talkingface.core.kernels import kernel
 
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -17,10 +19,8 @@ _TAPS = cv2.getGaussianKernel(WINDOW, SIGMA).ravel().astype(np.float32)
 _LUMA = types.Array(types.float32, 2, "C", readonly=True)
 
 
-@njit(
+@kernel(
     types.UniTuple(types.float64, 2)(_LUMA, _LUMA, types.float32[::1], types.float32, types.float32),
-    nogil=True,
-    cache=True,
     fastmath={"contract"},
     error_model="numpy",
 )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from talkingface.core.kernels import kernel
 from talkingface.face.morphable import inner_lip_gap
 from talkingface.face.raster import Box, Warper
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
@@ -22,7 +23,7 @@ _READ = types.Array(types.uint8, 3, "C", readonly=True)
 _BOX = types.UniTuple(types.int64, 4)
 
 
-@njit(types.void(types.uint32[:, ::1], _READ, _BOX, types.uint8[:, :, ::1]), nogil=True, cache=True)
+@kernel(types.void(types.uint32[:, ::1], _READ, _BOX, types.uint8[:, :, ::1]))
 def _over(person, background, box, out):
     """out = person + background * (1 - alpha) in `box`, with person (R, G, B, A from below in a word) premultiplied.
 

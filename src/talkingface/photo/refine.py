@@ -8,8 +8,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from talkingface.core.kernels import kernel
 from talkingface.photo.config import RefinerConfig
 from talkingface.photo.refiner_cpu import CpuNet
 from talkingface.photo.window import (
@@ -34,7 +35,7 @@ _STILL = types.Array(types.uint8, 3, "C", readonly=True)
 _CHANGE = types.Array(types.float32, 3, "C", readonly=True)
 
 
-@njit(types.void(_PICTURE, _STILL, _CHANGE, types.UniTuple(types.float64, 4)), nogil=True, cache=True)
+@kernel(types.void(_PICTURE, _STILL, _CHANGE, types.UniTuple(types.float64, 4)))
 def _lay(out, still, change, place):
     """out += fade * (change[0] * (still - out) + 255 * change[1:]); `change` covers (x, y, width, height) of `out`."""
     left, top, width, height = place

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from talkingface.core.kernels import kernel
 
 _OPSET, _IR_VERSION, _FLOAT = 13, 8, 1
 _INT, _STRING, _INTS = 2, 3, 7  # kinds of attributes
@@ -121,7 +123,7 @@ def fold_of(weights: Mapping[str, np.ndarray], inputs: int) -> int:
 _PLANES = types.Array(types.float32, 4, "C", readonly=True)
 
 
-@njit(types.float32[:, :, :, ::1](_PLANES, types.int64), nogil=True, cache=True)
+@kernel(types.float32[:, :, :, ::1](_PLANES, types.int64))
 def _unfold(folded, fold):
     """`pixel_shuffle`: [B, C * fold * fold, H, W] -> [B, C, H * fold, W * fold]."""
     batch, channels, height, width = folded.shape

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
+from talkingface.core.cache import user_path
 from talkingface.core.errors import UsageError
 from talkingface.video.resize import shrink
 
@@ -17,10 +16,10 @@ def make_background(name: str, size: tuple[int, int]) -> np.ndarray:
     """
     from PIL import ImageColor
 
-    if Path(name).expanduser().is_file():
+    if user_path(name).is_file():
         from talkingface.video.image import read_image
 
-        return _fill(read_image(Path(name).expanduser()).opaque(), size)
+        return _fill(read_image(user_path(name)).opaque(), size)
     try:
         colour = ImageColor.getrgb(name)[:3]
     except ValueError as error:

@@ -12,7 +12,7 @@ from clips import write_face_video
 from talkingface.clips import tracked
 from talkingface.clips.tracked import best_frame, load_track, save_track, track_clip
 from talkingface.core.cache import cache_dir
-from talkingface.core.errors import InputError
+from talkingface.core.errors import InputError, TalkingFaceWarning
 from talkingface.core.types import Track
 from talkingface.video.write import VideoWriter
 
@@ -115,7 +115,8 @@ def test_a_hostile_file_is_not_unpickled(clip, runs, tmp_path):
 def test_no_cache_is_no_obstacle(clip, runs, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("TALKINGFACE_CACHE", str(tmp_path / "file"))
-    assert len(track_clip(clip).track) == FRAMES
+    with pytest.warns(TalkingFaceWarning, match="nothing is kept for the next time"):
+        assert len(track_clip(clip).track) == FRAMES
 
 
 def test_track_files_hold_what_was_saved(tmp_path):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from talkingface.core import cache, device
-from talkingface.core.errors import InputError, OutputError, UsageError
+from talkingface.core.errors import InputError, OutputError, TalkingFaceWarning, UsageError
 from talkingface.core.types import Audio, Controls, Frames, Motion, Track
 
 
@@ -27,13 +27,91 @@ def test_atomic_files_are_whole_or_absent(tmp_path: Path) -> None:
             raise fault
     assert target.read_text(encoding="utf-8") == "ü"
     assert os.listdir(tmp_path) == [target.name]
-    assert stat.S_IMODE(target.stat().st_mode) & 0o044 == 0o044 & ~_umask()
 
 
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
+@pytest.mark.skipif(sys.platform == "win32", reason="no umask")
+def test_atomic_files_get_the_users_mode_and_never_touch_the_mask() -> None:
+    code = (
+        "import os, stat, sys\nfrom talkingface.core.cache import write_atomic\n"
+        "os.umask(0o027)\n"
+        "os.umask = None  # it belongs to all threads: even to ask for it would change it\n"
+        "with write_atomic('x') as file: file.write(b'1')\n"
+        "sys.exit(stat.S_IMODE(os.stat('x').st_mode) != 0o640)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["字" * 78 + ".json", "n" * 250 + ".json"])
+def test_the_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
+    cache.check_writable(tmp_path / name)
+    with cache.write_atomic(tmp_path / name) as file:
+        file.write(b"1")
+    assert os.listdir(tmp_path) == [name]
+    with pytest.raises(OutputError, match="too long"):
+        cache.check_writable(tmp_path / (30 * name))
+    with pytest.raises(OutputError, match="too long"), cache.write_atomic(tmp_path / (30 * name)):
+        pass
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    link, target = tmp_path / "link.json", tmp_path / "results" / "real.json"
+    try:
+        link.symlink_to(target)
+    except OSError:
+        pytest.skip("no links")
+    for text in ("new", "newer"):  # first nothing is there yet
+        with cache.write_atomic(link, "w") as file:
+            file.write(text)
+        assert link.is_symlink() and target.read_text() == text
+    assert os.listdir(target.parent) == [target.name]
+    link.unlink()
+    link.symlink_to(tmp_path / "gone" / "x")
+    with pytest.raises(OutputError, match=r"gone does not exist"):
+        cache.check_writable(link)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no such device")
+def test_pipes_are_written_and_stay() -> None:
+    code = (
+        "from talkingface.core.cache import check_writable, write_atomic\n"
+        "check_writable('/dev/stdout')\n"
+        "with write_atomic('/dev/stdout', 'w') as file: file.write('said')\n"
+        "with write_atomic('/dev/null') as file: file.write(b'x')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "said" and not os.path.isfile("/dev/null")
+
+
+def test_the_cache_is_done_without_where_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(path: Path) -> None:
+        with cache.write_atomic(path) as file:
+            file.write(b"1")
+
+    monkeypatch.setenv("TALKINGFACE_CACHE", str(tmp_path / "cache"))
+    cache.keep_file(cache.cache_file("kind", "a"), save)
+    assert (tmp_path / "cache" / "kind" / "a").read_bytes() == b"1"
+    assert cache.cache_folder("work") == tmp_path / "cache" / "work"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TALKINGFACE_CACHE", str(tmp_path / "file"))
+    with pytest.warns(TalkingFaceWarning, match="set TALKINGFACE_CACHE"):
+        cache.keep_file(cache.cache_file("kind", "a"), save)
+    with pytest.warns(TalkingFaceWarning, match="nothing is kept"):
+        folder = cache.cache_folder("work")
+    assert folder.is_dir() and tmp_path not in folder.parents
+    folder.rmdir()
+
+
+def test_a_user_without_a_home_has_no_cache() -> None:
+    code = (
+        "import os\nfrom talkingface.core import cache, weights\n"
+        "os.path.expanduser = lambda path: path\n"  # what it does without HOME and passwd entry
+        "assert cache.cache_dir() is None and cache.cache_file('a') is None\n"
+        "assert weights.list_weights() and str(cache.user_path('~/x')) == os.path.join('~', 'x')\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TALKINGFACE_CACHE"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
 
 def test_faults_of_the_disk_say_what_to_do(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talkingface.clips.source import existing
+from talkingface.core.cache import user_path
 from talkingface.core.errors import InputError, UsageError
 
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".m4v")
@@ -119,7 +120,7 @@ def _read_manifest(path: Path) -> list[Pair]:
 
 def _manifest_pair(manifest: Path, line: int, row: dict[str, str | None]) -> Pair:
     named = {role: (row.get(role) or "").strip() for role in COLUMNS}
-    paths = {role: manifest.parent / Path(named[role]).expanduser() if named[role] else None for role in COLUMNS[1:]}
+    paths = {role: manifest.parent / user_path(named[role]) if named[role] else None for role in COLUMNS[1:]}
     problem = None if paths["generated"] is not None else f"line {line} of {manifest} names no video"
     for path in paths.values():
         if problem is None and path is not None and not path.is_file():

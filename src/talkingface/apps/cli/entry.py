@@ -11,14 +11,31 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from typing import Any, NoReturn
 
 from talkingface import __version__
 from talkingface.apps.cli.parser import Parser
 from talkingface.apps.cli.verbs import VERBS, verb_module
-from talkingface.core.errors import DependencyError, OutputError, TalkingFaceError, UsageError
+from talkingface.core.errors import (
+    DependencyError,
+    OutputError,
+    TalkingFaceError,
+    TalkingFaceWarning,
+    UsageError,
+)
 
 EXIT_INTERRUPTED = 130
+_LESS_MEMORY = {
+    "track": "use a smaller video",
+    "train": "use smaller batches or pictures (--config)",
+    "evaluate": "use fewer --workers",
+    "motion": "use shorter speech",
+    "weights": "close other programs",
+}
+"""What to do when the memory is not enough; other verbs make pictures of a --size."""
+_NO_MEMORY = ("not enough memory", "Insufficient memory", "out of memory", "can't allocate memory")
+"""What OpenCV and torch say, whose errors are of no class of their own."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -57,7 +74,22 @@ def _terminate(number: int, frame: Any) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _explain(error: Exception) -> TalkingFaceError:
+def _clean_up_when_stopped() -> None:
+    """Let SIGTERM, and SIGHUP unless `nohup` ignores it, end the program in such a way that temporary files go."""
+    signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _terminate)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """Our warnings are notes for the user; those of other packages are for those who mend programs."""
+    if issubclass(category, TalkingFaceWarning):
+        print(f"note: {message}", file=sys.stderr)
+    elif os.environ.get("TALKINGFACE_DEBUG") == "1":
+        print(warnings.formatwarning(message, category, *place[:2]), end="", file=sys.stderr)
+
+
+def _explain(error: Exception, verb: str) -> TalkingFaceError:
     """An exception that is not ours, as one of ours with a message for the user."""
     if isinstance(error, TalkingFaceError):
         return error
@@ -65,8 +97,8 @@ def _explain(error: Exception) -> TalkingFaceError:
         from talkingface.apps.doctor import explain_import_error
 
         return DependencyError(explain_import_error(error))
-    if isinstance(error, MemoryError):
-        return TalkingFaceError("there is not enough memory; use a smaller --size")
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return TalkingFaceError(f"there is not enough memory; {_LESS_MEMORY.get(verb, 'use a smaller --size')}")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return OutputError("the disk is full; free some space, then run the same command again")
     text = " ".join(str(error).split())
@@ -81,9 +113,12 @@ def main(arguments: list[str] | None = None) -> int:
     debug = os.environ.get("TALKINGFACE_DEBUG") == "1"
     # drawing, mending and encoding fill the cores by themselves; BLAS threads beside them only spin
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    signal.signal(signal.SIGTERM, _terminate)  # so that temporary files are removed
+    _clean_up_when_stopped()
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _run(arguments)
     except KeyboardInterrupt:
         if debug:
             raise
@@ -98,6 +133,6 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        known = _explain(error)
+        known = _explain(error, arguments[0] if arguments else "")
         print(f"error: {known}", file=sys.stderr)
         return known.exit_code

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from talkingface.core.cache import cache_dir, content_hash
+from talkingface.core.cache import cache_folder, content_hash
 from talkingface.core.config import from_dict
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.spec import SystemSpec
@@ -44,7 +44,7 @@ class HeadposeSystem(System):
         if isinstance(source, Photo):
             raise UsageError("headpose learns from a video of one person who speaks; for a photo use --system portrait")
         if folder is None:
-            folder = cache_dir() / "fits" / f"headpose-{content_hash(source.path)[:24]}"
+            folder = cache_folder("fits", f"headpose-{content_hash(source.path)[:24]}")
         job = FitJob(
             path=source.path,
             folder=folder,

@@ -9,11 +9,12 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talkingface.core.cache import cache_dir, write_atomic
+from talkingface.core.cache import cache_file, keep_file, write_atomic
 
 if TYPE_CHECKING:
     from talkingface.audio.phones import PhoneSpan
@@ -32,7 +33,7 @@ class PhoneJob:
     def __init__(self, samples: np.ndarray, *, beside: bool) -> None:
         self._samples = np.ascontiguousarray(samples, np.float32)
         digest = hashlib.sha256(self._samples.tobytes()).hexdigest()[:32]
-        self._place = cache_dir() / "phones" / f"{digest}-v{VERSION}.json"
+        self._place = cache_file("phones", f"{digest}-v{VERSION}.json")
         self._beside = _Beside(self._samples) if beside and self._kept() is None else None
 
     def __enter__(self) -> PhoneJob:
@@ -51,16 +52,22 @@ class PhoneJob:
             spans = _read(self._beside.answer())
         if spans is None:
             spans = align_phones(self._samples)
-        self._place.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomic(self._place, "w") as file:
-            json.dump([astuple(span) for span in spans], file)
+        found = [astuple(span) for span in spans]
+        keep_file(self._place, lambda path: _write(path, found))
         return spans
 
     def _kept(self) -> list[PhoneSpan] | None:
+        if self._place is None:
+            return None
         try:
             return _read(self._place.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError):
             return None
+
+
+def _write(path: Path, spans: list[tuple[Any, ...]]) -> None:
+    with write_atomic(path, "w") as file:
+        json.dump(spans, file)
 
 
 def _read(text: str) -> list[PhoneSpan] | None:

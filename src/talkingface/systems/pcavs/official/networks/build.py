@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from talkingface.core.cache import user_path
 from talkingface.core.errors import WeightsError
 from talkingface.core.weights import find_weights, load_weights
 from talkingface.systems.pcavs.official.config import NetworkSizes
@@ -155,8 +155,8 @@ def earlier_networks(names: tuple[str, ...]) -> dict[str, dict[str, Tensor]]:
     """
     found: dict[str, dict[str, Tensor]] = {}
     for name in names:
-        if (Path(name).expanduser() / FILE_NAME).is_file():
-            found |= load_networks(Path(name).expanduser())
+        if (user_path(name) / FILE_NAME).is_file():
+            found |= load_networks(user_path(name))
         else:
             found |= parts_of(load_weights(find_weights(name)).tensors)
     return found

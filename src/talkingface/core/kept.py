@@ -1,0 +1,53 @@
+"""Things that are costly to make, kept for the next use: by key, by any number of threads, and not for ever."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Place(Generic[T]):
+    """Where one thing is made, by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.made: weakref.ref[T] | None = None
+
+
+class Kept(Generic[T]):
+    """The last `most` things that were asked for, and whatever else somebody still holds.
+
+    A thing is made once for its key, also when several threads ask for it at the same time; they wait for it. A key
+    should stand for all that the thing depends on (a content hash, not a name or an `id`).
+
+    Example: `nets = Kept[Network](2); net = nets.get(digest, lambda: load(path))`
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._places: dict[Hashable, _Place[T]] = {}
+        self._last: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The thing of this key, made by `make` unless it is still there. Raises what `make` raises."""
+        with self._lock:
+            self._places = {k: p for k, p in self._places.items() if p.made is None or p.made() is not None}
+            place = self._places.setdefault(key, _Place())
+        with place.lock:
+            found = None if place.made is None else place.made()
+            if found is None:
+                found = make()
+                place.made = weakref.ref(found)
+        with self._lock:
+            self._places[key] = place
+            self._last[key] = found
+            self._last.move_to_end(key)
+            while len(self._last) > self._most:
+                self._last.popitem(last=False)
+        return found

@@ -1,0 +1,110 @@
+"""Folders for unfinished work that two processes must not share: held by one at a time, free when it ends or dies."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import weakref
+from pathlib import Path
+from types import TracebackType
+
+from talkingface.core.cache import output_error
+from talkingface.core.errors import UsageError
+
+LOCK_NAME = ".lock"
+_HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+
+
+class WorkFolder:
+    """A folder that only the holder of this object may write in; it is made if need be.
+
+    A second one for the same folder, in this process or another, raises UsageError at once. The lock is the operating
+    system's: it goes when the process ends, however it ends, so nothing has to be cleared up after a kill. The end of
+    the `with` block, `close`, or the end of the object frees the folder; it is removed if it is empty by then.
+
+    `purpose` says in errors what is being made: "the video out.mp4". Raises OutputError if the folder cannot be made.
+
+    Example: `with WorkFolder("me.avatar.part", "the avatar me.avatar") as work: write(work.path / "scan.json")`
+    """
+
+    def __init__(self, path: str | Path, purpose: str) -> None:
+        self.path = Path(path)
+        handle = _hold(self.path, purpose)
+        self._finish = weakref.finalize(self, _free, self.path, handle, os.getpid())
+
+    def close(self) -> None:
+        """Free the folder, and remove it if nothing is in it."""
+        self._finish()
+
+    def __enter__(self) -> WorkFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_free(path: str | Path, purpose: str) -> None:
+    """Raise UsageError now, before long work, if somebody holds the folder `path`."""
+    if os.path.exists(Path(path) / LOCK_NAME):
+        WorkFolder(path, purpose).close()
+
+
+def _hold(folder: Path, purpose: str) -> int:
+    """An open, locked file in the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    except FileNotFoundError as error:
+        if folder.parent.is_dir():
+            return _hold(folder, purpose)  # the one before has just removed it
+        raise output_error(folder, error) from error
+    except OSError as error:
+        raise output_error(folder, error) from error
+    try:
+        if not _lock(handle):
+            raise UsageError(
+                f"{purpose} is being made by another run of this program; wait until it ends, or name another output"
+            )
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(folder / LOCK_NAME)):
+                return handle
+    except BaseException:
+        os.close(handle)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
+    os.close(handle)  # it was locked just after the one before had removed it
+    return _hold(folder, purpose)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file without waiting; False if somebody else has it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _HELD  # where a file system knows no locks, work goes on without
+    return True
+
+
+def _free(folder: Path, handle: int, owner: int) -> None:
+    if os.getpid() != owner:
+        return  # a fork of the process that holds it
+    with contextlib.suppress(OSError):
+        if sys.platform != "win32":  # there an open file cannot be removed; elsewhere nobody may get in between
+            (folder / LOCK_NAME).unlink()
+    os.close(handle)
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            (folder / LOCK_NAME).unlink()
+        folder.rmdir()

@@ -9,11 +9,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from numba import config, njit
+from numba import config as numba_config
+from numba import njit
 
 from talkingface.core.cache import cache_file
 from talkingface.core.errors import TalkingFaceWarning
 
+_config: Any = numba_config  # its names are made as it is loaded
 _lock = threading.Lock()
 
 
@@ -62,16 +64,16 @@ def _compile(function: Callable[..., Any], signature: Any, options: dict[str, An
 def _enable_caching(made: Any) -> None:
     """Choose where `made` is kept. Raises RuntimeError if there is no such place."""
     # without a home folder numba would make one called "~" where the program was started
-    if os.path.expanduser("~") != "~" or config.CACHE_DIR:
+    if os.path.expanduser("~") != "~" or _config.CACHE_DIR:
         try:
             return made.enable_caching()
         except RuntimeError:
             pass
     if (own := cache_file("compiled")) is None:
         raise RuntimeError("there is no home folder")
-    usual = config.CACHE_DIR
-    config.CACHE_DIR = str(own)
+    usual = _config.CACHE_DIR
+    _config.CACHE_DIR = str(own)
     try:
         made.enable_caching()
     finally:
-        config.CACHE_DIR = usual
+        _config.CACHE_DIR = usual

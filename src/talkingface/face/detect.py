@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from talkingface.face import mediapipe_models
+from talkingface.face.detector import Model, run_detector
 
-MIN_SCORE = 0.5
 CONFIRMED_SCORE = 0.78
 CONFIRM_CROP = 2.0  # side of the crop that confirms, in face boxes
 MIN_FACE_PX = 40
@@ -22,12 +21,14 @@ MIN_FACE_PX = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceBox:
-    """An upright box in pixels around brows, cheeks and chin, with the detector's score in [0, 1]."""
+    """An upright box in pixels around brows, cheeks and chin, how far the line of its eyes is turned
+    (clockwise as seen), and the detector's score in [0, 1]."""
 
     x0: float
     y0: float
     x1: float
     y1: float
+    turn_rad: float
     score: float
 
     @property
@@ -61,26 +62,26 @@ def detect_faces(rgb: np.ndarray, *, thorough: bool = True) -> list[FaceBox]:
 
     `thorough` also looks for faces that are small in the picture, at about ten times the cost.
     """
-    guesses = _run(rgb, 0, (0, 0))
+    guesses = _run(rgb, "short_range", (0, 0))
     boxes = [found for g in guesses for found in ([g] if g.score >= CONFIRMED_SCORE else _confirm(rgb, g))]
     if not boxes and thorough:
         boxes = [found for guess in _proposals(rgb) for found in _confirm(rgb, guess)]
     return sorted(_distinct(boxes), key=lambda box: -box.side_px)
 
 
-def _run(rgb: np.ndarray, model: int, offset: tuple[int, int]) -> list[FaceBox]:
-    found = mediapipe_models.face_detector(model, MIN_SCORE).process(rgb).detections or []
-    h, w = rgb.shape[:2]
-    boxes = []
-    for item in found:
-        box = item.location_data.relative_bounding_box
-        x, y = box.xmin * w + offset[0], box.ymin * h + offset[1]
-        boxes.append(FaceBox(x0=x, y0=y, x1=x + box.width * w, y1=y + box.height * h, score=float(item.score[0])))
-    return boxes
+def _run(rgb: np.ndarray, model: Model, offset: tuple[int, int]) -> list[FaceBox]:
+    x, y = offset
+    return [
+        FaceBox(
+            x0=found.box[0] + x, y0=found.box[1] + y, x1=found.box[2] + x, y1=found.box[3] + y,
+            turn_rad=found.turn_rad, score=found.score,
+        )
+        for found in run_detector(rgb, model)
+    ]  # fmt: skip
 
 
 def _proposals(rgb: np.ndarray) -> list[FaceBox]:
-    guesses = _run(rgb, 1, (0, 0))
+    guesses = _run(rgb, "full_range", (0, 0))
     h, w = rgb.shape[:2]
     side = min(h, w)
     for share in (1.0, 0.5):
@@ -89,7 +90,7 @@ def _proposals(rgb: np.ndarray) -> list[FaceBox]:
             break
         for y in np.unique(np.linspace(0, h - tile, max(1, int(np.ceil(1.6 * h / tile)) - 1)).astype(int)):
             for x in np.unique(np.linspace(0, w - tile, max(1, int(np.ceil(1.6 * w / tile)) - 1)).astype(int)):
-                guesses += _run(np.ascontiguousarray(rgb[y : y + tile, x : x + tile]), 0, (int(x), int(y)))
+                guesses += _run(np.ascontiguousarray(rgb[y : y + tile, x : x + tile]), "short_range", (int(x), int(y)))
         if guesses:
             break
     return guesses
@@ -97,8 +98,8 @@ def _proposals(rgb: np.ndarray) -> list[FaceBox]:
 
 def _confirm(rgb: np.ndarray, guess: FaceBox) -> list[FaceBox]:
     crop, offset = square_crop(rgb, guess.centre, CONFIRM_CROP * guess.side_px)
-    near = [box for box in _run(crop, 0, offset) if box.score >= CONFIRMED_SCORE and _overlap(box, guess) > 0.2]
-    return near[:1]
+    sure = [box for box in _run(crop, "short_range", offset) if box.score >= CONFIRMED_SCORE]
+    return [box for box in sure if _overlap(box, guess) > 0.2][:1]
 
 
 def _overlap(a: FaceBox, b: FaceBox) -> float:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from talkingface.face import mediapipe_models
+from talkingface.face.networks import face_models, see_square, to_input
 
+NETWORK_PX = 256
 GUIDE_EPS = 1e-4
 FILL_PX = 320  # the hidden background is invented at this size: it has no detail to show
 
 
 def person_matte(rgb: np.ndarray) -> np.ndarray:
     """Opacity of people in an upright uint8 picture: float32 [H, W] in [0, 1], edges refined by a guided filter."""
-    coarse = mediapipe_models.person_segmenter().process(rgb).segmentation_mask
-    coarse = np.ascontiguousarray(coarse, np.float32)
     h, w = rgb.shape[:2]
+    small = see_square(rgb, np.array([[0, h], [0, 0], [w, 0], [w, h]]), NETWORK_PX)
+    coarse = face_models().networks["matte"](to_input(small))[0][0, 0]
     radius = max(2, round(max(h, w) / 90))
     guide = rgb.astype(np.float32) / 255
     refined = cv2.ximgproc.guidedFilter(guide, cv2.resize(coarse, (w, h)), radius, GUIDE_EPS)

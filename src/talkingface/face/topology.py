@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from talkingface.face import mediapipe_models
+from talkingface.face.networks import face_models
 
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -51,7 +51,7 @@ def _between(upper: tuple[int, ...], lower: tuple[int, ...]) -> list[tuple[int, 
 def skin_triangles() -> np.ndarray:
     """Triangles int32 [852, 3] of skin and lips; eye and mouth openings are left out."""
     near: dict[int, set[int]] = {}
-    for a, b in mediapipe_models.mesh_edges():
+    for a, b in face_models().arrays["mesh_edges"].tolist():
         near.setdefault(a, set()).add(b)
         near.setdefault(b, set()).add(a)
     faces = {

@@ -9,15 +9,12 @@ import numpy as np
 
 from talkingface.core.errors import FaceError
 from talkingface.core.types import NUM_POINTS, Track
-from talkingface.face import mediapipe_models
-from talkingface.face.detect import MIN_FACE_PX, FaceBox, detect_faces, square_crop
-from talkingface.face.resize_area import shrink_area
+from talkingface.face.detect import MIN_FACE_PX, FaceBox, detect_faces
+from talkingface.face.mesh import MIN_PRESENCE, Region, find_mesh, region_of, region_of_box
 
 VERSION = 2
 """Raise when results change: cached tracks of other versions are ignored."""
 
-REGION = 2.4  # the tracker sees a square this many times the face box
-MAX_REGION_PX = 640
 SMOOTHING_FRAMES = 1.0
 THOROUGH_EVERY = 10  # while no face is in sight, small ones are searched for in every tenth frame only
 
@@ -44,11 +41,7 @@ def track_image(rgb: np.ndarray, face_index: int | None = None) -> FaceInPicture
         raise FaceError(
             f"the face is only {box.side_px:.0f} px high (at least {MIN_FACE_PX} are needed); use a larger picture"
         )
-    mesh = mediapipe_models.face_mesh(video=False)
-    try:
-        points = _mesh_in_box(mesh, rgb, box)
-    finally:
-        mesh.close()
+    points = _points_in_box(rgb, box)
     if points is None:
         raise FaceError("a face was found, but not its features; use a sharper picture that shows the whole face")
     h, w = rgb.shape[:2]
@@ -69,88 +62,49 @@ def choose_face(boxes: list[FaceBox], face_index: int | None) -> FaceBox:
     return sorted(boxes, key=lambda b: b.x0)[face_index]
 
 
-def _mesh_in_box(mesh: mediapipe_models.Model, rgb: np.ndarray, box: FaceBox) -> np.ndarray | None:
-    crop, offset = square_crop(rgb, box.centre, REGION * box.side_px)
-    return _mesh_in_crop(mesh, crop, offset)
-
-
-def _mesh_in_crop(mesh: mediapipe_models.Model, crop: np.ndarray, offset: tuple[int, int]) -> np.ndarray | None:
-    side = crop.shape[0]
-    if side > MAX_REGION_PX:
-        crop = shrink_area(crop, (MAX_REGION_PX, MAX_REGION_PX))
-    found = mesh.process(crop).multi_face_landmarks
-    if not found:
+def _points_in_box(rgb: np.ndarray, box: FaceBox) -> np.ndarray | None:
+    """The points of a detected face, or None if it is none. The second look, where the first found it, is better."""
+    first = find_mesh(rgb, region_of_box(box))
+    if first.presence < MIN_PRESENCE:
         return None
-    points = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float32) * side
-    points[:, :2] += offset
-    return points
+    second = find_mesh(rgb, region_of(first.points))
+    return second.points if second.presence >= MIN_PRESENCE else None
 
 
 class FaceTracker:
-    """Follows one face; call `update` with upright frames in order.
-
-    The mesh looks at a square around the face that stays put until the face nears its edge: a still
-    window keeps its frame-to-frame tracking valid, however small the face is in the whole frame.
-    """
+    """Follows one face; call `update` with upright frames in order. One object a video and thread."""
 
     def __init__(self, face_index: int | None = None) -> None:
         self._face_index = face_index
-        self._mesh = mediapipe_models.face_mesh(video=True)
-        self._window: tuple[tuple[float, float], float] | None = None
+        self._region: Region | None = None
         self._last: np.ndarray | None = None
         self._misses = 0
         self.num_faces = 0
 
     def update(self, rgb: np.ndarray) -> np.ndarray | None:
         """Landmarks float32 [478, 3] in pixels of `rgb`, or None where the face is not seen."""
-        points = self._look(rgb) if self._window is not None else None
-        if points is None and self._find(rgb):
-            points = self._look(rgb)
-        if points is None:
-            return None
-        self._last = points
-        self._keep_centred(points)
+        points = None
+        if self._region is not None:
+            mesh = find_mesh(rgb, self._region)
+            points = mesh.points if mesh.presence >= MIN_PRESENCE else None
+        if points is None and (box := self._find(rgb)) is not None:
+            points = _points_in_box(rgb, box)
+        self._region = None if points is None else region_of(points)
+        if points is not None:
+            self._last = points
         return points
 
-    def close(self) -> None:
-        """Free the graph."""
-        self._mesh.close()
-
-    def _look(self, rgb: np.ndarray) -> np.ndarray | None:
-        assert self._window is not None
-        crop, offset = square_crop(rgb, *self._window)
-        return _mesh_in_crop(self._mesh, crop, offset)
-
-    def _find(self, rgb: np.ndarray) -> bool:
+    def _find(self, rgb: np.ndarray) -> FaceBox | None:
         boxes = detect_faces(rgb, thorough=self._misses % THOROUGH_EVERY == 0)
         if not boxes:
             self._misses += 1
-            self._set_window(None)
-            return False
+            return None
         self._misses = 0
         self.num_faces = max(self.num_faces, len(boxes))
-        if self._last is not None:  # after a gap: the same face is the nearest one
-            centre = self._last[:, :2].mean(0)
-            box = min(boxes, key=lambda b: float(np.hypot(*(np.array(b.centre) - centre))))
-        else:
-            box = choose_face(boxes, self._face_index)
-        self._set_window((box.centre, REGION * box.side_px))
-        return True
-
-    def _set_window(self, window: tuple[tuple[float, float], float] | None) -> None:
-        if self._window is not None:
-            self._mesh.reset()  # its notion of the previous face belongs to the old window
-        self._window = window
-
-    def _keep_centred(self, points: np.ndarray) -> None:
-        assert self._window is not None
-        (cx, cy), side = self._window
-        low, high = points[:, :2].min(0), points[:, :2].max(0)
-        face = float((high - low).max())
-        x, y = (low + high) / 2
-        room = side / 2 - face / 2
-        if max(abs(x - cx), abs(y - cy)) > 0.7 * room or not 1.6 < side / face < 3.2:
-            self._set_window(((float(x), float(y)), 0.85 * REGION * face))
+        if self._last is None:
+            return choose_face(boxes, self._face_index)
+        centre = self._last[:, :2].mean(0)  # after a gap: the same face is the nearest one
+        return min(boxes, key=lambda b: float(np.hypot(*(np.array(b.centre) - centre))))
 
 
 def track_frames(frames: Iterable[tuple[np.ndarray, float]], face_index: int | None = None) -> Track:
@@ -162,13 +116,10 @@ def track_frames(frames: Iterable[tuple[np.ndarray, float]], face_index: int | N
     found: list[np.ndarray | None] = []
     times: list[float] = []
     size = (0, 0)
-    try:
-        for rgb, time_s in frames:
-            found.append(tracker.update(rgb))
-            times.append(time_s)
-            size = (rgb.shape[1], rgb.shape[0])
-    finally:
-        tracker.close()
+    for rgb, time_s in frames:
+        found.append(tracker.update(rgb))
+        times.append(time_s)
+        size = (rgb.shape[1], rgb.shape[0])
     return fill_gaps(found, np.array(times, np.float64), size)
 
 

@@ -18,7 +18,7 @@ from talkingface.photo.scene import Rigid, face_unit
 MAX_TURN_RAD = 0.42  # the photo holds no more of the head's side than this
 MAX_SHIFT = 0.6
 SLIVER = 2e-4  # triangles of less area, in squared eye distances, count as edges
-UNFOLDING_STEPS = 32
+UNFOLDING_STEPS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ def test_a_crop_far_outside_is_black():
 
 
 def test_box_figures():
-    box = FaceBox(x0=10, y0=20, x1=40, y1=60, score=0.9)
+    box = FaceBox(x0=10, y0=20, x1=40, y1=60, turn_rad=0.0, score=0.9)
     assert box.side_px == 40 and box.centre == (25, 40)
 
 

@@ -35,7 +35,8 @@ def test_a_cut_off_face_is_refused():
 
 
 def test_faces_are_counted_from_the_left():
-    boxes = [FaceBox(x0=x, y0=0, x1=x + side, y1=side, score=1) for x, side in ((50, 90), (10, 60), (200, 40))]
+    places = ((50, 90), (10, 60), (200, 40))
+    boxes = [FaceBox(x0=x, y0=0, x1=x + side, y1=side, turn_rad=0.0, score=1) for x, side in places]
     assert choose_face(boxes, None) is boxes[0]
     assert [choose_face(boxes, k).x0 for k in range(3)] == [10, 50, 200]
 

@@ -1,4 +1,4 @@
-"""Inputs that several recordings of `headpose` share, made from what their JSON says."""
+"""Inputs of `headpose` that a recording describes in sentences: a face model on a grid, and a memory with its batch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from parity.fixtures import Fixture
+from parity.fixtures import Fixture, search
+from parity.formula import evaluate
 from talkingface.face.bfm import NOISE
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.headpose.official.face.convention import flipped
+from talkingface.systems.headpose.official.memory import MemoryBank
+
+_CELL = re.compile(r"\((?:r = (?P<r>(?:[^(),]|\([^()]*\))+)|same r), c = (?P<c>(?:[^()]|\([^()]*\))+)\)")
 
 
-def wavy_picture(width: int, height: int) -> np.ndarray:
-    """The smooth colourful test picture of the recordings, uint8 [height, width, 3]."""
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    channels = [
-        127
-        + 50 * np.sin(2 * np.pi * (x / 41 + 0.3 * k))
-        + 50 * np.cos(2 * np.pi * (y / 57 + 0.2 * k))
-        + 20 * np.sin(2 * np.pi * (x + y) / (17 + 4 * k))
-        for k in range(3)
-    ]
-    return np.floor(np.clip(np.stack(channels, -1), 0, 255)).astype(np.uint8)
+def picture(fixture: Fixture, name: str) -> np.ndarray:
+    """Input `name` as the picture that it is, uint8 [H, W, 3]."""
+    return fixture.array(name).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +33,73 @@ class Recorded3D:
 
 def recorded_3d(fixture: Fixture) -> Recorded3D:
     """A bent sheet with random bases and a hole, as the recording describes it."""
-    columns, rows = (int(n) for n in re.findall(r"W = (\d+) columns, H = (\d+) rows", fixture.inputs["grid"])[0])
-    r, c = np.divmod(np.arange(columns * rows), columns)
-    x, y = -0.9 + 1.8 * c / (columns - 1), 1 - 2 * r / (rows - 1)
-    mean = np.stack([x, y, 0.75 - 0.55 * x**2 - 0.35 * y**2], -1)
-    basis = {name: _factor(fixture, name) * fixture.draw(name) for name in ("id_base", "exp_base", "tex_base")}
-    draw = fixture.draw("coefficients")
-    coefficients = draw * np.repeat([0.7, 0.15, 0.08, 0.05, 0.1], [224, 3, 27, 2, 1])
-    coefficients[:, -1] += 0.3
-    keypoints = (5 * np.arange(68)) % len(mean)
+    sides = fixture.parts("grid")
+    rows, columns = int(sides["H"]), int(sides["W"])
+    r, c = (part.ravel() for part in np.mgrid[:rows, :columns])
+    at = {"r": r, "c": c, "W": columns, "H": rows}
+    grid = fixture.parts("grid", **at)
+    mean = np.empty((rows * columns, 3))
+    mean[evaluate(search(r"vertex (.+) at x", fixture.inputs["grid"])[1], **at)] = np.stack(
+        [grid["x"], grid["y"], grid["z"]], -1
+    )
+    identity, expression, texture = (
+        fixture.array(name).reshape(len(mean), 3, -1) for name in ("id_base", "exp_base", "tex_base")
+    )
+    keypoints = fixture.array("keypoints", N=len(mean))
     signs = np.array([1, -1, -1])[:, None]
     model = LinearFaceModel(
         name="recorded",
         mean=flipped(mean),
-        identity=basis["id_base"].reshape(len(mean), 3, -1) * signs,
-        expression=basis["exp_base"].reshape(len(mean), 3, -1) * signs,
-        num_mouth=basis["exp_base"].shape[-1],
-        triangles=_sheet(columns, rows),
+        identity=identity * signs,
+        expression=expression * signs,
+        num_mouth=expression.shape[-1],
+        triangles=_triangles(fixture.inputs["triangles"], rows, columns),
         noise=NOISE,
         landmarks=keypoints,
-        tracked=np.arange(68),
+        tracked=np.arange(len(keypoints)),
         landmarks68=keypoints,
-        mean_texture=np.clip(140 + 30 * fixture.draw("mean_texture"), 30, 230).reshape(-1, 3),
-        texture=basis["tex_base"].reshape(len(mean), 3, -1),
+        mean_texture=fixture.array("mean_texture").reshape(-1, 3),
+        texture=texture,
     )
-    return Recorded3D(model, coefficients)
+    return Recorded3D(model, fixture.array("coefficients"))
 
 
-def _factor(fixture: Fixture, name: str) -> float:
-    return float(fixture.inputs[name].split("*")[0])
+def _triangles(text: str, rows: int, columns: int) -> np.ndarray:
+    """ "for each grid cell (r, c) except the two hole cells (r = .., c = ..) ..: [a, a+W, a+1], .. with a = .." """
+    sides, holes, r = {"W": columns, "H": rows}, [], 0
+    for found in _CELL.finditer(text):
+        r = evaluate(found["r"], **sides) if found["r"] else r
+        holes.append((r, evaluate(found["c"], **sides)))
+    corner = search(r" with a = (.+)$", text)[1]
+    made = []
+    for r, c in np.ndindex(rows - 1, columns - 1):
+        if (r, c) not in holes:
+            a = evaluate(corner, r=r, c=c, **sides)
+            made += [evaluate(f"[{corners}]", a=a, **sides) for corners in re.findall(r"\[(.+?)\]", text)]
+    return np.array(made, np.int32)
 
 
-def _sheet(columns: int, rows: int) -> np.ndarray:
-    hole = {(2 * rows // 3, columns // 2), (2 * rows // 3, columns // 2 - 1)}
-    cells = [(r, c) for r in range(rows - 1) for c in range(columns - 1) if (r, c) not in hole]
-    corners = [r * columns + c for r, c in cells]
-    triangles = [((a, a + columns, a + 1), (a + 1, a + columns, a + columns + 1)) for a in corners]
-    return np.array(triangles, np.int32).reshape(-1, 3)
+def make_bank(fixture: Fixture) -> MemoryBank:
+    """The memory before anything is written to it."""
+    slots = fixture.config["mem_size"]
+    return MemoryBank(
+        key=fixture.input("key"),
+        value=fixture.input("value"),
+        age=fixture.input("age"),
+        index=torch.from_numpy(fixture.array("top_index", M=slots)),
+        own=torch.zeros(slots, dtype=torch.bool),
+    )
+
+
+def make_batch(fixture: Fixture) -> dict[str, torch.Tensor]:
+    """The queries, true features and frame numbers of the recorded batch."""
+    count, text = fixture.outputs["topk_slot"]["shape"][0], fixture.inputs["slots"]
+    i, slots = np.arange(count), fixture.config["mem_size"]
+    at = evaluate(search(r"targets slot (.+?);", text)[1], i=i, M=slots)
+    moved, odd = search(r", (.+) for (even|odd) i", text).groups()
+    value_at = np.where((i % 2 == 1) == (odd == "odd"), evaluate(moved, that=at, M=slots), at)
+    return {
+        "query": fixture.input("query", slots=at),
+        "feature": fixture.input("identity", value_slots=value_at),
+        "index": torch.from_numpy(fixture.array("data_index", i=i)),
+    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import re
+
 import torch
 
-from parity.fixtures import Fixture, load_fixture
+from parity.fixtures import load_fixture
+from parity.headpose.inputs import make_bank, make_batch
 from talkingface.systems.headpose.official.convert import (
     from_official,
     load_into,
@@ -13,34 +15,7 @@ from talkingface.systems.headpose.official.convert import (
     memory_to_official,
     to_official,
 )
-from talkingface.systems.headpose.official.memory import MemoryBank, QueryNet
-
-
-def unit(rows: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
-
-
-def make_bank(fixture: Fixture) -> MemoryBank:
-    slots = fixture.config["mem_size"]
-    return MemoryBank(
-        key=unit(fixture.draw("key")),
-        value=unit(fixture.draw("value")),
-        age=torch.from_numpy(np.floor(200 * fixture.draw("age")).astype(np.float32)),
-        index=torch.arange(slots),
-        own=torch.zeros(slots, dtype=torch.bool),
-    )
-
-
-def make_batch(fixture: Fixture, bank: MemoryBank) -> dict[str, torch.Tensor]:
-    near = fixture.draw("query")
-    count, slots = len(near), len(bank.key)
-    at = [(13 * k + 5) % slots for k in range(count)]
-    value_at = [slot if k % 2 == 0 else (slot + 7) % slots for k, slot in enumerate(at)]
-    return {
-        "query": unit(bank.key.numpy()[at] + 0.03 * near),
-        "feature": unit(bank.value.numpy()[value_at] + 0.004 * fixture.draw("identity")),
-        "index": 1000 + torch.arange(count),
-    }
+from talkingface.systems.headpose.official.memory import QueryNet
 
 
 @torch.no_grad()
@@ -57,20 +32,19 @@ def test_query():
 def test_loss():
     fixture = load_fixture("headpose", "memory_network")
     bank = make_bank(fixture)
-    batch = make_batch(fixture, bank)
-    query, threshold = batch["query"].requires_grad_(), fixture.config["iden_thres"]
-    random_query = unit(fixture.draw("random_query"))
-    losses = [bank.loss(query, batch["feature"], threshold)]
-    losses += [bank.loss(random_query, batch["feature"], limit) for limit in (threshold, 0.02)]
+    batch = make_batch(fixture)
+    queries = {"query": batch["query"].requires_grad_(), "random_query": fixture.input("random_query")}
+    stated = re.findall(r"for (\w+) at (?:threshold )?([\d.]+)", fixture.note(r"losses = \[(.+?)\]")[1])
+    losses = [bank.loss(queries[name], batch["feature"], float(threshold)) for name, threshold in stated]
     fixture.assert_close("losses", torch.stack(losses), 1e-5)
     losses[0].backward()
-    fixture.assert_close("grad_query", query.grad, 1e-5)
+    fixture.assert_close("grad_query", batch["query"].grad, 1e-5)
 
 
 def test_retrieval():
     fixture = load_fixture("headpose", "memory_network")
     bank = make_bank(fixture)
-    found = bank.retrieve(make_batch(fixture, bank)["query"], 3, own_only=False)
+    found = bank.retrieve(make_batch(fixture)["query"], fixture.outputs["topk_slot"]["shape"][1], own_only=False)
     fixture.assert_equal("topk_slot", found.slot)
     fixture.assert_equal("topk_top_index", found.index)
     fixture.assert_close("topk_feature", found.feature, 1e-5)
@@ -79,8 +53,7 @@ def test_retrieval():
 def test_update():
     fixture = load_fixture("headpose", "memory_network")
     before, bank = make_bank(fixture), make_bank(fixture)
-    noise = 8 * fixture.draw("noise") - 4
-    bank.update(**make_batch(fixture, bank), noise=torch.from_numpy(noise).float())
+    bank.update(**make_batch(fixture), noise=fixture.input("noise"))
     changed = torch.nonzero((bank.key != before.key).any(1)).flatten()
     fixture.assert_equal("changed_slots", changed)
     fixture.assert_close("changed_keys", bank.key[changed], 1e-5)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from parity.pcavs.recorded import Recorded, empty, fill
+from parity.fixtures import Fixture
+from parity.weights import empty, fill
 from talkingface.systems.pcavs.official.networks.discriminator import Discriminator
 from talkingface.systems.pcavs.official.networks.generator import Generator
 from talkingface.systems.pcavs.official.networks.identity import IdentityNet
@@ -21,6 +22,6 @@ MAKERS: dict[str, Any] = {
 }
 
 
-def networks(recorded: Recorded, *names: str) -> dict[str, Any]:
+def networks(recorded: Fixture, *names: str) -> dict[str, Any]:
     """The named networks in their published sizes, in evaluation mode."""
-    return {name: fill(empty(MAKERS[name]), recorded.fixture.seed, recorded.rules(name)) for name in names}
+    return {name: fill(empty(MAKERS[name]), recorded.seed, recorded.rules(name)) for name in names}

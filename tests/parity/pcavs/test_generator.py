@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
 
-from parity.pcavs.recorded import Recorded, empty, filled, load, load_into, names_like
+from parity.fixtures import Fixture, fixture_names, load_fixture
+from parity.weights import empty, filled, load_into
 from talkingface.systems.pcavs.official.fast import FastGenerator
 from talkingface.systems.pcavs.official.networks.generator import Generator, Noise, truncated
 from talkingface.systems.pcavs.official.networks.identity import Identity
@@ -19,28 +22,35 @@ from talkingface.systems.pcavs.official.networks.style_layers import (
 )
 
 
-def make_generator(recorded: Recorded) -> Generator:
+def make_generator(recorded: Fixture) -> Generator:
     config = recorded.config
     network = empty(lambda: Generator(crop_px=config["crop_size"], style=config["style_dim"]))
     load_into(network, recorded.weights())
     return network
 
 
+def noise_maps(recorded: Fixture) -> list[Tensor]:
+    return [torch.from_numpy(each.astype("float32")) for each in recorded.array("noise")]
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("name", names_like("netG_small_*"))
+@pytest.mark.parametrize("name", fixture_names("pcavs", "netG_small_*"))
 def test_small_generators(name):
-    recorded = load(name)
+    recorded = load_fixture("pcavs", name)
     network = make_generator(recorded)
     assert network.start == recorded.config["init_size"]
     assert len(network.noise_sides) == recorded.config["num_layers"]
     style, second, first = (recorded.input(key) for key in ("style", "style2", "identity_style"))
-    noise = recorded.noise()
+    noise = noise_maps(recorded)
     recorded.check("image", network(style, first, noise))
     recorded.check("image_const_input", network(style, None, noise))
     recorded.check("mapping", network.style(style))
     recorded.check("image_mapped", network(network.style(style), first, noise))
-    recorded.check("image_mixed_inject2", network(network.slots(style, second, 2), first, noise))
-    recorded.check("image_truncated_half", network(truncated(style, second, 0.5), first, noise))
+    for name in recorded.outputs:
+        if mixed := re.fullmatch(r"image_mixed_inject(\d+)", name):
+            recorded.check(name, network(network.slots(style, second, int(mixed[1])), first, noise))
+    share = float(recorded.note(r"truncation ([\d.]+) toward style2")[1])
+    recorded.check("image_truncated_half", network(truncated(style, second, share), first, noise))
     recorded.check("image", fast_pictures(network, style, first, noise))
 
 
@@ -59,9 +69,9 @@ def fast_pictures(network: Generator, style: Tensor, first: Tensor, noise: Noise
 @pytest.mark.slow
 @torch.no_grad()
 def test_generator():
-    recorded = load("netG")
+    recorded = load_fixture("pcavs", "netG")
     network = make_generator(recorded)
-    style, first, noise = recorded.input("style"), recorded.input("identity_style"), recorded.noise()
+    style, first, noise = recorded.input("style"), recorded.input("identity_style"), noise_maps(recorded)
     maps = []
     hook = network.convs[1].register_forward_hook(lambda _module, _inputs, output: maps.append(output))
     raw = network.paint(style, first, noise)
@@ -78,12 +88,12 @@ def test_generator():
 
 @torch.no_grad()
 def test_resampling():
-    recorded = load("upfirdn2d")
+    recorded = load_fixture("pcavs", "upfirdn2d")
     x, kernel = recorded.input("x"), recorded.input("kernel")
-    recorded.check("up2_pad21", upfirdn2d(x, kernel, up=2, pad=(2, 1)))
-    recorded.check("down2_pad11", upfirdn2d(x, kernel, down=2, pad=(1, 1)))
-    recorded.check("pad11", upfirdn2d(x, kernel, pad=(1, 1)))
-    recorded.check("pad22", upfirdn2d(x, kernel, pad=(2, 2)))
+    for name in recorded.outputs:
+        if found := re.fullmatch(r"(?:(up|down)(\d)_)?pad(\d)(\d)", name):
+            by = {found[1]: int(found[2])} if found[1] else {}
+            recorded.check(name, upfirdn2d(x, kernel, pad=(int(found[3]), int(found[4])), **by))
     recorded.check("padneg", upfirdn2d(x, kernel, pad=(-1, 2)))
     recorded.check("Upsample_1331", Upsample()(x))
     recorded.check("Downsample_1331", Downsample()(x))
@@ -95,12 +105,12 @@ def test_resampling():
 
 @torch.no_grad()
 def test_style_layers():
-    recorded = load("upfirdn2d")
+    recorded = load_fixture("pcavs", "upfirdn2d")
     states = recorded.config["states"]
     x, style = recorded.input("modconv_x"), recorded.input("modconv_style_in")
 
     def load_layer(layer: torch.nn.Module, name: str) -> torch.nn.Module:
-        load_into(layer, filled(dict(states[name]), recorded.fixture.seed, recorded.rules()))
+        load_into(layer, filled(dict(states[name]), recorded.seed, recorded.rules()))
         return layer
 
     options = {"plain": {}, "up": {"resample": "up"}, "down": {"resample": "down"}, "nodemod": {"demodulate": False}}

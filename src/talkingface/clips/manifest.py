@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.clips.tracked import load_track
+from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError
 from talkingface.core.types import Track
 
@@ -121,12 +122,13 @@ def write_index(folder: Path, clips: Iterable[ClipEntry]) -> None:
     rows = [
         {
             "slug": clip.slug, "split": clip.split, "identity": clip.identity, "licence_class": clip.licence_class,
-            "path": str(clip.path), "use": clip.use, "held_back": _to_text(clip.held_back),
+            "path": str(clip.path), "use": clip.use, "held_back": held_back_text(clip.held_back),
         }
         for clip in clips
         if prepared_file(folder, clip.slug).is_file()
     ]  # fmt: skip
-    (folder / INDEX).write_text(json.dumps(rows, indent=1))
+    with write_atomic(folder / INDEX, "w") as file:
+        json.dump(rows, file, indent=1)
 
 
 def read_index(folder: Path) -> list[dict[str, str]]:
@@ -181,7 +183,8 @@ def _to_slice(text: str) -> slice | None:
     return slice(*(None if part is None else int(part) for part in found.groups()))
 
 
-def _to_text(frames: slice | None) -> str:
+def held_back_text(frames: slice | None) -> str:
+    """Frames that are held back as the manifest writes them: "300:606"; none: ""."""
     if frames is None:
         return ""
     return ":".join("" if part is None else str(part) for part in (frames.start, frames.stop))

@@ -27,6 +27,14 @@ def prepare(data: Path, folder: Path, workers: int = 2) -> list[str]:
     return failed
 
 
+def prepare_data(data: Path, folder: Path) -> Path:
+    """The same into `folder`/prepared, which is returned; clips that failed are named on standard output."""
+    prepared = folder / "prepared"
+    for problem in prepare(data, prepared):
+        print(f"left out: {problem}")
+    return prepared
+
+
 def _prepare_one(job: tuple[ClipEntry, Path]) -> tuple[str, str]:
     clip, folder = job
     from talkingface.audio.read import read_audio

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,23 @@ from torch.nn import functional
 
 from talkingface.audio.mel import NUM_BANDS
 from talkingface.audio.sync_columns import COLUMNS_PER_FRAME, SILENCE, sync_columns
-from talkingface.clips.manifest import listed_lags
-from talkingface.core.cache import write_atomic
-from talkingface.core.config import to_dict
-from talkingface.core.weights import save_weights
+from talkingface.clips.manifest import listed_lags, prepared_clips
 from talkingface.face.mouth_view import VIEW_FPS, without_contrast
+from talkingface.nn.state import arrays
 from talkingface.nn.sync_config import SyncConfig
 from talkingface.nn.sync_net import SyncNet, cosines_at_lags
 from talkingface.training.optim import OptimizerConfig
-from talkingface.training.prepare import prepare
+from talkingface.training.pipeline import (
+    RESEARCH,
+    Stage,
+    Trained,
+    held_back_of,
+    kept,
+    make_card,
+    run_stages,
+    save_made,
+)
+from talkingface.training.prepare import prepare_data
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.sync_data import (
     SPEEDS,
@@ -35,7 +41,6 @@ from talkingface.training.sync_data import (
     seen_differently,
     sync_clips,
 )
-from talkingface.training.trainer import Trainer
 
 NAME = "sync_expert.v1"
 OFFSET_STEPS, STEPS, SEED = 120, 400, 1
@@ -213,48 +218,37 @@ def make_weights(data: Path, folder: Path) -> Path:
     """Every stage from the data folder to `sync_expert.v1`; stages finished in `folder` are skipped.
 
     A short first training with the listed offsets finds each clip's own, the second one uses those. Returns the
-    folder of the weights.
+    folder of the weights; their accuracy is measured by `talkingface bench --what sync`.
     """
-    started = time.time()
-    for problem in prepare(data, folder / "prepared"):
-        print(f"left out: {problem}")
-    make_views(folder / "prepared", folder / "views")
-    clips = list(sync_clips(folder / "prepared", folder / "views", "train"))
-    run = folder / "sync_expert"
-    run.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {"seed": SEED, "device": "cpu"}
-    if not (run / "offsets.json").is_file():
-        listed = listed_lags(data)
+    prepared = prepare_data(data, folder)
+    make_views(prepared, folder / "views")
+    clips = list(sync_clips(prepared, folder / "views", "train"))
+    run, config, listed = folder / "sync_expert", SyncConfig(), listed_lags(data)
+
+    def first(done: Mapping[str, Trained]) -> SyncRecipe:
         late_s = {clip.slug: listed.get(clip.person, 0.0) for clip in clips}
-        recipe = SyncRecipe(clips, SyncConfig(), late_s=late_s, copies=2, seed=SEED)
-        trainer = Trainer(recipe, run / "offsets", steps=OFFSET_STEPS, ema_decay=0.98, **options)
-        trainer.run()
-        recipe.sync.load_state_dict(trainer.averaged()["sync"])
-        with write_atomic(run / "offsets.json") as file:
-            file.write(json.dumps(own_offsets(recipe.sync, clips, listed)).encode())
-    late_s = json.loads((run / "offsets.json").read_text())
-    recipe = SyncRecipe(clips, SyncConfig(), late_s=late_s, seed=SEED)
-    trainer = Trainer(recipe, run / "final", steps=STEPS, ema_decay=0.99, **options)
-    trainer.run()
-    tensors = {name: value.numpy().astype(np.float16) for name, value in trainer.averaged()["sync"].items()}
-    card = make_card(len(clips), len({clip.person for clip in clips}), round(time.time() - started))
-    return save_weights(folder / "weights" / NAME, tensors, card).folder
+        return SyncRecipe(clips, config, late_s=late_s, copies=2, seed=SEED)
 
+    def final(done: Mapping[str, Trained]) -> SyncRecipe:
+        network = SyncNet(config)
+        network.load_state_dict(done["offsets"].networks["sync"])
+        late_s = kept(run / "offsets.json", lambda: own_offsets(network, clips, listed))
+        return SyncRecipe(clips, config, late_s=late_s, seed=SEED)
 
-def make_card(num_clips: int, num_people: int, trained_s: int) -> dict[str, Any]:
-    """The card of `sync_expert.v1`; its accuracy is measured by `talkingface bench --what sync`."""
-    return {
-        "name": NAME,
-        "kind": "sync_expert",
-        "version": 1,
-        "licence": "research only",
-        "allows": "research and evaluation; parts of the training clips have terms that exclude other use",
-        "data": f"{num_clips} train clips with speech of {num_people} identities; val clips unseen",
-        "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
-        "origin": "trained by the talkingface project",
-        "command": f"talkingface train {NAME} DATA -o FOLDER",
-        "steps": {"offsets": OFFSET_STEPS, "final": STEPS},
-        "seed": SEED,
-        "trained_s": trained_s,
-        "config": to_dict(SyncConfig()),
-    }
+    stages = [
+        Stage(name="offsets", steps=OFFSET_STEPS, make=first, options={"ema_decay": 0.98}),
+        Stage(name="final", steps=STEPS, make=final, options={"ema_decay": 0.99}),
+    ]
+    done = run_stages(run, stages, seed=SEED, device="cpu")
+    people = {clip.person for clip in clips}
+    card = make_card(
+        NAME,
+        done,
+        terms=RESEARCH,
+        data=f"{len(clips)} train clips with speech of {len(people)} identities; val clips unseen",
+        held_back=held_back_of(prepared_clips(prepared)),
+        seed=SEED,
+        config=config,
+        kind="sync_expert",
+    )
+    return save_made(folder, arrays(done["final"].networks["sync"]), card)

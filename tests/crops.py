@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -9,8 +12,29 @@ from scipy.spatial.transform import Rotation
 from faces import drawn_picture, mesh_points, open_mouth
 from talkingface.systems.pcavs.alignment.align import MOUTH_POINTS, alignment, three_points, to_crop, warp
 from talkingface.systems.pcavs.data.crops import CropClip
+from talkingface.systems.pcavs.data.mel import mel_windows
 
 EYES_AND_NOSE = (33, 133, 362, 263, 1, 168)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayClip:
+    """A `TrainingClip` in arrays: `crops` uint8 [T, 224, 224, 3], `mel` float32 [T4, 80]."""
+
+    person: str
+    crops: np.ndarray
+    mel: np.ndarray
+    speaks: bool = True
+
+    @property
+    def weight(self) -> np.ndarray:
+        return np.ones(len(self.crops), np.float32)
+
+    def frames(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.crops[np.asarray(numbers)]
+
+    def mel_windows(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        return mel_windows(self.mel, numbers)
 
 
 def speaking_head(count: int, seed: int = 0, turning: float = 0.2) -> tuple[np.ndarray, np.ndarray]:

@@ -18,13 +18,8 @@ from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.core.device import tune_allocator
 from talkingface.core.progress import tell
 from talkingface.systems.pcavs.official.config import NetworkSizes
-from talkingface.systems.pcavs.official.fast import DrawingNets, FastDrawer, draw_plain
-from talkingface.systems.pcavs.official.networks.build import (
-    make_generator,
-    make_identity,
-    make_nonidentity,
-    make_speech,
-)
+from talkingface.systems.pcavs.official.fast import FastRenderer, draw_plain
+from talkingface.systems.pcavs.official.networks.build import OfficialNetworks, make_official
 
 ROUNDS, FRAMES = 3, 4
 LEAST_RATIO, LEAST_RATIO_STILL, MOST_DIFFERENCE = 2.9, 3.5, 1e-3
@@ -55,15 +50,10 @@ def measure_pcavs(sizes: NetworkSizes, *, rounds: int, frames: int) -> Finding:
     return Finding(rows=rows, details={"frames": frames, "threads": 1, "moving head": moving, "one pose": still})
 
 
-def make_nets(sizes: NetworkSizes) -> DrawingNets:
+def make_nets(sizes: NetworkSizes) -> OfficialNetworks:
     """Networks with random weights under which every layer matters."""
     torch.manual_seed(0)
-    nets = DrawingNets(
-        identity=make_identity(sizes),
-        nonidentity=make_nonidentity(sizes),
-        speech=make_speech(sizes),
-        generator=make_generator(sizes),
-    )
+    nets = make_official(sizes)
     for network in (nets.identity, nets.nonidentity, nets.speech):
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -77,13 +67,13 @@ def make_nets(sizes: NetworkSizes) -> DrawingNets:
     return nets
 
 
-def _unsaturated(nets: DrawingNets, sizes: NetworkSizes) -> None:
+def _unsaturated(nets: OfficialNetworks, sizes: NetworkSizes) -> None:
     """Scale the RGB heads so that pictures lie in the middle of the range, where differences can be seen."""
     side = sizes.crop_px
     with torch.inference_mode():
         identity = nets.identity(torch.rand(1, 1, 3, side, side) * 2 - 1)
         style = torch.cat([identity.vector, torch.randn(1, sizes.code)], 1)
-        spread = float(nets.generator.paint(style, identity.map, "stored").std())
+        spread = float(nets.generator.before_tanh(style, identity.map, "stored").std())
     for head in (nets.generator.to_rgb1, *nets.generator.to_rgbs):
         head.conv.weight.mul_(0.5 / spread)
 
@@ -95,9 +85,9 @@ def _scene(sizes: NetworkSizes, frames: int, order: list[int]) -> dict[str, Any]
     return {"pictures": pictures[:1], "windows": windows, "poses": list(pictures[1:]), "order": order}
 
 
-def _compare(what: str, nets: DrawingNets, scene: dict[str, Any], rounds: int) -> dict[str, Any]:
+def _compare(what: str, nets: OfficialNetworks, scene: dict[str, Any], rounds: int) -> dict[str, Any]:
     """Milliseconds a frame of each way in each round, and the largest differences of the pictures."""
-    exact, short = FastDrawer(nets), FastDrawer(nets, torch.bfloat16)
+    exact, short = FastRenderer(nets), FastRenderer(nets, torch.bfloat16)
     ways: dict[str, Callable[[], list[Tensor]]] = {
         "plain": lambda: list(draw_plain(nets, **scene)),
         "fast": lambda: list(exact.draw(**scene)),

@@ -38,7 +38,8 @@ def _to_plain(value: Any) -> Any:
 
 
 def from_dict(cls: type[Config], data: Mapping[str, Any], path: str = "config") -> Config:
-    """A config of class `cls` from JSON values; missing keys take their defaults.
+    """A config of class `cls` from JSON values; missing keys take their defaults. A field that had another name before
+    says so beside its default, `field(default=64, metadata={"was": "judge_width"})`; that key is understood, too.
 
     Raises UsageError naming the full path of an unknown key (with close names), a wrong type, or a value that the
     dataclass's own check refuses.
@@ -49,8 +50,10 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], path: str = "config") 
         raise UsageError(f"{path} must be an object, not {_kind(data)}")
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
+    renamed = {field.metadata["was"]: name for name, field in fields.items() if "was" in field.metadata}
     values: dict[str, Any] = {}
     for key, value in data.items():
+        key = renamed.get(key, key)
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, n=3)
             hint = f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(fields)}"

@@ -6,10 +6,16 @@ split is first cut again into fixed hops with context, so equal input gives exac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +71,21 @@ def _rest(held: list[np.ndarray], past: int, length: int, hop: int, start: int) 
         values[:taken] = rows[:taken]
         yield Window(values=values, start=start, valid=min(hop, real))
         rows, start = rows[hop:], start + hop
+
+
+def ordered_map(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
+    """`make(item)` for each item, on `workers` threads, in the order of the items.
+
+    At most `workers` are in the making or waiting to be taken, so memory stays flat and `items` is read only as far as
+    results are taken. An error of `make` is raised where its result would have come.
+
+    Example: `list(ordered_map(lambda n: n * n, range(4), 2))` is `[0, 1, 4, 9]`.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Made]] = deque()
+        for item in items:
+            if len(waiting) == workers:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(make, item))
+        while waiting:
+            yield waiting.popleft().result()

@@ -13,12 +13,15 @@ from parity.weights import empty, filled, load_into
 from talkingface.systems.pcavs.official.fast import FastGenerator
 from talkingface.systems.pcavs.official.networks.generator import Generator, Noise, truncated
 from talkingface.systems.pcavs.official.networks.identity import Identity
-from talkingface.systems.pcavs.official.networks.resample import Blur, Downsample, Upsample, upfirdn2d
 from talkingface.systems.pcavs.official.networks.style_layers import (
+    Blur,
     ConvLayer,
+    Downsample,
     ModulatedConv,
     ResidualBlock,
+    Upsample,
     fused_leaky_relu,
+    upfirdn2d,
 )
 
 
@@ -74,7 +77,7 @@ def test_generator():
     style, first, noise = recorded.input("style"), recorded.input("identity_style"), noise_maps(recorded)
     maps = []
     hook = network.convs[1].register_forward_hook(lambda _module, _inputs, output: maps.append(output))
-    raw = network.paint(style, first, noise)
+    raw = network.before_tanh(style, first, noise)
     hook.remove()
     recorded.check("feature_after_convs_1", maps[0])
     recorded.check("image_pre_tanh", raw)

@@ -23,7 +23,7 @@ def test_inference():
     torch.testing.assert_close(one.vector[0], identity.vector[0], rtol=1e-4, atol=1e-4)
     for name, pose in (("ref", reference[:, 0]), ("driven", recorded.input("driving"))):
         style = assemble(nets["netE"], nets["netA_sync"], identity, windows, pose).joined()
-        raw = nets["netG"].paint(style, identity.map, "stored")
+        raw = nets["netG"].before_tanh(style, identity.map, "stored")
         recorded.check(f"style_{name}_pose", style)
         recorded.check(f"pre_tanh_{name}_pose", raw)
         recorded.check(f"image_{name}_pose", torch.tanh(raw))

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from parity.fixtures import load_fixture
 from parity.weights import empty, load_into
-from talkingface.systems.pcavs.official.loss_terms import (
+from talkingface.systems.pcavs.official.losses import (
     contrastive,
     distance_logits,
     feature_matching,
@@ -58,13 +58,13 @@ def tensors(arrays: list[np.ndarray]) -> list[Tensor]:
 
 def test_gan_losses():
     recorded = load_fixture("pcavs", "losses")
-    judged = [tensors(scale) for scale in recorded.array("p")]
+    outputs = [tensors(scale) for scale in recorded.array("p")]
     for mode in ("ls", "original", "w"):
-        recorded.check(f"{mode}_real", gan_loss(judged, True, mode), scalar=True)
-        recorded.check(f"{mode}_fake", gan_loss(judged, False, mode), scalar=True)
-    recorded.check("hinge_D_real", gan_loss(judged, True), scalar=True)
-    recorded.check("hinge_D_fake", gan_loss(judged, False), scalar=True)
-    recorded.check("hinge_G", gan_loss(judged, True, judging=False), scalar=True)
+        recorded.check(f"{mode}_real", gan_loss(outputs, True, mode), scalar=True)
+        recorded.check(f"{mode}_fake", gan_loss(outputs, False, mode), scalar=True)
+    recorded.check("hinge_D_real", gan_loss(outputs, True), scalar=True)
+    recorded.check("hinge_D_fake", gan_loss(outputs, False), scalar=True)
+    recorded.check("hinge_G", gan_loss(outputs, True, discriminator=False), scalar=True)
 
 
 def test_feature_matching():

@@ -8,26 +8,26 @@ import torch
 from parity.fixtures import load_fixture
 from parity.pcavs.four_networks import networks
 from parity.weights import empty, fill, filled, load_into
-from talkingface.systems.pcavs.official.losses import StageBatch, StageNetworks, drawing_losses, judging_losses
+from talkingface.systems.pcavs.official.losses import StageBatch, StageNetworks, discriminator_losses, generator_losses
 from talkingface.systems.pcavs.official.networks.identity import IdentityNet
 from talkingface.systems.pcavs.official.networks.vgg import vgg19, vgg_names
 
 NAMES = {
     "crossmodal": "G_CrossModal",
-    "contrast_heard": "G_SoftmaxContrastive",
-    "contrast_seen": "G_SoftmaxContrastive_v2a",
-    "match_seen": "G_GAN_Feat",
-    "match_heard": "G_GAN_Feat_audio",
-    "fool_seen": "G_GANv",
-    "fool_heard": "G_GANa",
-    "vgg_seen": "G_VGGv",
-    "vgg_heard": "G_VGGa",
+    "contrast_audio": "G_SoftmaxContrastive",
+    "contrast_video": "G_SoftmaxContrastive_v2a",
+    "match_video": "G_GAN_Feat",
+    "match_audio": "G_GAN_Feat_audio",
+    "adversarial_video": "G_GANv",
+    "adversarial_audio": "G_GANa",
+    "vgg_video": "G_VGGv",
+    "vgg_audio": "G_VGGa",
     "person": "G_loss_cls",
-    "judge_fake": "D_D_Fake",
-    "judge_real": "D_D_real",
+    "discriminator_fake": "D_D_Fake",
+    "discriminator_real": "D_D_real",
 }
-PARTS = {"netG": "generator", "netV": "identity", "netE": "nonidentity", "netA_sync": "speech", "netD": "judge"}
-LAMBDAS = {"crossmodal": "crossmodal", "contrast": "contrastive", "match": "feat", "vgg": "vgg", "judge": "D"}
+PARTS = {"netG": "generator", "netV": "identity", "netE": "nonidentity", "netA_sync": "speech", "netD": "discriminator"}
+LAMBDAS = {"crossmodal": "crossmodal", "contrast": "contrastive", "match": "feat", "vgg": "vgg", "discriminator": "D"}
 """Kinds of our losses -> the recording's names of their weights; those of the others are 1."""
 
 
@@ -58,18 +58,18 @@ def test_stage_three():
         windows=recorded.input("mel").reshape(-1, 1, *recorded.input("mel").shape[-2:]),
         person=torch.tensor(recorded.inputs["labels"]),
     )
-    nets.judge.requires_grad_(False)
-    losses, drawn = drawing_losses(
-        nets, batch, contrast="distance", heard_only=config["generate_from_audio_only"], noise="stored"
+    nets.discriminator.requires_grad_(False)
+    losses, drawn = generator_losses(
+        nets, batch, contrast="distance", audio_only=config["generate_from_audio_only"], noise="stored"
     )
     weighted = {name: weights[name] * loss for name, loss in losses.items()}
     for name, loss in weighted.items():
         recorded.check(NAMES[name], loss, scalar=True)
     torch.stack(list(weighted.values())).sum().backward()
     check_gradients(recorded, nets, "gradnorm_")
-    nets.judge.requires_grad_(True)
-    judged = judging_losses(nets, batch, drawn)
-    for name, loss in judged.items():
+    nets.discriminator.requires_grad_(True)
+    losses = discriminator_losses(nets, batch, drawn)
+    for name, loss in losses.items():
         recorded.check(NAMES[name], loss, scalar=True)
-    torch.stack(list(judged.values())).sum().backward()
+    torch.stack(list(losses.values())).sum().backward()
     check_gradients(recorded, nets, "gradnorm_D_")

@@ -26,7 +26,7 @@ class Settings:
     stages: tuple[Optim, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
     name: str | None = None
-    fast: bool = False
+    fast: bool = field(default=False, metadata={"was": "quick"})
 
     def __post_init__(self) -> None:
         if not self.widths:
@@ -43,6 +43,10 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_missing_keys_take_defaults() -> None:
     assert configs.from_dict(Settings, {"optim": {"lr": 1}}) == Settings(optim=Optim(lr=1.0))
+
+
+def test_a_key_of_an_earlier_version_is_understood() -> None:
+    assert configs.from_dict(Settings, {"quick": True}).fast
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkingface.core.stream import windows
+from talkingface.core.stream import ordered_map, windows
 
 
 def _split(values: np.ndarray, cuts: list[int]) -> list[np.ndarray]:
@@ -53,3 +53,24 @@ def test_wrong_pieces_are_refused() -> None:
         list(windows([np.zeros((3, 2)), np.zeros((3, 3))], 1, 1, 1))
     with pytest.raises(ValueError, match="hop"):
         list(windows([np.zeros(3)], 0, 0, 0))
+
+
+@pytest.mark.parametrize("workers", (1, 3))
+def test_results_come_in_order_and_no_further_than_they_are_taken(workers: int) -> None:
+    taken: list[int] = []
+
+    def items():
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    results = ordered_map(lambda number: number * number, items(), workers)
+    assert next(results) == 0 and len(taken) == workers + 1
+    assert list(results) == [number * number for number in range(1, 20)]
+
+
+def test_an_error_comes_in_the_place_of_its_result() -> None:
+    results = ordered_map(lambda number: 1 / number, [1, 2, 0, 4], 2)
+    assert [next(results), next(results)] == [1.0, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -1,63 +1,71 @@
-"""What both kinds of networks do for the system: hear, read faces, and draw. `kinds.py` chooses."""
+"""Codes of a face: what its mouth says and how its head is held, in a clip, a photo or an avatar."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
-from talkingface.core.types import Track
+from talkingface.core.motion import ping_pong
+from talkingface.core.types import Avatar, Clip, Motion, Photo, Track
+
+if TYPE_CHECKING:
+    from talkingface.clips.tracked import TrackedClip
+    from talkingface.systems.pcavs.variants import Variant
+
+FPS = 25.0
+LONGEST_PX = 1280
+"""Clips are tracked and encoded at this size at most."""
+STEADY_FRAMES = 0.8
+"""Smoothing of pose codes over time, standard deviation: faster changes are noise of the tracker."""
 
 
 class Codes(NamedTuple):
-    """What a face does: `mouth` float32 [T, M] and `pose` float32 [T, P]."""
+    """`mouth` float32 [T, M] and `pose` float32 [T, P]."""
 
     mouth: np.ndarray
     pose: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class Square:
-    """Where drawn squares lie: `matrix` float64 [2, 3] from picture to square (pixel numbers), its `side` in pixels.
+class EncodedClip:
+    """The `codes` of a clip, `tracked` at 25 fps (not smoothed; None for a photo)."""
 
-    `own_colours`: what is drawn has the picture's colours already.
-    """
-
-    matrix: np.ndarray
-    side: int
-    own_colours: bool = False
+    tracked: TrackedClip | None
+    codes: Codes
 
 
-class Face(Protocol):
-    """A face ready to be drawn. `rest` float32 [P]: the pose code of its picture."""
+def encode_clip(source: Photo | Clip, variant: Variant, face_index: int | None) -> EncodedClip:
+    """Track the face of a clip (cached) or photo and encode it. Raises InputError, FaceError."""
+    from talkingface.clips.tracked import track_clip
+    from talkingface.face.track import smooth_track, track_image
 
-    rest: np.ndarray
-    square: Square
+    if isinstance(source, Photo):
+        rgb = source.opaque()
+        return EncodedClip(None, _encode_photo(rgb, track_image(rgb, face_index).landmarks, variant))
+    tracked = track_clip(source, fps=FPS, longest_px=LONGEST_PX, face_index=face_index)
+    codes = variant.encode_video(smooth_track(tracked.track), tracked.frames("reading the face"))
+    pose = gaussian_filter1d(codes.pose, STEADY_FRAMES, axis=0, mode="nearest")
+    return EncodedClip(tracked, Codes(codes.mouth, pose.astype(np.float32)))
 
-    def draw(self, mouth: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Squares uint8 [B, S, S, 3] from codes [B, M] and [B, P]; and where the person is, uint8 [B, S, S], if a matte
-        was given."""
-        ...
+
+def rest_pose(avatar: Avatar, variant: Variant) -> np.ndarray:
+    """The pose code float32 [P] of an avatar's picture."""
+    return _encode_photo(avatar.tensors["rgb"], avatar.tensors["landmarks"], variant).pose[0]
 
 
-class Talker(Protocol):
-    """Loaded networks. `silence` float32 [M] is the mouth code that `hear` gives no sound."""
+def _encode_photo(rgb: np.ndarray, landmarks: np.ndarray, variant: Variant) -> Codes:
+    return variant.encode_video(Track.still(landmarks, (rgb.shape[1], rgb.shape[0])), iter([rgb]))
 
-    silence: np.ndarray
 
-    def hear(self, samples: np.ndarray) -> np.ndarray:
-        """Mouth codes float32 [T, M] of a whole voice, mono float32 [N] at 16 kHz: one for each frame begun in it."""
-        ...
-
-    def read(self, track: Track, pictures: Iterator[np.ndarray]) -> Codes:
-        """Codes of a tracked clip whose `pictures` are given again, uint8 [H, W, 3]."""
-        ...
-
-    def face(self, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int) -> Face:
-        """A photo uint8 [H, W, 3] with landmarks [478, 3], to be drawn in squares of `side` pixels.
-
-        `matte` uint8 [H, W]: where the person is, if that is asked for. Raises UsageError if they cannot tell.
-        """
-        ...
+def follow_poses(motions: Iterable[Motion], pose: np.ndarray) -> Iterator[Motion]:
+    """Motion at any rate with the pose rows [T, P] of a clip at 25 fps: past its end backwards, then forwards."""
+    for piece in motions:
+        at = (piece.start + np.arange(len(piece))) * (FPS / piece.fps)
+        before = at.astype(np.int64)
+        share = (at - before)[:, None].astype(np.float32)
+        rows = pose[ping_pong(before, len(pose))] * (1 - share) + pose[ping_pong(before + 1, len(pose))] * share
+        yield replace(piece, pose=rows.astype(np.float32))

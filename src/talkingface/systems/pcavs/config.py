@@ -50,7 +50,7 @@ class CompactConfig:
 class PcavsConfig:
     """Everything that decides what `pcavs` computes."""
 
-    kind: Literal["compact", "official"] = "official"
+    variant: Literal["compact", "official"] = field(default="official", metadata={"was": "kind"})
     mouth_gain: float = 1.2
     """Factor on what is heard, when a face is animated; not in training."""
     codes: CodeConfig = field(default_factory=CodeConfig)
@@ -60,7 +60,7 @@ class PcavsConfig:
     @property
     def pose_numbers(self) -> int:
         """Length of the pose code."""
-        return self.official.sizes.pose if self.kind == "official" else self.codes.pose
+        return self.official.sizes.pose if self.variant == "official" else self.codes.pose
 
 
 def preset(name: str) -> PcavsConfig:
@@ -70,9 +70,9 @@ def preset(name: str) -> PcavsConfig:
     if name == "tiny_official":
         return PcavsConfig(official=tiny_official())
     if name == "compact":
-        return PcavsConfig(kind="compact", mouth_gain=COMPACT_GAIN)
+        return PcavsConfig(variant="compact", mouth_gain=COMPACT_GAIN)
     compact = CompactConfig(
         size_px=32, widths=(8, 8, 8, 8), fine=8, identity=8, mouth_px=16, mouth_widths=(4, 4, 4, 8), pose_px=32,
         pose_widths=(4, 4, 4, 8), speech_width=8, speech_blocks=1,
     )  # fmt: skip
-    return PcavsConfig(kind="compact", codes=CodeConfig(mouth=8, mouth_style=6), compact=compact)
+    return PcavsConfig(variant="compact", codes=CodeConfig(mouth=8, mouth_style=6), compact=compact)

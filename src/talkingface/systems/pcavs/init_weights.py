@@ -6,21 +6,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from talkingface.systems.pcavs.compact.networks import NUM_POSE_FACTS
+from talkingface.systems.pcavs.pose.pose_features import FEATURE_UNITS
 from talkingface.systems.pcavs.pose.pose_map import PoseMap
 
 SEED = 0
 _POSE, _BROWS, _TAPS = 6, 4, 9
 
 
-def stir(networks: dict[str, nn.Module]) -> None:
+def init_random(networks: nn.Module) -> None:
     """Seeded random parameters everywhere: layers that start at zero would leave the picture as it is."""
     rng = torch.Generator().manual_seed(SEED)
     with torch.no_grad():
-        for network in networks.values():
-            for value in network.parameters():
-                fan = max(1, value[0].numel()) if value.ndim > 1 else 16
-                value.copy_(torch.randn(value.shape, generator=rng) * fan**-0.5)
+        for value in networks.parameters():
+            fan = max(1, value[0].numel()) if value.ndim > 1 else 16
+            value.copy_(torch.randn(value.shape, generator=rng) * fan**-0.5)
 
 
 def init_tensors(pose_numbers: int) -> dict[str, np.ndarray]:
@@ -29,10 +28,11 @@ def init_tensors(pose_numbers: int) -> dict[str, np.ndarray]:
     channels = _POSE + _BROWS
     kernel = np.zeros((_TAPS, channels, channels), np.float32)
     kernel[:] = np.eye(channels) * 0.01
+    num_features = len(FEATURE_UNITS)
     pose = PoseMap(
         turns=rng.normal(size=(pose_numbers, 3)).astype(np.float32),
-        facts=rng.normal(size=(pose_numbers, NUM_POSE_FACTS)).astype(np.float32),
-        units=np.ones(NUM_POSE_FACTS, np.float32),
+        features=rng.normal(size=(pose_numbers, num_features)).astype(np.float32),
+        units=np.ones(num_features, np.float32),
     )
     return pose.tensors() | {
         "head_motion.kernel": kernel,

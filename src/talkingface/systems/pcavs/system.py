@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -15,38 +14,31 @@ from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System, Weights
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 from talkingface.systems.pcavs import SPEC
-from talkingface.systems.pcavs.codes import Talker
+from talkingface.systems.pcavs.avatar import from_clip, from_photo
+from talkingface.systems.pcavs.codes import encode_clip, follow_poses, rest_pose
 from talkingface.systems.pcavs.config import PcavsConfig
-from talkingface.systems.pcavs.driving import posed_like, read_driver, rest_of
 from talkingface.systems.pcavs.init_weights import init_tensors
-from talkingface.systems.pcavs.pose.head_pose import Heads
+from talkingface.systems.pcavs.pose.head_pose import HeadPose
 from talkingface.systems.pcavs.pose.pose_map import PoseMap
-from talkingface.systems.pcavs.renderer import Painter, best_photo, make_photo
-from talkingface.systems.pcavs.variants import load_talker
+from talkingface.systems.pcavs.renderer import Renderer
+from talkingface.systems.pcavs.variants import load_variant
 
 
 class PcavsSystem(System):
     """Zhou et al. 2021. See docs/systems/pcavs.md.
 
-    Motion in space `pcavs`: `expression` is the mouth code less that of silence, `pose` the pose code less that of the
-    avatar's picture.
+    Motion in space `pcavs`: `expression` is the mouth code minus that of silence, `pose` the pose code minus that of
+    the avatar's picture. `variant` holds the networks, `head_pose` turns angles and voices into pose codes; nothing
+    changes them, so threads may share a system.
     """
 
     SPEC: ClassVar[SystemSpec] = SPEC
 
     def __init__(self, weights: Weights | None, config: PcavsConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._tensors = init_tensors(config.pose_numbers) if weights is None else weights.tensors
-
-    @functools.cached_property
-    def talker(self) -> Talker:
-        """The networks, loaded on first use."""
-        return load_talker(self.config, self._tensors if self.weights else None, self.device)
-
-    @functools.cached_property
-    def heads(self) -> Heads:
-        """What turns angles and voices into pose codes."""
-        return Heads(PoseMap.load(self._tensors), self._tensors, self.config.pose_numbers)
+        tensors = init_tensors(config.pose_numbers) if weights is None else weights.tensors
+        self.variant = load_variant(config, None if weights is None else tensors, device)
+        self.head_pose = HeadPose(PoseMap.load(tensors), tensors, config.pose_numbers)
 
     def fit(
         self,
@@ -57,52 +49,40 @@ class PcavsSystem(System):
         folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. Nothing is trained: of a clip the best frame serves as the photo."""
-        card: dict[str, object] = {
-            "system": SPEC.name,
-            "weights": "" if self.weights is None else self.weights.card.get("name", ""),
-        }
         if isinstance(source, Photo):
-            photo = make_photo(source.opaque(), face_index, size, source.alpha)
-            notes = [*source.notes, *photo.notes]
-            return Avatar(system=SPEC.name, card={**card, "kind": "photo", "notes": notes}, tensors=photo.tensors)
-        driver = read_driver(source, self.talker, face_index)
-        assert driver.tracked is not None
-        photo = best_photo(driver.tracked, face_index)
-        tensors = {**photo.tensors, "clip.pose": driver.codes.pose}
-        notes = [*driver.tracked.notes, *driver.tracked.gap_notes(), *photo.notes]
-        return Avatar(system=SPEC.name, card={**card, "kind": "clip", "notes": notes}, tensors=tensors)
+            kind, face = "photo", from_photo(source, face_index, size)
+            tensors = face.tensors
+        else:
+            clip = encode_clip(source, self.variant, face_index)
+            assert clip.tracked is not None
+            kind, face = "clip", from_clip(clip.tracked, face_index)
+            tensors = {**face.tensors, "clip.pose": clip.codes.pose}
+        name = "" if self.weights is None else self.weights.card.get("name", "")
+        card = {"system": SPEC.name, "weights": name, "kind": kind, "notes": face.notes}
+        return Avatar(system=SPEC.name, card=card, tensors=tensors)
 
     def motion_from_audio(
         self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls
     ) -> Iterator[Motion]:
         """See `System.motion_from_audio`. The level of the whole voice counts: nothing comes before its end."""
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
-        said = self.talker.hear(samples) - self.talker.silence
-        pose = self.heads.moves(samples, len(said), controls)
-        yield Motion(
-            space=SPEC.motion_space,
-            expression=said * np.float32(controls.expression_scale),
-            pose=pose.astype(np.float32),
-            blink=None,
-            fps=SPEC.fps,
-        )
+        mouth = self.variant.encode_audio(samples) - self.variant.silence
+        pose = self.head_pose.from_audio(samples, len(mouth), controls)
+        yield _motion(mouth * np.float32(controls.expression_scale), pose)
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`. The head is held as in the video, not relative to its mean; a photo gives one
         frame. Without an avatar the pose is about the video's mean."""
-        codes = read_driver(source, self.talker, None).codes
-        rest = codes.pose.mean(axis=0) if avatar is None else rest_of(avatar, self.talker)
-        yield Motion(
-            space=SPEC.motion_space,
-            expression=((codes.mouth - self.talker.silence) * np.float32(controls.expression_scale)),
-            pose=(codes.pose - rest) * np.float32(controls.pose_scale),
-            blink=None,
-            fps=SPEC.fps,
+        codes = encode_clip(source, self.variant, None).codes
+        rest = codes.pose.mean(axis=0) if avatar is None else rest_pose(avatar, self.variant)
+        mouth = codes.mouth - self.variant.silence
+        yield _motion(
+            mouth * np.float32(controls.expression_scale), (codes.pose - rest) * np.float32(controls.pose_scale)
         )
 
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         """See `System.pose_from_angles`."""
-        return self.heads.turned(angles_rad)
+        return self.head_pose.from_angles(angles_rad)
 
     def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
         """See `System.render`. Draws the face crop, or with `crop` "full" the whole picture around it."""
@@ -110,5 +90,9 @@ class PcavsSystem(System):
             raise UsageError("pcavs cannot change the background; use keep or transparent, or --system portrait")
         motion = skip_frames(motion, first)
         if controls.pose == "source" and "clip.pose" in avatar.tensors:
-            motion = posed_like(motion, avatar.tensors["clip.pose"] - rest_of(avatar, self.talker))
-        return Painter(avatar, self.talker, controls).frames(motion)
+            motion = follow_poses(motion, avatar.tensors["clip.pose"] - rest_pose(avatar, self.variant))
+        return Renderer(avatar, self.variant, controls).frames(motion)
+
+
+def _motion(mouth: np.ndarray, pose: np.ndarray) -> Motion:
+    return Motion(space=SPEC.motion_space, expression=mouth, pose=pose.astype(np.float32), blink=None, fps=SPEC.fps)

@@ -14,11 +14,12 @@ from talkingface.core.errors import FaceError, InputError, UsageError, WeightsEr
 from talkingface.core.motion import concatenate, resample_motion
 from talkingface.core.system import Weights
 from talkingface.core.types import Avatar, Controls, Motion
+from talkingface.systems.pcavs.codes import follow_poses, rest_pose
 from talkingface.systems.pcavs.config import preset
-from talkingface.systems.pcavs.driving import posed_like, rest_of
-from talkingface.systems.pcavs.pose.head_pose import heard
-from talkingface.systems.pcavs.pose.pose_map import CLOSURE, PLACE_X, SIZE, learn_pose_map
-from talkingface.systems.pcavs.renderer import Painter
+from talkingface.systems.pcavs.pose.head_pose import voice_activity
+from talkingface.systems.pcavs.pose.pose_features import CLOSURE, PLACE_X, SIZE
+from talkingface.systems.pcavs.pose.pose_map import regress_pose_map
+from talkingface.systems.pcavs.renderer import Renderer
 from talkingface.systems.pcavs.system import PcavsSystem
 from talkingface.video.image import write_image
 from voices import make_voice
@@ -130,10 +131,10 @@ def test_a_small_crop_is_cut_from_the_whole_photo(system):
 def test_the_whole_picture_is_untouched_outside_of_the_square(system, avatar):
     rgb = drawn(system, avatar, motion(2, mouth=1.0, pose=0.5), crop="full")
     assert rgb.shape == (2, *sample_picture().shape)
-    matrix = Painter(avatar, system.talker, Controls(crop="full"))._face.square.matrix
+    matrix = Renderer(avatar, system.variant, Controls(crop="full"))._face.square.matrix
     y, x = np.mgrid[: rgb.shape[1], : rgb.shape[2]]
     at = np.stack([x, y], -1) @ matrix[:, :2].T + matrix[:, 2]
-    side = Painter(avatar, system.talker, Controls(crop="full"))._face.square.side
+    side = Renderer(avatar, system.variant, Controls(crop="full"))._face.square.side
     outside = ((at < -1.5) | (at > side + 0.5)).any(-1)
     assert outside.mean() > 0.2
     for picture in rgb:
@@ -173,10 +174,10 @@ def test_scales_of_nought(system, avatar, clip):
 
 def test_a_source_pose_follows_the_clip_at_any_rate(system, dubbed):
     """One second at 50 frames: every other picture is the clip's own pose, forwards, backwards, and so on."""
-    poses = dubbed.tensors["clip.pose"] - rest_of(dubbed, system.talker)
+    poses = dubbed.tensors["clip.pose"] - rest_pose(dubbed, system.variant)
     for fps in (25.0, 50.0, 30.0, 24000 / 1001):
         pieces = [dataclasses.replace(motion(9, fps=fps), start=9 * k) for k in range(5)]
-        rows = np.concatenate([piece.pose for piece in posed_like(iter(pieces), poses)])
+        rows = np.concatenate([piece.pose for piece in follow_poses(iter(pieces), poses)])
         at = np.arange(45) * 25 / fps
         there_and_back = np.r_[np.arange(COUNT), np.arange(COUNT - 2, 0, -1)]
         clock = np.arange(60)
@@ -249,7 +250,7 @@ def test_a_face_at_the_edge_is_said_and_not_bent(system):
     cut = np.ascontiguousarray(sample_picture()[:, int(points[:, 0].min() - 2) :])
     near = system.fit(open_media(cut))
     assert any("edge" in str(note) for note in near.card["notes"])
-    matrix = Painter(near, system.talker, Controls(crop="head"))._face.square.matrix[:, :2]
+    matrix = Renderer(near, system.variant, Controls(crop="head"))._face.square.matrix[:, :2]
     assert matrix @ matrix.T == pytest.approx(np.eye(2) * (matrix[0] ** 2).sum())
     assert np.linalg.det(matrix) > 0
     (square,) = drawn(system, near, motion(1), crop="head")
@@ -287,12 +288,10 @@ def test_what_cannot_be_used_is_said_in_one_line(system, avatar, tmp_path):
 
 
 def test_weights_that_do_not_fit_their_config(avatar):
-    from talkingface.nn.state import arrays, named
-    from talkingface.systems.pcavs.compact.inference import make_networks
+    from talkingface.nn.state import arrays
+    from talkingface.systems.pcavs.compact.networks import CompactNetworks
 
-    tensors = {
-        k: v for name, net in make_networks(CONFIG).items() for k, v in named(name, arrays(net.state_dict())).items()
-    }
+    tensors = arrays(CompactNetworks(CONFIG.codes, CONFIG.compact).state_dict())
     whole = PcavsSystem(Weights(tensors, {"name": "pcavs.test"}), CONFIG)
     assert drawn(whole, avatar, motion(1), crop="head").shape == (1, 224, 224, 3)
     lacking = {name: value for name, value in tensors.items() if not name.startswith("pose.")}
@@ -309,11 +308,11 @@ def test_weights_that_do_not_fit_their_config(avatar):
 
 def test_a_pose_map_finds_what_it_is_shown():
     rng = np.random.default_rng(0)
-    facts = rng.normal(size=(4000, 8)).astype(np.float32)
+    features = rng.normal(size=(4000, 8)).astype(np.float32)
     true = rng.normal(size=(5, 8)).astype(np.float32)
     units = np.array([0.2, 0.2, 0.2, 0.12, 0.12, 0.12, 0.35, 1], np.float32)
-    found = learn_pose_map(facts @ true.T, facts, units)
-    assert found.facts == pytest.approx(true, abs=0.05)
+    found = regress_pose_map(features @ true.T, features, units)
+    assert found.features == pytest.approx(true, abs=0.05)
     assert found.turns * units[:3] == pytest.approx(true[:, :3], abs=0.3), "the others' chance share included"
     pose = np.zeros((3, 6), np.float32)
     pose[0, 1], pose[1, 3], pose[2, 5] = 0.4, 0.3, 0.1
@@ -328,19 +327,19 @@ def test_a_pose_map_finds_what_it_is_shown():
 
 
 def test_yaw_turns_the_way_it_should(system, avatar):
-    """The numbers of --pose go through the map: more yaw, more of the fact, in the facts' own direction."""
+    """The numbers of --pose go through the map: more yaw, more of the fact, in the features' own direction."""
     from talkingface.face.camera import euler_degrees, rotation_matrix
-    from talkingface.systems.pcavs.pose.head_pose import Heads
+    from talkingface.systems.pcavs.pose.head_pose import HeadPose
 
     rng = np.random.default_rng(1)
-    facts, true = rng.normal(size=(3000, 8)), rng.normal(size=(12, 8))
+    features, true = rng.normal(size=(3000, 8)), rng.normal(size=(12, 8))
     units = np.ones(8, np.float32)
-    heads = Heads(learn_pose_map(facts @ true.T, facts, units), {}, 12)
+    head_pose = HeadPose(regress_pose_map(features @ true.T, features, units), {}, 12)
     angles = np.radians([[-15, 0, 0], [0, 0, 0], [15, 0, 0], [0, 12, 0], [0, 0, 9]]).astype(np.float32)
-    vectors = np.linalg.lstsq(true, heads.turned(angles).T, rcond=None)[0].T[:, :3]
+    vectors = np.linalg.lstsq(true, head_pose.from_angles(angles).T, rcond=None)[0].T[:, :3]
     back = np.asarray(euler_degrees(np.asarray(rotation_matrix(vectors))))
     assert back == pytest.approx(np.degrees(angles), abs=1.5)
-    assert heads.moves(make_voice(0.5), 13, Controls()).shape == (13, 12)
+    assert head_pose.from_audio(make_voice(0.5), 13, Controls()).shape == (13, 12)
 
 
 def test_a_voice_is_told_from_pauses_whatever_its_gain():
@@ -349,12 +348,12 @@ def test_a_voice_is_told_from_pauses_whatever_its_gain():
 
     voice = np.concatenate([*stream_audio(sample("speech"), 16000)])[:64000]
     paused = np.concatenate([voice, np.zeros(48000, np.float32)])
-    spoken, loud = heard(paused, 175)
+    spoken, loud = voice_activity(paused, 175)
     assert spoken.shape == loud.shape == (175,)
     assert spoken[:95].mean() > 0.4 and spoken[105:].max() == 0
     for gain in (0.02, 3.0):
-        assert heard(paused * np.float32(gain), 175)[0] == pytest.approx(spoken, abs=0.02)
-    assert heard(np.zeros(16000, np.float32), 25)[0].max() == 0
+        assert voice_activity(paused * np.float32(gain), 175)[0] == pytest.approx(spoken, abs=0.02)
+    assert voice_activity(np.zeros(16000, np.float32), 25)[0].max() == 0
 
 
 def test_a_long_voice_is_heard_as_a_short_one():
@@ -365,7 +364,7 @@ def test_a_long_voice_is_heard_as_a_short_one():
     voice = make_voice(45.0)
     columns = speech_columns(voice * np.float32(speech_gain(voice)))
     whole = (columns.mean(axis=1) - LevelTracker().push(columns))[:4500].reshape(1125, 4).mean(axis=1)
-    assert heard(voice, 1125)[1] == pytest.approx(whole, abs=1e-3)
+    assert voice_activity(voice, 1125)[1] == pytest.approx(whole, abs=1e-3)
 
 
 def test_drawing_on_two_threads_gives_what_one_gives(system, avatar):
@@ -373,10 +372,10 @@ def test_drawing_on_two_threads_gives_what_one_gives(system, avatar):
     rng = np.random.default_rng(0)
     moves = dataclasses.replace(motion(30), expression=rng.normal(size=(30, 8)).astype(np.float32))
     together = drawn(system, avatar, moves, crop="head")
-    painter = Painter(avatar, system.talker, Controls(crop="head"))
-    alone = [painter._make(k, dataclasses.replace(moves, **{
+    renderer = Renderer(avatar, system.variant, Controls(crop="head"))
+    alone = [renderer._render((k, dataclasses.replace(moves, **{
         name: getattr(moves, name)[k : k + 8] for name in ("expression", "pose")
-    })).rgb for k in range(0, 30, 8)]  # fmt: skip
+    }))).rgb for k in range(0, 30, 8)]  # fmt: skip
     assert np.array_equal(together, np.concatenate(alone))
     assert psnr(together[0], together[1]) < 60
 
@@ -390,26 +389,26 @@ def test_swaying_clips_have_codes_that_follow(system, tmp_path):
 def test_published_weights_learn_angles() -> None:
     from crops import crop_clip
     from talkingface.systems.pcavs.config import preset
-    from talkingface.systems.pcavs.official.angles import official_pose_map
-    from talkingface.systems.pcavs.official.inference import OfficialTalker
+    from talkingface.systems.pcavs.official.inference import OfficialVariant
+    from talkingface.systems.pcavs.official.pipeline import official_pose_map
 
     config = preset("tiny_official")
     clips = [crop_clip(f"clip{k}", seed=k, turning=0.4) for k in range(3)]
-    found = official_pose_map(clips, OfficialTalker(config, None, "cpu"), config)
+    found = official_pose_map(clips, OfficialVariant(config, None, "cpu"), config)
     assert found.turns.shape == (config.pose_numbers, 3) and np.abs(found.turns).max() > 0
 
 
 def test_a_map_finds_what_codes_are_made_of() -> None:
     from crops import crop_clip
-    from talkingface.systems.pcavs.compact.data import map_poses
+    from talkingface.systems.pcavs.compact.data import fit_pose_map
     from talkingface.systems.pcavs.config import preset
 
     mixing = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
     clips = [crop_clip(f"clip{k}", seed=k, turning=0.4) for k in range(3)]
-    found = map_poses(
+    found = fit_pose_map(
         clips, preset("tiny").compact,
-        lambda clip, frames, rows: np.stack([row["pose_facts"] for row in rows]) @ mixing.T + len(clip.slug),
+        lambda clip, frames, rows: np.stack([row["pose_features"] for row in rows]) @ mixing.T + len(clip.slug),
     )  # fmt: skip
     # yaw, which these heads do most, comes back as it was mixed in; so do the others that move
-    assert np.corrcoef(found.facts[:, 1], mixing[:, 1])[0, 1] > 0.98
-    assert np.abs(found.facts[:, 1]).mean() > 0.8 * np.abs(mixing[:, 1]).mean()
+    assert np.corrcoef(found.features[:, 1], mixing[:, 1])[0, 1] > 0.98
+    assert np.abs(found.features[:, 1]).mean() > 0.8 * np.abs(mixing[:, 1]).mean()

@@ -11,6 +11,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 SIZE_PX = 224
 TEMPLATE = np.array([[87.0, 59.0], [137.0, 59.0], [112.0, 120.0]])
@@ -21,6 +22,8 @@ EYE_POINTS_LEFT = (33, 160, 158, 133, 153, 144)
 EYE_POINTS_RIGHT = (362, 385, 387, 263, 373, 380)
 MOUTH_POINTS = (78, 82, 13, 312, 308, 317, 14, 87)
 """Points of the face mesh whose means stand for the means over 36..41, 42..47 and 60..67 of the 68 points."""
+HEAD_FRAMES = 6.0
+"""Over how many frames (standard deviation) `head_shifts` smooths: a syllable is shorter, a nod longer."""
 
 Border = Literal["black", "replicate", "reflect"]
 _BORDERS = {"black": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101}
@@ -46,6 +49,11 @@ def alignment(points: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     return np.stack(list(follow(similarity(points, seen), points)))
 
 
+def photo_alignment(landmarks: np.ndarray) -> np.ndarray:
+    """The matrix float64 [2, 3] of a photo with landmarks [478, 2 or 3]."""
+    return alignment(three_points(landmarks[None]))[0]
+
+
 def similarity(points: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     """The least-squares similarity float64 [2, 3] from the average of the points [T, 3, 2] to the template (Umeyama).
 
@@ -59,7 +67,7 @@ def similarity(points: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray
     if spread < 1e-6:
         raise ValueError("eyes and mouth lie in one point; there is no face to align")
     u, singular, vt = np.linalg.svd(target.T @ centred)
-    signs = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
+    signs = np.array([1.0, np.sign(np.linalg.det(u @ vt))])  # a rotation, never a reflection
     matrix = (u * signs) @ vt * (singular @ signs / spread)
     return np.column_stack([matrix, TEMPLATE.mean(axis=0) - matrix @ source.mean(axis=0)])
 
@@ -76,6 +84,26 @@ def follow(fixed: np.ndarray, points: Iterable[np.ndarray]) -> Iterator[np.ndarr
         moved = fixed.copy()
         moved[:, 2] += shift
         yield moved
+
+
+def head_shifts(matrices: np.ndarray) -> np.ndarray:
+    """Shifts [T, 2] that make a clip's crops (`alignment`, [T, 2, 3]) follow the head and not the mouth.
+
+    The published alignment keeps the mouth's centre in place, so the eyes rise when it opens: what is said could be
+    learned from a pose code. Only the compact networks are trained on shifted crops.
+    """
+    shifts = matrices[..., 2].astype(np.float64)
+    return gaussian_filter1d(shifts, HEAD_FRAMES, axis=0, mode="nearest") - shifts
+
+
+def shifted(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """`matrix` [2, 3] for a picture that is first moved by `shift` [2]."""
+    return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ shift])
+
+
+def joined(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The matrix [2, 3] that does `inner`, then `outer`."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
 def warp(rgb: np.ndarray, matrix: np.ndarray, border: Border = "black") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The compact networks: who, what is said, and how the head is held, each in a code of its own; and what draws them.
+"""The compact networks: encoders of identity, mouth, speech and pose, and the generator.
 
 The published design, cut down to what two CPU cores can train and run. What differs, and why: docs/design/decisions.md.
 """
@@ -14,8 +14,9 @@ from torch.nn import functional
 from talkingface.nn.blocks import ConvBlock, Down, Pointwise, Up
 from talkingface.systems.pcavs.config import CodeConfig, CompactConfig
 
-NUM_POSE_FACTS, NUM_MOUTH_FACTS = 8, 3
-"""What the codes are asked for in training: rotation (3), place (2), size, closed eyes, brows; gap, width, jaw."""
+NUM_POSE_FEATURES, NUM_MOUTH_FEATURES = 8, 3
+"""Measured features that linear layers predict from the codes in training (the layers are named `facts`, as in the
+weights): rotation (3), place (2), size, closed eyes, brows; gap, width, jaw."""
 
 
 class Tower(nn.Module):
@@ -40,12 +41,12 @@ class Tower(nn.Module):
 
 
 class MouthNet(nn.Module):
-    """A grey picture of the mouth [B, 1, M, M] in [-1, 1] -> its speech content [B, mouth]."""
+    """A grey picture of the mouth [B, 1, M, M] in [-1, 1] -> the mouth code [B, mouth]."""
 
     def __init__(self, codes: CodeConfig, config: CompactConfig) -> None:
         super().__init__()
         self.tower = Tower(1, config.mouth_px, config.mouth_widths, codes.mouth)
-        self.facts = nn.Linear(codes.mouth, NUM_MOUTH_FACTS)
+        self.facts = nn.Linear(codes.mouth, NUM_MOUTH_FEATURES)
 
     def forward(self, mouths: Tensor) -> Tensor:
         return self.tower(mouths)
@@ -58,14 +59,14 @@ class PoseNet(nn.Module):
         super().__init__()
         self.tower = Tower(3, config.pose_px, config.pose_widths, 2 * config.pose_widths[-1])
         self.code = nn.Linear(2 * config.pose_widths[-1], codes.pose)
-        self.facts = nn.Linear(codes.pose, NUM_POSE_FACTS)
+        self.facts = nn.Linear(codes.pose, NUM_POSE_FEATURES)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.code(functional.relu(self.tower(pictures)))
 
 
 class SpeechNet(nn.Module):
-    """Log-mel windows [B, 1, 80, T] in [0, 1] -> the same speech content [B, mouth] that is seen at their middle."""
+    """Log-mel windows [B, 1, 80, T] in [0, 1] -> the mouth code [B, mouth] at their middle."""
 
     def __init__(self, codes: CodeConfig, config: CompactConfig) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class SpeechNet(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What is known of a face: its `picture` [B, 3, S, S] in [-1, 1], `maps` from fine to coarse, `code` [B, I]."""
+    """An encoded face: its `picture` [B, 3, S, S] in [-1, 1], `maps` from fine to coarse, `code` [B, I]."""
 
     picture: Tensor
     maps: tuple[Tensor, ...]
@@ -168,7 +169,9 @@ class Drawn:
 class Generator(nn.Module):
     """Identity and style codes -> `Drawn`.
 
-    The style is the identity code, the pose code of the identity picture, the mouth code and the wanted pose code.
+    The style is the identity code, the pose code of the identity picture, the mouth code and the wanted pose code: with
+    both poses given, only their difference has to be learned. It scales and shifts features inside plain residual
+    blocks, which CPUs run twice as fast as the paper's convolutions with a kernel for each frame (section 3.3).
     """
 
     def __init__(self, codes: CodeConfig, config: CompactConfig) -> None:
@@ -195,9 +198,9 @@ class Generator(nn.Module):
             nn.init.normal_(layer.weight, std=1e-3)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, who: Identity, own_pose: Tensor, mouth: Tensor, pose: Tensor) -> Drawn:
-        style = torch.cat([who.code, own_pose, self.mouth(mouth), pose], dim=1)
-        fine, middle, coarse, deep = who.maps
+    def forward(self, identity: Identity, own_pose: Tensor, mouth: Tensor, pose: Tensor) -> Drawn:
+        style = torch.cat([identity.code, own_pose, self.mouth(mouth), pose], dim=1)
+        fine, middle, coarse, deep = identity.maps
         x = deep + self.place
         for block in self.deep:
             x = block(x, style)
@@ -209,13 +212,23 @@ class Generator(nn.Module):
         x = self.grow[1](self.draw[1](x, style))
         wide = resized(flow, fine.shape[-2:])
         x = self.draw[2](self.join[1](torch.cat([x, warped(fine, wide)], dim=1)), style)
-        full = resized(wide + self.refine(functional.relu(x)).float(), who.picture.shape[-2:])
-        x = torch.cat([functional.relu(self.finest(x)), warped(who.picture, full)], dim=1)
+        full = resized(wide + self.refine(functional.relu(x)).float(), identity.picture.shape[-2:])
+        x = torch.cat([functional.relu(self.finest(x)), warped(identity.picture, full)], dim=1)
         x = functional.relu(self.blend(x))
         # an open mouth is a few pixels high: its lips part within a cell of anything coarser
         full = full + self.finer(x).float()
         x = self.heads(x).float()
         return Drawn(flow=full, coarse=flow, mask=torch.sigmoid(x[:, 3:] + 1), colour=torch.tanh(x[:, :3]))
+
+
+class CompactNetworks(nn.Module):
+    """All five networks, under the names that they have in weights."""
+
+    def __init__(self, codes: CodeConfig, config: CompactConfig) -> None:
+        super().__init__()
+        self.identity, self.mouth = IdentityNet(codes, config), MouthNet(codes, config)
+        self.pose, self.speech = PoseNet(codes, config), SpeechNet(codes, config)
+        self.generator = Generator(codes, config)
 
 
 def signed_pictures(rgb: Tensor) -> Tensor:

@@ -15,24 +15,23 @@ from talkingface.core.weights import save_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.state import arrays, named
 from talkingface.systems.pcavs import SPEC
-from talkingface.systems.pcavs.compact.data import map_poses
-from talkingface.systems.pcavs.compact.inference import make_networks
+from talkingface.systems.pcavs.compact.data import fit_pose_map
 from talkingface.systems.pcavs.compact.mouth_recipe import MouthsRecipe
-from talkingface.systems.pcavs.compact.networks import MouthNet, PoseNet, signed_pictures
+from talkingface.systems.pcavs.compact.networks import CompactNetworks, MouthNet, PoseNet, signed_pictures
 from talkingface.systems.pcavs.compact.reenact_recipe import DRAWING, ReenactRecipe
-from talkingface.systems.pcavs.compact.speech_recipe import HeardClip, SpeechRecipe, read_mouths
+from talkingface.systems.pcavs.compact.speech_recipe import SpeechRecipe, encode_mouths
 from talkingface.systems.pcavs.config import PcavsConfig, preset
 from talkingface.systems.pcavs.data.crops import CropClip, crop_clips, make_crops
 from talkingface.systems.pcavs.pose.pose_map import PoseMap
 from talkingface.training.head_motion_fit import train_head_motion
 from talkingface.training.trainer import Trainer
 
-REENACT_STEPS, MOUTHS_FROM, JUDGED_FROM = 8000, 3000, 5600
+REENACT_STEPS, MOUTHS_FROM, ADVERSARIAL_FROM = 8000, 3000, 5600
 MOUTHS_STEPS, SPEECH_STEPS = 8500, 1500
 SEED = 1
 BATCH = 12
 UNSURE_SOUND = ("quiz_elisha",)
-"""People whose listed lag is wrong: their sound teaches nothing."""
+"""People whose listed lag is wrong: nothing is learned from their sound."""
 
 
 def make_compact(data: Path, folder: Path) -> Path:
@@ -41,39 +40,43 @@ def make_compact(data: Path, folder: Path) -> Path:
     return train_compact(make_crops(data, folder), folder / "prepared", folder, started)
 
 
+def train_and_held_out(crops: Path) -> tuple[list[CropClip], list[CropClip]]:
+    """The train clips of a folder of crops, and the val clips of other people."""
+    train = list(crop_clips(crops, split="train"))
+    people = {clip.person for clip in train}
+    return train, [clip for clip in crop_clips(crops, split="val") if clip.person not in people]
+
+
 def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> Path:
     """The stages after preparation."""
     config = preset("compact")
-    train = list(crop_clips(crops, split="train"))
-    people = {clip.person for clip in train}
-    strangers = [clip for clip in crop_clips(crops, split="val") if clip.person not in people]
-    heads, _ = run(reenact_recipe(train, strangers, config), folder / "pcavs-reenact", REENACT_STEPS, fast=True)
-    second = MouthsRecipe(train, config, heads, held_out=strangers, batch_size=BATCH)
-    drawing, seen = run(second, folder / "pcavs-mouths", MOUTHS_STEPS, fast=True)
-    networks = make_networks(config)
+    train, held_out = train_and_held_out(crops)
+    num_people = len({clip.person for clip in train})
+    first, _ = run(reenact_recipe(train, held_out, config), folder / "pcavs-reenact", REENACT_STEPS, fast=True)
+    second = MouthsRecipe(train, config, first, held_out=held_out, batch_size=BATCH)
+    drawing, pictures = run(second, folder / "pcavs-mouths", MOUTHS_STEPS, fast=True)
+    networks = CompactNetworks(config.codes, config.compact)
     for name in DRAWING:
-        networks[name].load_state_dict(drawing[name])
-    mouth, pose = networks["mouth"], networks["pose"]
-    assert isinstance(mouth, MouthNet) and isinstance(pose, PoseNet)
-    recipe = speech_recipe(train, strangers, mouth, config)
-    speech, heard = run(recipe, folder / "pcavs-speech", SPEECH_STEPS)
+        networks.get_submodule(name).load_state_dict(drawing[name])
+    recipe = speech_recipe(train, held_out, networks.mouth, config)
+    speech, sound = run(recipe, folder / "pcavs-speech", SPEECH_STEPS)
     tensors = named("speech", arrays(speech["speech"]))
     for name in DRAWING:
         tensors |= named(name, arrays(drawing[name]))
-    tensors |= {name: value.astype(np.float16) for name, value in pose_map(train, pose, config).tensors().items()}
-    head = train_head_motion(prepared, load_mesh478(), free_only=False)
-    tensors |= {name: value.astype(np.float16) for name, value in head.items()}
+    found = compact_pose_map(train, networks.pose, config).tensors()
+    found |= train_head_motion(prepared, load_mesh478(), free_only=False)
+    tensors |= {name: value.astype(np.float16) for name, value in found.items()}
     card = {
         "name": "pcavs.compact",
         "system": SPEC.name,
         "version": 2,
         "licence": "research only",
         "allows": "research and evaluation; parts of the training clips have terms that exclude other use",
-        "data": f"{len(train)} train clips of {len(people)} people, word clips of anchors among them",
+        "data": f"{len(train)} train clips of {num_people} people, word clips of anchors among them",
         "held_back": "frames 300 to 606 of person31, the last 20 s of anchor_en, and all val people",
         "origin": "trained by the talkingface project; no outside networks: a discriminator that was trained along "
-        "stands in for VGG19 and VGGFace, measured points and readers of lips and lids for FAN, and identity is "
-        "learned with the picture",
+        "stands in for VGG19 and VGGFace, measured points and landmark networks of lips and lids for FAN, and "
+        "identity is learned with the picture",
         "paper": "arXiv 2104.11116",
         "can": "move a face by the head pose of any video and by any voice, with the photo's own sharpness",
         "cannot": "turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; close eyes or "
@@ -81,40 +84,40 @@ def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> 
         "command": "talkingface train pcavs.compact DATA -o FOLDER",
         "steps": {"reenact": REENACT_STEPS, "mouths": MOUTHS_STEPS, "speech": SPEECH_STEPS},
         "seed": SEED,
-        "metrics": {name: round(value, 4) for name, value in [*seen.items(), *heard.items()]},
+        "metrics": {name: round(value, 4) for name, value in {**pictures, **sound}.items()},
         "config": to_dict(config),
         "trained_s": round(time.time() - started),
     }  # fmt: skip
     return save_weights(folder / "weights" / "pcavs.compact", tensors, card).folder
 
 
-def reenact_recipe(train: Sequence[CropClip], strangers: Sequence[CropClip], config: PcavsConfig) -> ReenactRecipe:
-    """Heads."""
+def reenact_recipe(train: Sequence[CropClip], held_out: Sequence[CropClip], config: PcavsConfig) -> ReenactRecipe:
+    """The first round."""
     return ReenactRecipe(
-        train, config, held_out=strangers, mouths_from=MOUTHS_FROM, judge_from=JUDGED_FROM, batch_size=BATCH
+        train, config, held_out=held_out, mouths_from=MOUTHS_FROM, adversarial_from=ADVERSARIAL_FROM, batch_size=BATCH
     )
 
 
 def speech_recipe(
-    train: Sequence[CropClip], strangers: Sequence[CropClip], mouth: MouthNet, config: PcavsConfig
+    train: Sequence[CropClip], held_out: Sequence[CropClip], mouth: MouthNet, config: PcavsConfig
 ) -> SpeechRecipe:
-    """Sound: what the trained `mouth` sees is to be heard."""
+    """Sound to the codes of the trained network `mouth`."""
     mouth.eval()
     readout = mouth.facts.weight.detach().numpy(), mouth.facts.bias.detach().numpy()
     usable = [clip for clip in train if clip.person not in UNSURE_SOUND]
-    heard: list[list[HeardClip]] = [list(read_mouths(clips, mouth, config)) for clips in (usable, strangers)]
-    return SpeechRecipe(heard[0], config, readout, held_out=heard[1])
+    clips, others = (list(encode_mouths(clips, mouth, config)) for clips in (usable, held_out))
+    return SpeechRecipe(clips, config, readout, held_out=others)
 
 
-def pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfig) -> PoseMap:
-    """What the trained pose network says of frames whose poses are known."""
+def compact_pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfig) -> PoseMap:
+    """The pose map of the trained pose network from frames whose poses are known."""
     net.eval()
 
     @torch.no_grad()
-    def read(clip: CropClip, frames: np.ndarray, rows: list[dict[str, np.ndarray]]) -> np.ndarray:
+    def encode(clip: CropClip, frames: np.ndarray, rows: list[dict[str, Any]]) -> np.ndarray:
         return net(signed_pictures(torch.from_numpy(np.stack([row["pose"] for row in rows])))).float().numpy()
 
-    return map_poses(clips, config.compact, read)
+    return fit_pose_map(clips, config.compact, encode)
 
 
 def run(

@@ -1,7 +1,7 @@
-"""The first of two rounds in which pictures alone teach the compact networks (the second: `compact_mouths.py`); then
-speech learns the language that the mouth speaks.
+"""The first of two rounds in which pictures alone train the compact networks (the second: `mouth_recipe.py`).
 
-Reenactment first: the authors found, after the paper, that a pose space comes faster so (docs/systems/pcavs.md).
+Reenactment comes before speech: the authors found, after the paper, that a pose space comes faster so
+(docs/systems/pcavs.md). The paper's stage 2 trains both encoders at once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from talkingface.nn.gan import (
     hinge_generator_loss,
 )
 from talkingface.systems.pcavs.alignment.align import MOUTH_POINTS
+from talkingface.systems.pcavs.alignment.crop import EYES
 from talkingface.systems.pcavs.compact.data import Choice, Pairs
 from talkingface.systems.pcavs.compact.networks import (
     Drawn,
@@ -34,43 +35,42 @@ from talkingface.systems.pcavs.compact.networks import (
     signed_mouths,
     signed_pictures,
 )
-from talkingface.systems.pcavs.compact.views import EYES
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.data.crops import CropClip
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
-JUDGED = (0.14, 0.86, 0.1, 0.9)
-"""Top, bottom, left, right of what the discriminator sees, in sides of the square."""
+DISCRIMINATOR_AREA = (0.14, 0.86, 0.1, 0.9)
+"""Top, bottom, left, right of the discriminator's part of the square, in sides."""
 BEHIND = 0.3
 """Weight of what lies outside the head."""
 EXAMPLES = 96
 """Pairs of held-out people for `evaluate`."""
 MOUTH_NOISE = 0.05
 LATER = {"lips": 3.0, "kept": 2.0}
-"""Factors on losses once heads are where they belong: until then the mouth's little pixels teach nothing."""
+"""Factors on losses once heads are where they belong: until then the lips' few pixels and points train nothing. Without
+them heads turned and mouths stayed shut; with them mouths opened within 500 steps."""
 LIPS_COUNT = 8.0
 """How much a point of the lips counts in the flow from then on, beside others."""
-
-
 DRAWING = ("identity", "mouth", "pose", "generator")
-"""The networks that pictures alone teach."""
+"""The networks that pictures alone train."""
+DISCRIMINATOR = OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=50, final_ratio=0.1)
 
 
 class ReenactRecipe(Recipe):
     """Identity, mouth, pose and generator from pairs of frames of one person.
 
-    `mouths_from`: the step from which mouths count more. `judge_from`: the step from which a discriminator judges
-    sharpness; before, it would only see mush.
+    `mouths_from`: the step from which mouths count more. `adversarial_from`: the step from which a discriminator judges
+    sharpness; earlier pictures are too blurred for it to train on.
     """
 
     name = "pcavs.reenact"
     phases = (
-        Phase("judge", ("judge",), every=2),
+        Phase("discriminate", ("discriminator",), every=2),
         Phase("draw", DRAWING),
     )
     loss_weights: Mapping[str, float] = {
-        "judge": 1.0,
+        "discriminator": 1.0,
         "l1": 6.0,
         "coarse": 6.0,
         "lips": 3.0,
@@ -79,51 +79,50 @@ class ReenactRecipe(Recipe):
         "flow": 12.0,
         "smooth": 0.4,
         "kept": 0.06,
-        "pose_facts": 0.3,
-        "mouth_facts": 0.3,
-        "quiet": 1e-3,
-        "fool": 0.05,
-        "features": 1.5,
+        "pose_features": 0.3,
+        "mouth_features": 0.3,
+        "code_norm": 1e-3,
+        "adversarial": 0.05,
+        "matching": 1.5,
     }
-    _draws = OptimizerConfig(lr=1.2e-3, betas=(0.9, 0.99), warmup_steps=100, final_ratio=0.02)
     optimizers = {
-        **dict.fromkeys(DRAWING, _draws),
-        "judge": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=50, final_ratio=0.1),
+        **dict.fromkeys(DRAWING, OptimizerConfig(lr=1.2e-3, betas=(0.9, 0.99), warmup_steps=100, final_ratio=0.02)),
+        "discriminator": DISCRIMINATOR,
     }
     choice = Choice()
 
     def __init__(
         self, clips: Sequence[CropClip], config: PcavsConfig, *, held_out: Sequence[CropClip] = (),
-        batch_size: int = 12, mouths_from: int = 0, judge_from: int = 0,
+        batch_size: int = 12, mouths_from: int = 0, adversarial_from: int = 0,
     ) -> None:  # fmt: skip
-        self._config, self._batch_size, self._judge_from = config, batch_size, judge_from
+        self._config, self._batch_size, self._adversarial_from = config, batch_size, adversarial_from
         self._mouths_from = mouths_from
         self._pairs = Pairs(clips, config.compact, choice=self.choice)
         self._held_out = Pairs(held_out, config.compact, augmented=False)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Those that draw, and the judge."""
+        """Those that draw, and the discriminator."""
         codes, compact = self._config.codes, self._config.compact
         self.identity, self.mouth = IdentityNet(codes, compact), MouthNet(codes, compact)
         self.pose, self.generator = PoseNet(codes, compact), Generator(codes, compact)
-        self.judge = PatchDiscriminator(3, (32, 64, 96))
-        return {name: getattr(self, name) for name in (*DRAWING, "judge")}
+        self.discriminator = PatchDiscriminator(3, (32, 64, 96))
+        return {name: getattr(self, name) for name in (*DRAWING, "discriminator")}
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """See `Pairs.draw`."""
         return self._pairs.draw(make_rng(seed, step), self._batch_size)
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
-        """See `loss_weights`. Leaves what was drawn in `shared`: `made` [B, 3, S, S], in phase `judge` only from
-        `judge_from` on, and in phase `draw` `drawn`."""
+        """See `loss_weights`. Leaves what was drawn in `shared`: `made` [B, 3, S, S], in phase `discriminate` only from
+        `adversarial_from` on, and in phase `draw` `drawn`."""
         target = signed_pictures(batch["target"])
-        judged = shared["step"] >= self._judge_from
-        if phase == "judge":
-            if not judged:
-                return {"judge": sum(p.sum() for p in self.judge.parameters()) * 0.0}  # type: ignore[dict-item]
+        adversarial = shared["step"] >= self._adversarial_from
+        if phase == "discriminate":
+            if not adversarial:  # a loss that depends on the network, but moves nothing
+                return {"discriminator": torch.stack([p.sum() for p in self.discriminator.parameters()]).sum() * 0.0}
             with torch.no_grad():
                 fake = shared["made"] = self._draw(batch)[1]
-            return {"judge": hinge_discriminator_loss(self.judge(_judged(target))[0], self.judge(_judged(fake))[0])}
+            return {"discriminator": discriminator_loss(self.discriminator, _area(target), _area(fake))}
         drawn, made, codes = self._draw(batch, noise=MOUTH_NOISE)
         shared |= {"drawn": drawn, "made": made}
         losses = picture_losses(drawn, made, target, batch["target_points"])
@@ -132,38 +131,38 @@ class ReenactRecipe(Recipe):
             drawn, batch["source_points"], batch["target_points"], lips_count=LIPS_COUNT if later else 1.0
         )
         losses |= {name: losses[name] * factor for name, factor in LATER.items()} if later else {}
-        exact = batch["exact"][:, None]
-        pose = functional.smooth_l1_loss(self.pose.facts(codes["pose"]).float(), batch["pose_facts"], reduction="none")
-        own = functional.smooth_l1_loss(self.pose.facts(codes["own"]).float(), batch["own_facts"])
-        losses["pose_facts"] = (pose * (0.2 + 0.8 * exact)).mean() + own
-        losses["mouth_facts"] = functional.smooth_l1_loss(
-            self.mouth.facts(codes["mouth"]).float(), batch["mouth_facts"]
+        exact = batch["exact"][:, None]  # other proportions say less about place and size
+        pose = functional.smooth_l1_loss(
+            self.pose.facts(codes["pose"]).float(), batch["pose_features"], reduction="none"
         )
-        losses["quiet"] = codes["mouth"].float().square().mean() + codes["pose"].float().square().mean()
-        if judged:
-            scores, features = self.judge(_judged(made))
-            with torch.no_grad():
-                wanted = self.judge(_judged(target))[1]
-            losses["fool"] = hinge_generator_loss(scores)
-            losses["features"] = feature_matching_loss(wanted, features)
+        own = functional.smooth_l1_loss(self.pose.facts(codes["own"]).float(), batch["own_features"])
+        losses["pose_features"] = (pose * (0.2 + 0.8 * exact)).mean() + own
+        losses["mouth_features"] = functional.smooth_l1_loss(
+            self.mouth.facts(codes["mouth"]).float(), batch["mouth_features"]
+        )
+        losses["code_norm"] = codes["mouth"].float().square().mean() + codes["pose"].float().square().mean()
+        if adversarial:
+            real, fake = _area(target), _area(made)
+            losses["adversarial"], losses["matching"] = adversarial_losses(self.discriminator, real, fake)
         return losses
 
     def _draw(self, batch: dict[str, Tensor], noise: float = 0.0) -> tuple[Drawn, Tensor, dict[str, Tensor]]:
-        who: Identity = self.identity(signed_pictures(batch["source"]))
+        identity: Identity = self.identity(signed_pictures(batch["source"]))
         both = self.pose(signed_pictures(torch.cat([batch["own_pose"], batch["pose"]])))
         own, pose = both.chunk(2)
         mouth = self.mouth(signed_mouths(batch["mouth"]))
-        heard = mouth + noise * torch.randn_like(mouth) if noise else mouth
-        drawn: Drawn = self.generator(who, own, heard, pose)
-        return drawn, drawn.on(who.picture), {"own": own, "pose": pose, "mouth": mouth}
+        # speech will not hit the mouth code exactly: drawing has to bear that
+        noisy = mouth + noise * torch.randn_like(mouth) if noise else mouth
+        drawn: Drawn = self.generator(identity, own, noisy, pose)
+        return drawn, drawn.on(identity.picture), {"own": own, "pose": pose, "mouth": mouth}
 
     def evaluate(self) -> dict[str, float]:
-        """On pairs of people never seen: PSNR in dB over the head, made and of the unmoved identity frame; error of the
-        flow in halves of the side; correlation of the mouth's gap and of yaw with what the codes say."""
+        """On pairs of held-out people: PSNR in dB over the head, made and of the unmoved identity frame; error of the
+        flow in halves of the side; correlation of the mouth's gap, of pitch and of yaw with what the codes predict."""
         if not len(self._held_out):
             return {}
         rows: dict[str, list[float]] = {"made_db": [], "still_db": [], "lips_db": [], "flow": []}
-        said, true = [], []
+        predicted, true = [], []
         for batch in self._examples():
             drawn, made, codes = self._draw(batch)
             target, source = signed_pictures(batch["target"]), signed_pictures(batch["source"])
@@ -173,23 +172,25 @@ class ReenactRecipe(Recipe):
             rows["still_db"] += _decibels(source, target, weight)
             rows["lips_db"] += _decibels(made, target, lips)
             rows["flow"].append(float(flow_losses(drawn, batch["source_points"], batch["target_points"])["flow"]))
-            said.append(torch.cat([self.mouth.facts(codes["mouth"])[:, :1], self.pose.facts(codes["pose"])[:, :3]], 1))
-            true.append(torch.cat([batch["mouth_facts"][:, :1], batch["pose_facts"][:, :3]], 1))
+            predicted.append(
+                torch.cat([self.mouth.facts(codes["mouth"])[:, :1], self.pose.facts(codes["pose"])[:, :3]], 1)
+            )
+            true.append(torch.cat([batch["mouth_features"][:, :1], batch["pose_features"][:, :3]], 1))
         figures = {name: float(np.mean(values)) for name, values in rows.items()}
-        a, b = torch.cat(said).float().cpu().numpy(), torch.cat(true).cpu().numpy()
+        a, b = torch.cat(predicted).float().cpu().numpy(), torch.cat(true).cpu().numpy()
         figures |= {
             name: float(np.corrcoef(a[:, k], b[:, k])[0, 1]) for k, name in ((0, "gap_r"), (1, "pitch_r"), (2, "yaw_r"))
         }
         return figures
 
     def preview(self, step: int) -> dict[str, np.ndarray]:
-        """Identity, result, truth, and where the result is painted, one below the other, for people never seen."""
+        """Identity, result, truth, and where colours are generated, one below the other, for held-out people."""
         if not len(self._held_out):
             return {}
         batch = next(self._examples(12))
         drawn, made, _ = self._draw(batch)
-        painted = (1 - drawn.mask.float()).expand(-1, 3, -1, -1) * 2 - 1
-        rows = [signed_pictures(batch["source"]), made, signed_pictures(batch["target"]), painted]
+        generated = (1 - drawn.mask.float()).expand(-1, 3, -1, -1) * 2 - 1
+        rows = [signed_pictures(batch["source"]), made, signed_pictures(batch["target"]), generated]
         return {"people": np.concatenate([np.concatenate(list(to_uint8(row)), axis=1) for row in rows])}
 
     def _examples(self, size: int = 24) -> Any:
@@ -198,6 +199,19 @@ class ReenactRecipe(Recipe):
         for _ in range(max(1, EXAMPLES // size)):
             batch = self._held_out.draw(rng, size)
             yield {name: value.to(device) for name, value in batch.items()}
+
+
+def discriminator_loss(network: PatchDiscriminator, real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's side, for pictures [B, 3, h, w]."""
+    return hinge_discriminator_loss(network(real)[0], network(fake)[0])
+
+
+def adversarial_losses(network: PatchDiscriminator, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """The generator's side: how far from real `fake` looks, and how far the network's features of both are apart."""
+    scores, features = network(fake)
+    with torch.no_grad():
+        wanted = network(real)[1]
+    return hinge_generator_loss(scores), feature_matching_loss(wanted, features)
 
 
 def picture_losses(drawn: Drawn, made: Tensor, target: Tensor, points: Tensor) -> dict[str, Tensor]:
@@ -212,14 +226,14 @@ def picture_losses(drawn: Drawn, made: Tensor, target: Tensor, points: Tensor) -
         "coarse": coarse + functional.avg_pool2d((made - target) * weight, 8).abs().mean(),
         "lips": (away * lips).mean() / lips.mean() * 0.2,
         "edges": (edges * weight[..., 1:, 1:]).mean(),
-        # colours stay worth showing also where the mask hides them, so that it can come back
+        # colours are trained also where the mask hides them, so that it can come back
         "colour": ((drawn.colour - target).abs() * weight).mean(),
         "kept": ((1 - drawn.mask) * (1 - lips)).mean(),
     }
 
 
 def flow_losses(drawn: Drawn, source: Tensor, target: Tensor, lips_count: float = 1.0) -> dict[str, Tensor]:
-    """How far the flow is from what the tracked points [B, 478, 2] say, and how rough it is.
+    """How far the flow is from the movement of the tracked points [B, 478, 2], and how rough it is.
 
     A point of the lips counts `lips_count` times.
     """
@@ -255,9 +269,9 @@ def _bump(middle: Tensor, half: Tensor, size: int, sharpness: float) -> Tensor:
     return torch.sigmoid(sharpness * (1 - radius))[:, None]
 
 
-def _judged(pictures: Tensor) -> Tensor:
+def _area(pictures: Tensor) -> Tensor:
     size = pictures.shape[-1]
-    top, bottom, left, right = (2 * round(share * size / 2) for share in JUDGED)
+    top, bottom, left, right = (2 * round(share * size / 2) for share in DISCRIMINATOR_AREA)
     return pictures[..., top:bottom, left:right]
 
 

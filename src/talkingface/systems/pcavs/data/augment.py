@@ -1,7 +1,7 @@
-"""What makes the driving frames strangers to the identity frame: other colours, proportions and sharpness.
+"""Augmentation of the driving frames: other colours, proportions and sharpness than the identity frame has.
 
-Only pose and mouth survive it, so the non-identity code has nothing else to carry. Everything is drawn once a clip;
-the size of the blur alone once a frame. Published ranges (section "augmentation" of the code of Zhou et al. 2021).
+Only pose and mouth survive it, so nothing else can be in the non-identity code (paper, section 3.1). Everything is
+drawn once a clip; the size of the blur alone once a frame. The ranges are those of the published code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHARPEN = np.array([[-1, -1, -1], [-1, 9, -1], [-1, -1, -1]], np.float32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """What is done to the frames of one clip.
+    """One draw: the changes to the frames of one clip.
 
     Colour: channels `channels[0]` to `channels[1]` - 1 times `factor`. Proportions: `narrow` squeezes sideways and
     stretches upwards by twice `reshape_px`, otherwise the reverse; `extra_px` of mirrored room a side. Perspective:
@@ -84,7 +84,7 @@ class Augmentation:
 
 
 def draw_augmentation(rng: np.random.Generator, num_frames: int) -> Augmentation:
-    """Draw what is done to a clip of so many frames, from the published ranges."""
+    """Draw the changes to a clip of so many frames, from the published ranges."""
     first = int(rng.integers(0, 2))
     reshape_px = int(rng.integers(15, 25))
     blur = rng.choice(BLUR_SIZES, num_frames) if rng.integers(0, 2) else ()

@@ -43,7 +43,7 @@ class CropClip:
     `landmarks` float16 [K, 478, 2] in pixels of the crops (centres at one half), `matrices` float32 [K, 2, 3] from
     picture to crop (`align`), `pose` float32 [K, 3] the head's rotation vector in radians, `mel` float32 [T, 80] from
     time 0 with the sound moved to the lips, `weight` float32 [K]: 0 where the face was not seen or the frame is held
-    back for judging. `speaks`: the sound is this face's. `scale`: pixels of the crop for one of the picture; above 1 it
+    back. `speaks`: the sound is this face's. `scale`: pixels of the crop for one of the picture; above 1 it
     is enlarged. `outside`: share of the crop beyond the picture's edge.
     """
 
@@ -79,9 +79,9 @@ class CropClip:
             cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB, dst=target)
         return made
 
-    def heard(self, numbers: Sequence[int] | np.ndarray, columns_late: int = 0) -> np.ndarray:
-        """The mel windows of some frames, float32 [K, 1, 80, 20]; see `mel.mel_windows`."""
-        return mel_windows(self.mel, numbers, columns_late)
+    def mel_windows(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The mel windows of some frames, float32 [K, 1, 80, 20]; see `data.mel.mel_windows`."""
+        return mel_windows(self.mel, numbers)
 
 
 def prepare_crops(

@@ -9,7 +9,7 @@ FPS = 25
 HOP = 160
 COLUMNS_PER_FRAME = 4
 WINDOW_COLUMNS = 20
-"""Mel columns that one video frame hears: five frames."""
+"""Mel columns in the window of one video frame: five frames."""
 FRAMES_BEFORE = 2
 """Video frames that a window begins before its own."""
 WINDOW_OVERLAP = 7
@@ -32,7 +32,7 @@ def audible_frames(num_samples: int) -> int:
 
 
 def window_start(frame: int) -> int:
-    """The first mel column that video frame `frame` hears; negative before the sound begins."""
+    """The first mel column of the window of video frame `frame`; negative before the sound begins."""
     return COLUMNS_PER_FRAME * (frame - FRAMES_BEFORE)
 
 

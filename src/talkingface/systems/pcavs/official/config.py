@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from talkingface.core.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSizes:
     """Sizes of V, E, A_sync, G and D; the defaults are the published ones."""
 
     crop_px: int = 224
-    """Side of what the networks see and draw: 7 times a power of two."""
+    """Side of the networks' pictures: 7 times a power of two."""
     identity_width: int = 64
     """V: channels of the first stage; the identity vector has 32 times as many numbers."""
     identity_blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
@@ -28,7 +30,7 @@ class NetworkSizes:
     """Numbers of the pose code."""
     most_channels: int = 512
     """G: channels of the first feature map, which the identity map has as well."""
-    judge_width: int = 64
+    discriminator_width: int = field(default=64, metadata={"was": "judge_width"})
     """D: channels of the first layer."""
 
     @property
@@ -37,26 +39,26 @@ class NetworkSizes:
         return 32 * self.identity_width + self.code
 
 
-def published_weights() -> dict[str, float]:
-    """Weights of the losses of stage 3, see `official_losses`."""
-    return {
-        "crossmodal": 1.0,
-        "contrast_heard": 100.0,
-        "contrast_seen": 100.0,
-        "match_seen": 10.0,
-        "match_heard": 10.0,
-        "fool_seen": 1.0,
-        "fool_heard": 1.0,
-        "vgg_seen": 10.0,
-        "vgg_heard": 10.0,
-        "face_seen": 5.0,
-        "face_heard": 5.0,
-        "person": 1.0,
-        "wordless": 1e6,
-        "judge_fake": 1.0,
-        "judge_real": 1.0,
-        "word": 1.0,
-    }
+PUBLISHED_WEIGHTS = {
+    "crossmodal": 1.0,
+    "contrast_audio": 100.0,
+    "contrast_video": 100.0,
+    "match_video": 10.0,
+    "match_audio": 10.0,
+    "adversarial_video": 1.0,
+    "adversarial_audio": 1.0,
+    "vgg_video": 10.0,
+    "vgg_audio": 10.0,
+    "face_video": 5.0,
+    "face_audio": 5.0,
+    "person": 1.0,
+    "wordless": 1e6,
+    "discriminator_fake": 1.0,
+    "discriminator_real": 1.0,
+    "word": 1.0,
+}
+"""Weights of the losses of stage 3, see `official.losses`."""
+_OLD_WORDS = {"fool": "adversarial", "judge": "discriminator", "heard": "audio", "seen": "video"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class OfficialTraining:
     apart_frames: int = 5
     """Least distance of those moments: windows of five frames that share none."""
     sync_backbone: bool = True
-    """Whether stage 2 teaches all of E; false keeps a FAN that was learned elsewhere, and teaches `to_mouth` alone."""
+    """Whether stage 2 trains all of E; false keeps a FAN that was trained elsewhere, and trains `to_mouth` alone."""
     clips: int = 4
     """Clips in a batch of stage 3."""
     frames: int = 1
@@ -83,13 +85,25 @@ class OfficialTraining:
     contrast: Literal["cosine", "distance"] = "cosine"
     """cosine: the paper's similarity; distance: the public program's."""
     augment: bool = True
-    heard_only: bool = False
+    audio_only: bool = field(default=False, metadata={"was": "heard_only"})
     """Draw by speech alone, without the video-driven picture: the last phase of the published training."""
-    loss_weights: dict[str, float] = field(default_factory=published_weights)
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    """Weights of stage 3 that differ from `PUBLISHED_WEIGHTS`."""
     identity_steps: int = 100_000
     sync_steps: int = 50_000
     generator_steps: int = 200_000
     """Of `talkingface train pcavs.official`; nobody published theirs."""
+
+    def all_loss_weights(self) -> dict[str, float]:
+        """The published weights with those of `loss_weights` in their places. Raises UsageError for other names."""
+        weights = dict(PUBLISHED_WEIGHTS)
+        for name, weight in self.loss_weights.items():
+            # names of version 1, as in cards and configs made before
+            name = "_".join(_OLD_WORDS.get(word, word) for word in name.split("_"))
+            if name not in weights:
+                raise UsageError(f"loss_weights names no loss of stage 3: {name!r}; known: {', '.join(weights)}")
+            weights[name] = weight
+        return weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +127,7 @@ def tiny_official() -> OfficialConfig:
         code=32,
         pose=4,
         most_channels=8,
-        judge_width=4,
+        discriminator_width=4,
     )
     training = OfficialTraining(
         identity_batch=4, sync_clips=2, sync_windows=2, clips=2, identity_steps=2, sync_steps=2, generator_steps=2

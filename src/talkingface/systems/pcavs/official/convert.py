@@ -25,15 +25,17 @@ from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.foreign import Imported, fit_tensors, module_shapes, origin_of, read_foreign
 from talkingface.systems.pcavs.official.config import NetworkSizes
 from talkingface.systems.pcavs.official.networks.build import (
+    make_discriminator,
     make_generator,
     make_identity,
-    make_judge,
     make_nonidentity,
     make_speech,
-    voice_sized,
+    make_voice,
+    speech_sizes,
+    stage_blocks,
 )
+from talkingface.systems.pcavs.official.networks.identity import resnext50
 from talkingface.systems.pcavs.official.networks.nonidentity import Fan
-from talkingface.systems.pcavs.official.networks.resnext import resnext50
 from talkingface.systems.pcavs.official.networks.vgg import vgg19, vgg_face, vgg_names
 
 _REPOSITORY = "github.com/Hangz-nju-cuhk/Talking-Face_PC-AVS"
@@ -148,7 +150,7 @@ def _is_checkpoint(name: str) -> bool:
 
 
 def _read(found: _Found, path: Path) -> None:
-    """Read one checkpoint and say which part it is; others are noted."""
+    """Read one checkpoint and find out which part it is; others are noted."""
     state = {_renamed(name): values for name, values in read_foreign(path).items()}
     part = next((part for part, is_it in _SIGNS.items() if is_it(state)), None)
     if part is None:
@@ -183,7 +185,7 @@ _SIGNS: dict[str, Callable[[Mapping[str, np.ndarray]], bool]] = {
     "speech": lambda state: _is_speech(state) and _mel_height(state) == _MEL_REDUCED,
     "voice": _is_speech,
     "generator": lambda state: "to_rgb1.bias" in state,
-    "judge": lambda state: "discriminator_0.model0.0.weight" in state,
+    "discriminator": lambda state: "discriminator_0.model0.0.weight" in state,
     "fan": lambda state: "m0.b2_plus_1.conv1.weight" in state,
     "vgg": lambda state: _is_vgg(state, normalised=False),
     "vgg_face": lambda state: _is_vgg(state, normalised=True),
@@ -197,20 +199,15 @@ def _sizes(states: Mapping[str, Arrays]) -> NetworkSizes:
     sizes = NetworkSizes()
     try:
         if state := states.get("identity"):
-            blocks = tuple(_blocks(state, k) for k in range(1, 5))
             sizes = replace(
                 sizes,
                 identity_width=len(state["model.conv1.weight"]),
-                identity_blocks=blocks,  # pyright: ignore[reportArgumentType]
+                identity_blocks=stage_blocks(state),
                 most_channels=len(state["conv1x1.weight"]),
             )
         if state := states.get("speech"):
-            sizes = replace(
-                sizes,
-                speech_widths=tuple(len(state[f"model.layer{k}.0.conv1.weight"]) for k in range(1, 5)),
-                speech_blocks=tuple(_blocks(state, k) for k in range(1, 5)),
-                code=len(state["model.fc.weight"]),
-            )
+            widths, blocks = speech_sizes(state)
+            sizes = replace(sizes, speech_widths=widths, speech_blocks=blocks, code=len(state["model.fc.weight"]))
         if state := states.get("nonidentity"):
             sizes = replace(
                 sizes,
@@ -222,15 +219,11 @@ def _sizes(states: Mapping[str, Arrays]) -> NetworkSizes:
             )
         if state := states.get("generator"):
             sizes = replace(sizes, most_channels=state["conv1.conv.weight"].shape[1])
-        if state := states.get("judge"):
-            sizes = replace(sizes, judge_width=len(state["discriminator_0.model0.0.weight"]))
+        if state := states.get("discriminator"):
+            sizes = replace(sizes, discriminator_width=len(state["discriminator_0.model0.0.weight"]))
     except (KeyError, ValueError, IndexError) as error:
         raise WeightsError(f"a checkpoint lacks the tensor {error}") from error
     return sizes
-
-
-def _blocks(state: Mapping[str, np.ndarray], layer: int) -> int:
-    return len({name.split(".")[2] for name in state if name.startswith(f"model.layer{layer}.")})
 
 
 def _fitted(found: _Found, part: str, state: Arrays, sizes: NetworkSizes) -> Arrays:
@@ -272,9 +265,9 @@ def _maker(part: str, state: Arrays, sizes: NetworkSizes) -> Callable[[], nn.Mod
         "identity": lambda: make_identity(sizes),
         "nonidentity": lambda: make_nonidentity(sizes),
         "speech": lambda: make_speech(sizes),
-        "voice": lambda: voice_sized(state),
+        "voice": lambda: make_voice(state),
         "generator": lambda: make_generator(replace(sizes, crop_px=_drawn_px(state)), constant="input.input" in state),
-        "judge": lambda: make_judge(sizes),
+        "discriminator": lambda: make_discriminator(sizes),
         "vgg": vgg19,
         "vgg_face": vgg_face,
         "imagenet": lambda: resnext50(num_classes=0, width=len(state["conv1.weight"])),
@@ -284,7 +277,7 @@ def _maker(part: str, state: Arrays, sizes: NetworkSizes) -> Callable[[], nn.Mod
 
 
 def _drawn_px(state: Mapping[str, np.ndarray]) -> int:
-    """What a generator draws; its doublings are counted in its heads, its start seen in noise or constant."""
+    """A generator's picture size: its doublings are counted in its heads, its start is that of noise or constant."""
     doublings = len({name.split(".")[1] for name in state if name.startswith("to_rgbs.")})
     start = next((state[name].shape[-1] for name in ("input.input", "noises.noise_0") if name in state), 7)
     return start << doublings

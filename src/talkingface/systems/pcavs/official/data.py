@@ -1,10 +1,8 @@
-"""What the published networks learn from: clips of crops with their sound, and batches as functions of a random
-generator."""
+"""Training clips of the published networks, and pictures for batches as functions of a random generator."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -15,11 +13,10 @@ from torch import Tensor
 from talkingface.core.errors import InputError
 from talkingface.systems.pcavs.alignment.crop import loader_crop
 from talkingface.systems.pcavs.data.augment import draw_augmentation
-from talkingface.systems.pcavs.data.mel import mel_windows
 
 
 class TrainingClip(Protocol):
-    """A clip of one person at 25 frames a second; `prepare.CropClip` is one."""
+    """A clip of one person at 25 frames a second; `data.crops.CropClip` is one."""
 
     @property
     def person(self) -> str:
@@ -40,35 +37,12 @@ class TrainingClip(Protocol):
         """Crops as stored, uint8 [K, 224, 224, 3]."""
         ...
 
-    def heard(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+    def mel_windows(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Mel windows, float32 [K, 1, 80, 20]."""
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrayClip:
-    """A clip in arrays: `crops` uint8 [T, 224, 224, 3], perhaps mapped from a file, `mel` float32 [T4, 80]."""
-
-    person: str
-    crops: np.ndarray
-    mel: np.ndarray
-    speaks: bool = True
-
-    @property
-    def weight(self) -> np.ndarray:
-        """All frames count."""
-        return np.ones(len(self.crops), np.float32)
-
-    def frames(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
-        """See `TrainingClip`."""
-        return self.crops[np.asarray(numbers)]
-
-    def heard(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
-        """See `TrainingClip`."""
-        return mel_windows(self.mel, numbers)
-
-
-class Material:
+class ClipSet:
     """Clips, their usable frames, and the numbers of their people (by sorted names, so alike in all processes).
 
     `speaking` keeps only clips with their own sound; clips with fewer than `least_frames` usable frames are left out.
@@ -90,14 +64,16 @@ class Material:
         return len(self.clips)
 
     def choose(self, rng: np.random.Generator, count: int) -> list[int]:
-        """So many clips of as many people as there are (negatives of the same person teach less), none twice as long as
-        there are others."""
+        """So many clips of as many people as there are, none twice as long as there are others.
+
+        People are mixed first because two clips of one person are poor negatives of each other.
+        """
         people = rng.permutation(len(self.people))
         chosen: list[int] = []
         for k in range(count):
             own = np.flatnonzero(self.labels == people[k % len(people)])
-            fresh = [clip for clip in own if clip not in chosen] or [c for c in range(len(self)) if c not in chosen]
-            chosen.append(int(rng.choice(fresh or own)))
+            unused = [clip for clip in own if clip not in chosen] or [c for c in range(len(self)) if c not in chosen]
+            chosen.append(int(rng.choice(unused or own)))
         return chosen
 
 
@@ -107,8 +83,8 @@ def evenly(clips: Sequence[TrainingClip], most: int) -> list[TrainingClip]:
     return [clips[k] for k in places]
 
 
-def seen(crops: np.ndarray, crop_px: int) -> np.ndarray:
-    """What networks of this size see of stored crops or augmented pictures uint8 [K, 224, 224, 3]: [K, S, S, 3]."""
+def sized(crops: np.ndarray, crop_px: int) -> np.ndarray:
+    """Stored crops or augmented pictures uint8 [K, 224, 224, 3] in the networks' size: [K, S, S, 3]."""
     if crops.shape[1] == crop_px:
         return crops
     return np.stack([cv2.resize(crop, (crop_px, crop_px), interpolation=cv2.INTER_AREA) for crop in crops])
@@ -117,6 +93,11 @@ def seen(crops: np.ndarray, crop_px: int) -> np.ndarray:
 def to_planes(pictures: np.ndarray) -> Tensor:
     """uint8 [K, S, S, 3] -> [K, 3, S, S]."""
     return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+
+
+def to_signed(pictures: Tensor) -> Tensor:
+    """uint8 pictures to float32 in [-1, 1]."""
+    return pictures.float() / 127.5 - 1
 
 
 def apart(rng: np.random.Generator, frames: np.ndarray, count: int, distance: int) -> np.ndarray:
@@ -136,7 +117,10 @@ def distant(rng: np.random.Generator, frames: np.ndarray, from_frames: np.ndarra
 def driving_pictures(
     rng: np.random.Generator, clip: TrainingClip, numbers: np.ndarray, *, crop_px: int, augment: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames as they should be drawn, and as E sees them, strangers to the identity: uint8 [K, S, S, 3] both."""
+    """Frames as they should be drawn, and augmented for E: uint8 [K, S, S, 3] both.
+
+    The cut and enlarged crop is augmented, as the networks will get it, not the stored one.
+    """
     crops = loader_crop(clip.frames(numbers))
     changed = draw_augmentation(rng, len(crops)).apply(crops) if augment else crops
-    return seen(crops, crop_px), seen(changed, crop_px)
+    return sized(crops, crop_px), sized(changed, crop_px)

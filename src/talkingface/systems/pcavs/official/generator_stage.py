@@ -1,5 +1,5 @@
-"""Stage 3 of the published training: a frame drawn again from a distant picture of the person, its own pose, and its
-mouth as seen and as heard, against a discriminator."""
+"""Stage 3 of the published training: a frame drawn again from a distant picture of the person, its own pose, and the
+mouth code of its picture and of its sound, against a discriminator."""
 
 from __future__ import annotations
 
@@ -14,81 +14,77 @@ from talkingface.core.errors import InputError
 from talkingface.systems.pcavs.alignment.crop import loader_crop
 from talkingface.systems.pcavs.official.config import OfficialConfig
 from talkingface.systems.pcavs.official.data import (
-    Material,
+    ClipSet,
     TrainingClip,
     distant,
     driving_pictures,
     evenly,
-    seen,
+    sized,
     to_planes,
+    to_signed,
 )
 from talkingface.systems.pcavs.official.losses import (
     StageBatch,
     StageNetworks,
+    discriminator_losses,
     draw,
-    drawing_losses,
     encode,
-    judging_losses,
+    generator_losses,
 )
 from talkingface.systems.pcavs.official.networks.build import (
     State,
-    go_on_from,
+    load_earlier,
+    make_discriminator,
     make_generator,
     make_identity,
-    make_judge,
     make_nonidentity,
     make_speech,
 )
 from talkingface.systems.pcavs.official.networks.vgg import VggMaps
-from talkingface.systems.pcavs.official.stages import ENCODER_LR, MOST_JUDGED, to_signed
+from talkingface.systems.pcavs.official.stages import ENCODER_LR, MOST_CLIPS
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
-GENERATOR_LR, JUDGE_LR = 5e-4, 4e-4
+GENERATOR_LR, DISCRIMINATOR_LR = 5e-4, 4e-4
+"""Higher than the encoders': equalised weights have unit deviation."""
 BETAS = (0.0, 0.99)
 """Of all that plays against the discriminator."""
-DRAWERS = ("generator", "nonidentity", "speech", "identity")
+DRAWING = ("generator", "nonidentity", "speech", "identity")
 SHOWN, EVALUATED = 4, 16
 
 
 class GeneratorRecipe(Recipe):
     """G, D and the three encoders together.
 
-    `begin`: states to go on from ("identity", "nonidentity", "speech", "generator", "judge"). `vgg`, `vgg_face`:
-    networks of others; without them the discriminator's features and the picture itself are all that is matched.
-    `words`: what is said in each of `clips` as a number, to take words out of poses (optional). `validation`: clips of
-    anybody, for previews and figures.
+    `begin`: states to go on from ("identity", "nonidentity", "speech", "generator", "discriminator"). `vgg`,
+    `vgg_face`: networks of others; without them the discriminator's features and the picture itself are all that is
+    matched. `words`: what is said in each of `clips` as a number, to take words out of poses (optional). `validation`:
+    clips of anybody, for previews and figures.
     """
 
     name = "pcavs.generator"
     phases: tuple[Phase, ...]
 
     def __init__(
-        self,
-        clips: Sequence[TrainingClip],
-        config: OfficialConfig,
-        *,
-        validation: Sequence[TrainingClip] = (),
-        begin: Mapping[str, State] | None = None,
-        vgg: VggMaps | None = None,
-        vgg_face: VggMaps | None = None,
+        self, clips: Sequence[TrainingClip], config: OfficialConfig, *, validation: Sequence[TrainingClip] = (),
+        begin: Mapping[str, State] | None = None, vgg: VggMaps | None = None, vgg_face: VggMaps | None = None,
         words: Sequence[int] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._config, self._begin = config, begin or {}
         training = config.training
         self._span = (training.frames - 1) * training.frame_interval + 1
-        self.material = Material(clips, speaking=True, least_frames=max(2, self._span))
-        self._validation = evenly([c for c in validation if c.speaks and (c.weight > 0).sum() > 1], MOST_JUDGED)
+        self.clip_set = ClipSet(clips, speaking=True, least_frames=max(2, self._span))
+        self._validation = evenly([c for c in validation if c.speaks and (c.weight > 0).sum() > 1], MOST_CLIPS)
         self._vgg, self._vgg_face = vgg, vgg_face
         self._words = self._words_of(clips, words)
-        judges = ("judge",) if self._words is None else ("judge", "words")
-        self.phases = (Phase("draw", DRAWERS), Phase("judge", judges))
-        self.loss_weights = {name: training.loss_weights[name] for name in self._loss_names()}
-        encoder = OptimizerConfig(lr=ENCODER_LR, betas=BETAS, warmup_steps=0, final_ratio=0.1)
+        against = ("discriminator",) if self._words is None else ("discriminator", "words")
+        self.phases = (Phase("draw", DRAWING), Phase("discriminate", against))
+        weights = training.all_loss_weights()
+        self.loss_weights = {name: weights[name] for name in self._loss_names()}
+        rates = {**dict.fromkeys(DRAWING, ENCODER_LR), **dict.fromkeys(against, DISCRIMINATOR_LR)}
         self.optimizers = {
-            **dict.fromkeys(("nonidentity", "speech", "identity"), encoder),
-            "generator": OptimizerConfig(lr=GENERATOR_LR, betas=BETAS, warmup_steps=0, final_ratio=0.1),
-            **dict.fromkeys(judges, OptimizerConfig(lr=JUDGE_LR, betas=BETAS, warmup_steps=0, final_ratio=0.1)),
+            name: OptimizerConfig(lr=rate, betas=BETAS, warmup_steps=0, final_ratio=0.1)
+            for name, rate in {**rates, "generator": GENERATOR_LR}.items()
         }
 
     def _words_of(self, clips: Sequence[TrainingClip], words: Sequence[int] | None) -> np.ndarray | None:
@@ -97,27 +93,28 @@ class GeneratorRecipe(Recipe):
         if len(words) != len(clips):
             raise InputError(f"{len(words)} words are given for {len(clips)} clips")
         by_clip = {id(clip): word for clip, word in zip(clips, words, strict=True)}
-        return np.array([by_clip[id(clip)] for clip in self.material.clips])
+        return np.array([by_clip[id(clip)] for clip in self.clip_set.clips])
 
     def _loss_names(self) -> list[str]:
-        kinds = ["match", "fool", *["vgg"] * (self._vgg is not None), *["face"] * (self._vgg_face is not None)]
-        sides = ["heard"] if self._config.training.heard_only else ["seen", "heard"]
-        names = ["crossmodal", "contrast_heard", "contrast_seen", "person", "judge_fake", "judge_real"]
+        kinds = ["match", "adversarial", *["vgg"] * (self._vgg is not None), *["face"] * (self._vgg_face is not None)]
+        sides = ["audio"] if self._config.training.audio_only else ["video", "audio"]
+        names = ["crossmodal", "contrast_audio", "contrast_video", "person", "discriminator_fake", "discriminator_real"]
         names += [f"{kind}_{side}" for kind in kinds for side in sides]
         return names + (["wordless", "word"] if self._words is not None else [])
 
     def networks(self) -> dict[str, nn.Module]:
-        """The five networks; also the perceptual ones, frozen, and the reader of words, where they are given."""
+        """The five networks; also the perceptual ones, frozen, and the one that predicts words, where they are
+        given."""
         sizes = self._config.sizes
         made: dict[str, Any] = {
-            "identity": make_identity(sizes, len(self.material.people)),
+            "identity": make_identity(sizes, len(self.clip_set.people)),
             "nonidentity": make_nonidentity(sizes),
             "speech": make_speech(sizes),
             "generator": make_generator(sizes),
-            "judge": make_judge(sizes),
+            "discriminator": make_discriminator(sizes),
         }
         for name, network in made.items():
-            go_on_from(network, self._begin.get(name), f"the {name} network to begin with")
+            load_earlier(network, self._begin.get(name), f"the {name} network to begin with")
         if self._words is not None:
             poses = sizes.pose * self._config.training.frames
             made["words"] = nn.Sequential(nn.ReLU(), nn.Linear(poses, int(self._words.max()) + 1))
@@ -129,47 +126,47 @@ class GeneratorRecipe(Recipe):
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """`StageBatch` with pictures in uint8."""
         rng, training = make_rng(seed, step), self._config.training
-        chosen = self.material.choose(rng, training.clips)
+        chosen = self.clip_set.choose(rng, training.clips)
         parts = [self._sample(rng, k) for k in chosen]
         names = ("reference", "target", "augmented", "windows")
         batch = {name: torch.cat([part[k] for part in parts]) for k, name in enumerate(names)}
-        batch["person"] = torch.from_numpy(self.material.labels[chosen])
+        batch["person"] = torch.from_numpy(self.clip_set.labels[chosen])
         if self._words is not None:
             batch["word"] = torch.from_numpy(self._words[chosen])
         return batch
 
     def _sample(self, rng: np.random.Generator, k: int) -> tuple[Tensor, ...]:
-        clip, usable, training = self.material.clips[k], self.material.usable[k], self._config.training
+        clip, usable, training = self.clip_set.clips[k], self.clip_set.usable[k], self._config.training
         first = int(rng.integers(len(usable) - self._span + 1))
         numbers = usable[first : first + self._span : training.frame_interval]
-        size = self._config.sizes.crop_px
-        target, augmented = driving_pictures(rng, clip, numbers, crop_px=size, augment=training.augment)
-        reference = clip.frames([distant(rng, usable, numbers, training.distant_frames)])
-        return (
-            to_planes(seen(loader_crop(reference), size))[None],
-            to_planes(target),
-            to_planes(augmented),
-            torch.from_numpy(clip.heard(numbers)),
-        )
+        # drawn in this order: another one would be other random numbers
+        target, augmented = self._driving(rng, clip, numbers)
+        reference = self._reference(clip, distant(rng, usable, numbers, training.distant_frames))
+        return reference, target, augmented, torch.from_numpy(clip.mel_windows(numbers))
+
+    def _driving(self, rng: np.random.Generator, clip: TrainingClip, numbers: np.ndarray) -> list[Tensor]:
+        size, augment = self._config.sizes.crop_px, self._config.training.augment
+        return [to_planes(p) for p in driving_pictures(rng, clip, numbers, crop_px=size, augment=augment)]
+
+    def _reference(self, clip: TrainingClip, number: int) -> Tensor:
+        return to_planes(sized(loader_crop(clip.frames([number])), self._config.sizes.crop_px))[None]
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
-        """See `official_losses`. The discriminator sees what was drawn in this step before anything learned from it."""
+        """See `official.losses`. The discriminator gets what was drawn in this step before any update."""
         if "batch" not in shared:
             shared["batch"] = signed_batch(batch)
         if phase == "draw":
-            losses, shared["drawn"] = drawing_losses(
-                self.nets,
-                shared["batch"],
-                contrast=self._config.training.contrast,
-                heard_only=self._config.training.heard_only,
+            training = self._config.training
+            losses, shared["drawn"] = generator_losses(
+                self.nets, shared["batch"], contrast=training.contrast, audio_only=training.audio_only
             )
             return losses
-        return judging_losses(self.nets, shared["batch"], shared["drawn"])
+        return discriminator_losses(self.nets, shared["batch"], shared["drawn"])
 
     def evaluate(self) -> dict[str, float]:
-        """PSNR in dB of frames of validation clips, drawn from a distant picture of the person, by speech and by
-        sight."""
-        errors: dict[str, list[float]] = {"heard_db": [], "seen_db": []}
+        """PSNR in dB of frames of validation clips, drawn from a distant picture of the person, by sound and by
+        video. Without noise, so that figures of one network do not differ."""
+        errors: dict[str, list[float]] = {"audio_db": [], "video_db": []}
         for clip in self._validation:
             batch = self._validation_batch(clip, EVALUATED)
             for name, drawn in zip(errors, self._drawn(batch), strict=True):
@@ -178,7 +175,7 @@ class GeneratorRecipe(Recipe):
         return {name: float(np.mean(values)) for name, values in errors.items() if values}
 
     def preview(self, step: int) -> dict[str, np.ndarray]:
-        """Of the first validation clip, top to bottom: identity, frame, as E sees it, drawn by speech, by sight."""
+        """Of the first validation clip, top to bottom: identity, frame, augmented frame, drawn by sound, by video."""
         if not self._validation:
             return {}
         batch = self._validation_batch(self._validation[0], SHOWN)
@@ -189,19 +186,17 @@ class GeneratorRecipe(Recipe):
 
     def _drawn(self, batch: StageBatch) -> list[Tensor]:
         codes = encode(self.nets, batch)
-        return [draw(self.nets, codes, mouth, "none") for mouth in (codes.heard, codes.seen)]
+        return [draw(self.nets, codes, mouth, "none") for mouth in (codes.audio, codes.video)]
 
     def _validation_batch(self, clip: TrainingClip, count: int) -> StageBatch:
-        rng, usable = make_rng(0, 0), np.flatnonzero(clip.weight > 0)
+        usable = np.flatnonzero(clip.weight > 0)
         numbers = usable[np.unique(np.linspace(len(usable) // 2, len(usable) - 1, count).astype(int))]
-        size = self._config.sizes.crop_px
-        augment = self._config.training.augment
-        target, augmented = driving_pictures(rng, clip, numbers, crop_px=size, augment=augment)
+        target, augmented = self._driving(make_rng(0, 0), clip, numbers)
         batch = {
-            "reference": to_planes(seen(loader_crop(clip.frames(usable[:1])), size))[None],
-            "target": to_planes(target),
-            "augmented": to_planes(augmented),
-            "windows": torch.from_numpy(clip.heard(numbers)),
+            "reference": self._reference(clip, int(usable[0])),
+            "target": target,
+            "augmented": augmented,
+            "windows": torch.from_numpy(clip.mel_windows(numbers)),
             "person": torch.zeros(1, dtype=torch.long),
         }
         device = next(self.nets.generator.parameters()).device

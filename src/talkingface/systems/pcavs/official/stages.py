@@ -1,4 +1,7 @@
-"""Stages 1 and 2 of the published training: who is seen, and what lips and speech have in common."""
+"""Stages 1 and 2 of the published training: V as a classifier of people; A_sync and E's mouth code brought together.
+
+The public code has no trainer: rates and steps are ours. Encoders begin trained, so their rate is low.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,19 @@ from talkingface.core.errors import InputError
 from talkingface.systems.pcavs.alignment.crop import loader_crop
 from talkingface.systems.pcavs.official.config import OfficialConfig
 from talkingface.systems.pcavs.official.data import (
-    Material,
+    ClipSet,
     TrainingClip,
     apart,
     driving_pictures,
     evenly,
-    seen,
+    sized,
     to_planes,
+    to_signed,
 )
 from talkingface.systems.pcavs.official.losses import mouth_losses
 from talkingface.systems.pcavs.official.networks.build import (
     State,
-    go_on_from,
+    load_earlier,
     make_identity,
     make_nonidentity,
     make_speech,
@@ -34,9 +38,9 @@ from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
 ENCODER_LR = 1e-4
-MOST_JUDGED = 24
+MOST_CLIPS = 24
 """Clips that figures are taken from while training."""
-_MOST_PEOPLE, _JUDGED, _PIECE = 256, 64, 16
+_MOST_PEOPLE, _MOMENTS, _PIECE = 256, 64, 16
 
 
 class IdentityRecipe(Recipe):
@@ -49,38 +53,34 @@ class IdentityRecipe(Recipe):
     name = "pcavs.identity"
     phases = (Phase("classify", ("identity",)),)
     loss_weights: Mapping[str, float] = {"person": 1.0}
+    optimizers = {"identity": OptimizerConfig(lr=ENCODER_LR, weight_decay=1e-4)}
 
     def __init__(
-        self,
-        clips: Sequence[TrainingClip],
-        config: OfficialConfig,
-        *,
-        validation: Sequence[TrainingClip] = (),
+        self, clips: Sequence[TrainingClip], config: OfficialConfig, *, validation: Sequence[TrainingClip] = (),
         begin: Mapping[str, State] | None = None,
-    ) -> None:
-        self.material, self._config, self._begin = Material(clips, speaking=False), config, begin or {}
-        if len(self.material.people) < 2:
+    ) -> None:  # fmt: skip
+        self.clip_set, self._config, self._begin = ClipSet(clips, speaking=False), config, begin or {}
+        if len(self.clip_set.people) < 2:
             raise InputError("a classifier of people needs clips of two of them or more")
-        self._validation = evenly([clip for clip in validation if clip.person in self.material.people], _MOST_PEOPLE)
-        self.optimizers = {"identity": OptimizerConfig(lr=ENCODER_LR, weight_decay=1e-4)}
+        self._validation = evenly([clip for clip in validation if clip.person in self.clip_set.people], _MOST_PEOPLE)
 
     def networks(self) -> dict[str, nn.Module]:
         """V."""
-        self.identity = make_identity(self._config.sizes, len(self.material.people))
-        go_on_from(self.identity.model, self._begin.get("imagenet"), "the ImageNet network to begin with")
-        go_on_from(self.identity, self._begin.get("identity"), "the identity network to begin with")
+        self.identity = make_identity(self._config.sizes, len(self.clip_set.people))
+        load_earlier(self.identity.model, self._begin.get("imagenet"), "the ImageNet network to begin with")
+        load_earlier(self.identity, self._begin.get("identity"), "the identity network to begin with")
         return {"identity": self.identity}
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
-        """Pictures uint8 [B, 3, S, S] as V will see them, half of them mirrored, and the number of the person [B]."""
+        """Pictures uint8 [B, 3, S, S] for V, half of them mirrored, and the number of the person [B]."""
         rng = make_rng(seed, step)
-        chosen = self.material.choose(rng, self._config.training.identity_batch)
-        pictures = [self._picture(self.material.clips[k], int(rng.choice(self.material.usable[k]))) for k in chosen]
+        chosen = self.clip_set.choose(rng, self._config.training.identity_batch)
+        pictures = [self._picture(self.clip_set.clips[k], int(rng.choice(self.clip_set.usable[k]))) for k in chosen]
         mirrored = [picture[:, ::-1] if rng.random() < 0.5 else picture for picture in pictures]
-        return {"pictures": to_planes(np.stack(mirrored)), "person": torch.from_numpy(self.material.labels[chosen])}
+        return {"pictures": to_planes(np.stack(mirrored)), "person": torch.from_numpy(self.clip_set.labels[chosen])}
 
     def _picture(self, clip: TrainingClip, number: int) -> np.ndarray:
-        return seen(loader_crop(clip.frames([number])), self._config.sizes.crop_px)[0]
+        return sized(loader_crop(clip.frames([number])), self._config.sizes.crop_px)[0]
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """See `loss_weights`."""
@@ -94,7 +94,7 @@ class IdentityRecipe(Recipe):
         for clip in self._validation:
             picture = to_planes(self._picture(clip, len(clip.weight) // 2)[None]).to(device)
             scores = self.identity.scores(self.identity(to_signed(picture)[None]).vector)
-            right += self.material.people[int(scores.argmax())] == clip.person
+            right += self.clip_set.people[int(scores.argmax())] == clip.person
         return {"right": right / len(self._validation)} if self._validation else {}
 
 
@@ -107,48 +107,42 @@ class SyncRecipe(Recipe):
 
     name = "pcavs.sync"
     phases = (Phase("sync", ("speech", "nonidentity")),)
+    optimizers = dict.fromkeys(("speech", "nonidentity"), OptimizerConfig(lr=ENCODER_LR))
 
     def __init__(
-        self,
-        clips: Sequence[TrainingClip],
-        config: OfficialConfig,
-        *,
-        validation: Sequence[TrainingClip] = (),
+        self, clips: Sequence[TrainingClip], config: OfficialConfig, *, validation: Sequence[TrainingClip] = (),
         begin: Mapping[str, State] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._config, self._begin, training = config, begin or {}, config.training
-        self._needed = (training.sync_windows - 1) * training.apart_frames + 1
-        self.material = Material(clips, speaking=True, least_frames=self._needed)
-        if len(self.material) * training.sync_windows < 2:
+        needed = (training.sync_windows - 1) * training.apart_frames + 1
+        self.clip_set = ClipSet(clips, speaking=True, least_frames=needed)
+        if len(self.clip_set) * training.sync_windows < 2:
             raise InputError("synchronisation is learned from two moments or more; give more clips or sync_windows")
-        long = [clip for clip in validation if clip.speaks and (clip.weight > 0).sum() >= self._needed]
-        self._validation = evenly(long, MOST_JUDGED)
-        self.loss_weights = {
-            name: training.loss_weights[name] for name in ("crossmodal", "contrast_heard", "contrast_seen")
-        }
-        self.optimizers = {name: OptimizerConfig(lr=ENCODER_LR) for name in ("speech", "nonidentity")}
+        self._validation = evenly([c for c in validation if c.speaks and (c.weight > 0).sum() >= needed], MOST_CLIPS)
+        weights = training.all_loss_weights()
+        self.loss_weights = {name: weights[name] for name in ("crossmodal", "contrast_audio", "contrast_video")}
 
     def networks(self) -> dict[str, nn.Module]:
-        """A_sync and E; what the stage does not teach is frozen."""
+        """A_sync and E; what the stage does not train is frozen."""
         self.speech, self.nonidentity = make_speech(self._config.sizes), make_nonidentity(self._config.sizes)
-        go_on_from(self.speech, self._begin.get("speech"), "the speech network to begin with")
+        load_earlier(self.speech, self._begin.get("speech"), "the speech network to begin with")
         if "fan" in self._begin:  # a FAN for landmarks lacks the last layers
             self.nonidentity.model.load_state_dict(self._begin["fan"], strict=False)
-        go_on_from(self.nonidentity, self._begin.get("nonidentity"), "the non-identity network to begin with")
-        taught = ("to_mouth.", "model.") if self._config.training.sync_backbone else ("to_mouth.",)
+        load_earlier(self.nonidentity, self._begin.get("nonidentity"), "the non-identity network to begin with")
+        trained = ("to_mouth.", "model.") if self._config.training.sync_backbone else ("to_mouth.",)
         for name, param in self.nonidentity.named_parameters():
-            param.requires_grad_(name.startswith(taught))
+            param.requires_grad_(name.startswith(trained))
         return {"speech": self.speech, "nonidentity": self.nonidentity}
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """`sync_windows` moments of each clip: pictures uint8 [N, 3, S, S] and mel windows [N, 1, 80, 20]."""
         rng, training = make_rng(seed, step), self._config.training
-        chosen = self.material.choose(rng, min(training.sync_clips, len(self.material)))
+        chosen = self.clip_set.choose(rng, min(training.sync_clips, len(self.clip_set)))
         pictures, windows = [], []
         for k in chosen:
-            numbers = apart(rng, self.material.usable[k], training.sync_windows, training.apart_frames)
-            pictures.append(self._driving(rng, self.material.clips[k], numbers, training.augment))
-            windows.append(self.material.clips[k].heard(numbers))
+            numbers = apart(rng, self.clip_set.usable[k], training.sync_windows, training.apart_frames)
+            pictures.append(self._driving(rng, self.clip_set.clips[k], numbers, training.augment))
+            windows.append(self.clip_set.clips[k].mel_windows(numbers))
         return {
             "pictures": to_planes(np.concatenate(pictures)),
             "windows": torch.from_numpy(np.concatenate(windows)),
@@ -158,7 +152,7 @@ class SyncRecipe(Recipe):
         return driving_pictures(rng, clip, numbers, crop_px=self._config.sizes.crop_px, augment=augment)[1]
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
-        """See `official_losses.mouth_losses`."""
+        """See `official.losses.mouth_losses`."""
         mouth = self.nonidentity.mouth(self.nonidentity(to_signed(batch["pictures"])))
         clips = len(mouth) // self._config.training.sync_windows
         return mouth_losses(mouth, self.speech(batch["windows"]), clips, self._config.training.contrast)
@@ -171,18 +165,12 @@ class SyncRecipe(Recipe):
         device = next(self.speech.parameters()).device
         found, moments = [], 0
         for clip in self._validation:
-            numbers = np.flatnonzero(clip.weight > 0)[:: self._config.training.apart_frames][:_JUDGED]
-            pictures = self._driving(make_rng(0, 0), clip, numbers, augment=False)
-            eye = [self.nonidentity.mouth(self.nonidentity(to_signed(piece)))
-                   for piece in to_planes(pictures).to(device).split(_PIECE)]  # fmt: skip
-            ear = self.speech(torch.from_numpy(clip.heard(numbers)).to(device))
-            likeness = functional.normalize(ear, dim=1) @ functional.normalize(torch.cat(eye), dim=1).T
+            numbers = np.flatnonzero(clip.weight > 0)[:: self._config.training.apart_frames][:_MOMENTS]
+            pictures = to_planes(self._driving(make_rng(0, 0), clip, numbers, augment=False)).to(device)
+            video = [self.nonidentity.mouth(self.nonidentity(to_signed(piece))) for piece in pictures.split(_PIECE)]
+            audio = self.speech(torch.from_numpy(clip.mel_windows(numbers)).to(device))
+            likeness = functional.normalize(audio, dim=1) @ functional.normalize(torch.cat(video), dim=1).T
             own = torch.arange(len(numbers), device=device)
             found.append(float((likeness.argmax(1) == own).float().mean()))
             moments = max(moments, len(numbers))
         return {"found": float(np.mean(found)), "moments": float(moments)} if found else {}
-
-
-def to_signed(pictures: Tensor) -> Tensor:
-    """uint8 pictures to float32 in [-1, 1]."""
-    return pictures.float() / 127.5 - 1

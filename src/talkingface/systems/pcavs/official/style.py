@@ -1,4 +1,4 @@
-"""The style of a picture: identity, mouth and pose, in this order."""
+"""The style of a picture: identity, mouth and pose, concatenated in this order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from talkingface.systems.pcavs.official.networks.nonidentity import NonIdentityN
 from talkingface.systems.pcavs.official.networks.speech import SpeechNet
 
 SPEECH_GAIN = 1.2
-"""What speech codes are multiplied by when drawing, never in training."""
+"""Factor on speech codes when drawing, as published; not in training."""
 
 
 class StyleParts(NamedTuple):

@@ -1,4 +1,4 @@
-"""Measured facts of a head, in the units of the pose map: what pose codes are asked for in training, later moved by."""
+"""Measured features of a head, in the units of the pose map: what pose codes are trained to hold and later moved by."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from talkingface.systems.pcavs.alignment.align import (
     three_points,
     to_crop,
 )
-from talkingface.systems.pcavs.compact.views import EYES, on_square, square_matrix
-from talkingface.systems.pcavs.pose.pose_map import CLOSURE_UNIT, PLACE_UNIT, SIZE_UNIT, TURN_UNIT
+from talkingface.systems.pcavs.alignment.crop import EYES, on_square, square_matrix
 
+TURN_UNIT, PLACE_UNIT, SIZE_UNIT, CLOSURE_UNIT = 0.2, 0.12, 0.12, 0.35
+"""Units of the features, about a standard deviation: radians; halves of the side; logarithm; closure."""
+FEATURE_UNITS = np.array([TURN_UNIT] * 3 + [PLACE_UNIT] * 2 + [SIZE_UNIT, CLOSURE_UNIT, 1.0], np.float32)
+NUM_TURNS, PLACE_X, PLACE_Y, SIZE, CLOSURE = 3, 3, 4, 5, 6
+"""Columns after the rotation vector; the last one is the brows'."""
 BROWS_UNIT = 2.5
 """Pixels of the crop that count as one."""
 BROWS_LEFT, BROWS_RIGHT = (105, 66, 107), (334, 296, 336)
 NOSE_BRIDGE = (168, 6, 197, 195)
 """Points that no mouth moves."""
+NOSE_HEIGHT = -0.25
+"""Where the nose's bridge usually is in the square, in [-1, 1]."""
 MOST = np.array([3.5, 3.5, 3.5, 2.5, 2.5, 1.5, 9, 9], np.float32)
-"""How far facts may lead a face from its mean, softly: further than in training nothing is drawn well."""
+"""How far features may lead a face from its mean, softly: further than in training, nothing is drawn well."""
 
 
-def pose_facts(rotation: np.ndarray, points: np.ndarray, closure: float, brows: float) -> np.ndarray:
-    """rotation vector (3), place (2), size, closed eyes, raised brows: float32 [8].
+def pose_features(rotation: np.ndarray, points: np.ndarray, closure: float, brows: float) -> np.ndarray:
+    """Rotation vector (3), place (2), size, closed eyes, raised brows: float32 [8].
 
     `rotation` [3, 3]; `points` [478, 2] in [-1, 1] of the networks' square; `closure` and `brows` in their units.
     """
@@ -36,7 +42,7 @@ def pose_facts(rotation: np.ndarray, points: np.ndarray, closure: float, brows: 
     nose = points[list(NOSE_BRIDGE)].mean(0)
     size = np.log(max(float(np.linalg.norm(right - left)), 0.05) / EYES)
     turn = Rotation.from_matrix(rotation).as_rotvec() / TURN_UNIT
-    place = nose[0] / PLACE_UNIT, (nose[1] + 0.25) / PLACE_UNIT
+    place = nose[0] / PLACE_UNIT, (nose[1] - NOSE_HEIGHT) / PLACE_UNIT
     return np.array([*turn, *place, size / SIZE_UNIT, closure, brows], np.float32)
 
 
@@ -52,8 +58,8 @@ def raised_brows(points: np.ndarray) -> np.ndarray:
     return np.clip((height - np.median(height)) / BROWS_UNIT, -3, 3)
 
 
-def track_facts(track: Track) -> np.ndarray:
-    """Facts float32 [T, 8] of a tracked head about their mean, softly limited.
+def track_features(track: Track) -> np.ndarray:
+    """Features float32 [T, 8] of a tracked head about their mean, softly limited.
 
     Places are those in one fixed crop: how a head moves through the picture is part of its pose, too.
     """
@@ -62,6 +68,6 @@ def track_facts(track: Track) -> np.ndarray:
     points = on_square(crop, square_matrix(2), 2)
     rotation = fit_track(load_mesh478(), track).rotation
     rows = zip(rotation, points, closures(crop), raised_brows(crop), strict=True)
-    facts = np.stack([pose_facts(*row) for row in rows])
-    away = facts - facts.mean(axis=0)
+    features = np.stack([pose_features(*row) for row in rows])
+    away = features - features.mean(axis=0)
     return MOST * np.tanh(away / MOST)

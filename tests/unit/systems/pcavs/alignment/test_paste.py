@@ -5,9 +5,13 @@ import pytest
 
 from talkingface.systems.pcavs.alignment.align import SIZE_PX, warp
 from talkingface.systems.pcavs.alignment.crop import loader_crop, network_matrix
-from talkingface.systems.pcavs.alignment.paste import paste
+from talkingface.systems.pcavs.alignment.paste import Place, Square
 
 MATRIX = np.array([[0.6, -0.1, -20.0], [0.1, 0.6, -40.0]])
+
+
+def paste(picture: np.ndarray, square: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    return Place(picture, Square(network_matrix(matrix), len(square))).paste(square)
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,26 @@ from scipy.spatial.transform import Rotation
 from crops import crop_clip, draw_face, speaking_head
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
-from talkingface.systems.pcavs.compact.data import Choice, Pairs, clip_facts, inner_mouth, place, placed_facts
+from talkingface.systems.pcavs.alignment.crop import on_square, view
+from talkingface.systems.pcavs.compact.data import Choice, Pairs, clip_features, inner_mouth, place, placed_features
 from talkingface.systems.pcavs.compact.mouth_recipe import (
     EYES_REGION,
+    LANDMARKS_FROM,
     MOUTH,
-    READ_FROM,
     REGION_PX,
+    LandmarkNet,
     MouthsRecipe,
-    PointReader,
     parting_loss,
 )
 from talkingface.systems.pcavs.compact.networks import Drawn
 from talkingface.systems.pcavs.compact.reenact_recipe import ReenactRecipe
-from talkingface.systems.pcavs.compact.speech_recipe import SEGMENT, HeardClip, SpeechRecipe, _contrast, read_mouths
-from talkingface.systems.pcavs.compact.views import on_square, view
+from talkingface.systems.pcavs.compact.speech_recipe import (
+    SEGMENT,
+    SpeechClip,
+    SpeechRecipe,
+    contrast_loss,
+    encode_mouths,
+)
 from talkingface.systems.pcavs.config import CompactConfig, preset
 from talkingface.training.recipe import Recipe, make_rng
 from talkingface.training.trainer import Trainer
@@ -61,7 +67,7 @@ def test_a_batch_has_what_the_networks_take(pairs):
     shapes = {
         "source": (size, size, 3), "target": (size, size, 3), "own_pose": (pose, pose, 3), "pose": (pose, pose, 3),
         "mouth": (mouth, mouth), "inside": (size, size), "source_points": (478, 2), "target_points": (478, 2),
-        "own_facts": (8,), "pose_facts": (8,), "mouth_facts": (3,), "exact": (),
+        "own_features": (8,), "pose_features": (8,), "mouth_features": (3,), "exact": (),
     }  # fmt: skip
     assert {name: tuple(value.shape[1:]) for name, value in batch.items()} == shapes
     for name, value in batch.items():
@@ -117,43 +123,46 @@ def test_points_lie_on_their_features_however_the_pair_is_placed():
 
 
 def test_mirrored_pairs_have_mirrored_pictures_and_facts(clips):
-    facts = clip_facts(clips[0])
+    features = clip_features(clips[0])
     plain, mirrored = (place(np.random.default_rng(3), 128, flip) for flip in (False, True))
     for number in (2, 9):
         frame = clips[0].frames([number])[0]
         a, b = (view(frame, p.matrix, 128).astype(int) for p in (plain, mirrored))
         assert np.abs(a[:, ::-1] - b)[4:-4, 4:-4].max() <= 6
-        points = [on_square(facts.points[number], p.matrix, 128) for p in (plain, mirrored)]
+        points = [on_square(features.points[number], p.matrix, 128) for p in (plain, mirrored)]
         assert points[1] == pytest.approx(points[0] * (-1, 1), abs=1e-5)
-        one, other = (placed_facts(facts, number, at, p) for at, p in zip(points, (plain, mirrored), strict=True))
+        one, other = (placed_features(features, number, at, p) for at, p in zip(points, (plain, mirrored), strict=True))
         assert other == pytest.approx(one * (1, -1, -1, -1, 1, 1, 1, 1), abs=1e-4)
         assert np.abs(one[1:4]).min() > 1e-3, "there was something to mirror"
 
 
 def test_a_turned_picture_shows_a_rolled_head(clips):
-    """The facts of a placement are those that the placed points themselves would give."""
-    facts = clip_facts(clips[0])
+    """The features of a placement are those that the placed points themselves would give."""
+    features = clip_features(clips[0])
     placed = place(np.random.default_rng(5), 128, False)
     number = 4
-    said = Rotation.from_rotvec(placed_facts(facts, number, facts.points[number], placed)[:3] * 0.2).as_matrix()
+    vector = placed_features(features, number, features.points[number], placed)[:3] * 0.2
     points, turns = speaking_head(24)
     head = points[number] - points[number].mean(0)
     spin = Rotation.from_rotvec([0, 0, placed.turn]).as_matrix()
     scale = np.hypot(*placed.matrix[:, 0])
     assert (head @ spin.T)[:, :2] == pytest.approx(head[:, :2] @ placed.matrix[:, :2].T / scale, abs=1e-3)
-    assert said == pytest.approx(spin @ Rotation.from_rotvec(turns[number]).as_matrix(), abs=1e-4)
+    assert Rotation.from_rotvec(vector).as_matrix() == pytest.approx(
+        spin @ Rotation.from_rotvec(turns[number]).as_matrix(), abs=1e-4
+    )
 
 
 def test_facts_follow_what_the_head_does():
-    facts = clip_facts(crop_clip(count=40))
+    features = clip_features(crop_clip(count=40))
     _, turns = speaking_head(40)
     size = [
-        placed_facts(facts, n, facts.points[n] / 112 - 1, place(np.random.default_rng(0), 128, False)) for n in (0, 1)
+        placed_features(features, n, features.points[n] / 112 - 1, place(np.random.default_rng(0), 128, False))
+        for n in (0, 1)
     ]
     assert np.isfinite(size).all()
-    assert np.corrcoef(facts.turns[:, 1], turns[:, 1])[0, 1] > 0.999
+    assert np.corrcoef(features.turns[:, 1], turns[:, 1])[0, 1] > 0.999
     opening = 0.15 + 0.15 * np.sin(np.arange(40) / 2)
-    assert np.corrcoef(facts.mouth[:, 0], opening)[0, 1] > 0.95
+    assert np.corrcoef(features.mouth[:, 0], opening)[0, 1] > 0.95
 
 
 class StepsOf:
@@ -179,7 +188,7 @@ def losses_of(recipe: Recipe, phase: str, batch: dict[str, torch.Tensor]) -> dic
 
 def test_a_stopped_reenactment_goes_on_exactly(clips, tmp_path):
     def fresh() -> ReenactRecipe:
-        return ReenactRecipe(clips[:1], TINY, batch_size=2, judge_from=1)
+        return ReenactRecipe(clips[:1], TINY, batch_size=2, adversarial_from=1)
 
     runs = StepsOf(tmp_path, 3)
     once, twice = runs.run(fresh(), "once"), runs.run(fresh(), "twice", stops=(2,))
@@ -188,11 +197,11 @@ def test_a_stopped_reenactment_goes_on_exactly(clips, tmp_path):
 
 def test_reenactment_learns(clips):
     """Of one batch, seen over and over, every measured loss falls; and what was learned can be looked at."""
-    recipe = ReenactRecipe(clips[:1], TINY, held_out=clips[1:], batch_size=2, judge_from=100)
+    recipe = ReenactRecipe(clips[:1], TINY, held_out=clips[1:], batch_size=2, adversarial_from=100)
     torch.manual_seed(0)
     networks = recipe.networks()
     batch = recipe.batch(0, 0)
-    drawing = [p for name, net in networks.items() if name != "judge" for p in net.parameters()]
+    drawing = [p for name, net in networks.items() if name != "discriminator" for p in net.parameters()]
     optimizer = torch.optim.Adam(drawing, 4e-3)
     seen: list[dict[str, float]] = []
     for _ in range(30):
@@ -201,7 +210,7 @@ def test_reenactment_learns(clips):
         optimizer.zero_grad()
         sum(loss * recipe.loss_weights[name] for name, loss in losses.items()).backward()
         optimizer.step()
-    for name in ("l1", "flow", "pose_facts", "mouth_facts"):
+    for name in ("l1", "flow", "pose_features", "mouth_features"):
         assert seen[-1][name] < 0.9 * seen[0][name], name
     with torch.no_grad():
         figures, pictures = recipe.evaluate(), recipe.preview(0)
@@ -214,15 +223,17 @@ def test_every_reenactment_loss_reaches_its_networks(clips):
     recipe.networks()
     batch = recipe.batch(0, 0)
     losses = recipe.losses("draw", batch, {"step": 0, "steps": 1})
-    assert {*losses, "judge"} == set(recipe.loss_weights)
+    assert {*losses, "discriminator"} == set(recipe.loss_weights)
     sum(losses.values()).backward()
     for name in ("identity", "mouth", "pose", "generator"):
         grads = {key: value.grad for key, value in getattr(recipe, name).named_parameters()}
         assert all(grad is not None and grad.isfinite().all() for grad in grads.values()), name
-    quiet = ReenactRecipe(clips[:1], TINY, batch_size=2, judge_from=5)
+    quiet = ReenactRecipe(clips[:1], TINY, batch_size=2, adversarial_from=5)
     quiet.networks()
-    early = quiet.losses("judge", batch, {"step": 4, "steps": 9})
-    assert float(early["judge"].detach()) == 0 and "fool" not in quiet.losses("draw", batch, {"step": 4, "steps": 9})
+    early = quiet.losses("discriminate", batch, {"step": 4, "steps": 9})
+    assert float(early["discriminator"].detach()) == 0 and "adversarial" not in quiet.losses(
+        "draw", batch, {"step": 4, "steps": 9}
+    )
 
 
 def mouths_recipe(clips: list) -> MouthsRecipe:
@@ -246,13 +257,13 @@ def test_every_loss_of_the_second_round_counts_and_its_figures_are_whole(clips):
     recipe = mouths_recipe(clips)
     networks = recipe.networks()
     batch = recipe.batch(0, 0)
-    late = {"step": READ_FROM, "steps": READ_FROM + 1}
-    found = losses_of(recipe, "judge", batch) | losses_of(recipe, "draw", batch)
+    late = {"step": LANDMARKS_FROM, "steps": LANDMARKS_FROM + 1}
+    found = losses_of(recipe, "discriminate", batch) | losses_of(recipe, "draw", batch)
     assert set(found) == set(recipe.loss_weights)
-    recipe.losses("draw", batch, late)["mouth_read"].backward()
+    recipe.losses("draw", batch, late)["mouth_shape"].backward()
     moved = [p.grad for p in networks["generator"].parameters() if p.grad is not None]
     assert sum(float(g.abs().sum()) for g in moved) > 0  # reading a drawn mouth teaches those who draw it
-    assert float(recipe.losses("draw", batch, {"step": 0, "steps": 9})["mouth_read"].detach()) == 0
+    assert float(recipe.losses("draw", batch, {"step": 0, "steps": 9})["mouth_shape"].detach()) == 0
     with torch.no_grad():
         figures = recipe.evaluate()
     assert {"drawn_gap", "drawn_r", "read_r", "drawn_shut", "made_db"} <= set(figures)
@@ -264,7 +275,7 @@ def test_every_loss_of_the_second_round_counts_and_its_figures_are_whole(clips):
 def test_a_reader_learns_where_points_are():
     """Dots that move about a region are found again where they are, also in places it has not seen."""
     torch.manual_seed(0)
-    reader = PointReader(MOUTH, torch.zeros(478, 2))
+    reader = LandmarkNet(MOUTH, torch.zeros(478, 2))
     optimizer = torch.optim.Adam(reader.parameters(), 3e-3)
 
     def lesson() -> torch.Tensor:
@@ -273,7 +284,7 @@ def test_a_reader_learns_where_points_are():
         axis = (torch.arange(64) * 2 + 1) / 64 - 1
         away = [(axis - points[:, MOUTH.points[0], k, None]).square() for k in range(2)]
         dots = torch.exp(-(away[0][:, None] + away[1][:, :, None]) / 0.004)
-        return reader.lesson((2 * dots - 1)[:, None].expand(-1, 3, -1, -1), points)
+        return reader.training_loss((2 * dots - 1)[:, None].expand(-1, 3, -1, -1), points)
 
     before = float(lesson().detach())
     for _ in range(60):
@@ -289,9 +300,9 @@ def test_a_reader_asks_the_same_of_a_mirrored_face():
     turned = points * torch.tensor([-1.0, 1.0])
     mean = torch.from_numpy(load_mesh478().mean[:, :2]).float()
     for region in (MOUTH, EYES_REGION):
-        reader, chosen = PointReader(region, torch.zeros(478, 2)), list(region.points)
-        assert torch.equal(reader._ordered(turned), turned[:, chosen][:, reader.mirror])
-        assert torch.equal(reader._ordered(points), points[:, chosen])
+        reader, chosen = LandmarkNet(region, torch.zeros(478, 2)), list(region.points)
+        assert torch.equal(reader._own_points(turned), turned[:, chosen][:, reader.mirror])
+        assert torch.equal(reader._own_points(points), points[:, chosen])
         away = mean[chosen][reader.mirror] * torch.tensor([-1.0, 1.0]) - mean[chosen]
         assert away.abs().max() < 0.1 * mean[chosen].abs().max()
 
@@ -334,7 +345,7 @@ def test_the_inside_of_a_mouth_lies_between_its_lips():
 
 
 def test_pairs_can_prefer_other_mouths_and_shut_eyes(clips):
-    gap, closure = (getattr(clip_facts(clips[0]), name) for name in ("mouth", "closure"))
+    gap, closure = (getattr(clip_features(clips[0]), name) for name in ("mouth", "closure"))
 
     def seconds(choice: Choice) -> np.ndarray:
         pairs, rng = Pairs(clips, TINY.compact, choice=choice), make_rng(1, 1)
@@ -346,34 +357,36 @@ def test_pairs_can_prefer_other_mouths_and_shut_eyes(clips):
     assert away[other].mean() > 1.3 * away[any_].mean()
 
 
-def heard_clip(slug: str, seed: int, count: int = 60) -> HeardClip:
+def speech_clip(slug: str, seed: int, count: int = 60) -> SpeechClip:
     """A mouth whose codes are a plain function of the sound at the middle of the window."""
     rng = np.random.default_rng(seed)
     loud = np.clip(0.5 + 0.3 * np.sin(np.arange(4 * count + 20) / rng.uniform(5, 8)), 0, 1)
     mel = (loud[:, None] * np.linspace(1, 0.4, 80)).astype(np.float32)
     at = loud[4 * np.arange(count) + 2] - 0.5
     codes = (at[:, None] * np.linspace(-1, 1, TINY.codes.mouth)).astype(np.float32)
-    facts = np.stack([at, 0.5 * at, -at], axis=1).astype(np.float32) * 3
-    return HeardClip(slug=slug, person=slug, mel=mel, codes=codes, facts=facts, weight=np.ones(count, np.float32))
+    features = np.stack([at, 0.5 * at, -at], axis=1).astype(np.float32) * 3
+    return SpeechClip(
+        slug=slug, person=slug, mel=mel, codes=codes, features=features, weight=np.ones(count, np.float32)
+    )
 
 
-def speech_recipe(held_out: tuple[HeardClip, ...] = ()) -> SpeechRecipe:
+def speech_recipe(held_out: tuple[SpeechClip, ...] = ()) -> SpeechRecipe:
     readout = np.zeros((3, TINY.codes.mouth), np.float32), np.zeros(3, np.float32)
     readout[0][:, -1] = 3, 1.5, -3
-    return SpeechRecipe([heard_clip("a", 0), heard_clip("b", 1)], TINY, readout, held_out=held_out, batch_size=3)
+    return SpeechRecipe([speech_clip("a", 0), speech_clip("b", 1)], TINY, readout, held_out=held_out, batch_size=3)
 
 
 def test_speech_learns_and_resumes_exactly(tmp_path):
     runs = StepsOf(tmp_path, 4)
     once, twice = runs.run(speech_recipe(), "once"), runs.run(speech_recipe(), "twice", stops=(3,))
     assert all(torch.equal(once[name], twice[name]) for name in once)
-    recipe = speech_recipe(held_out=(heard_clip("c", 2),))
+    recipe = speech_recipe(held_out=(speech_clip("c", 2),))
     recipe.optimizers = {"speech": type(recipe.optimizers["speech"])(lr=1e-2)}
     trainer = Trainer(recipe, tmp_path / "learn", steps=30, seed=2, device="cpu", ema_decay=None)
     batch = recipe.batch(1000, 0)
-    before = losses_of(recipe, "listen", batch)
+    before = losses_of(recipe, "speak", batch)
     trainer.run()
-    after = losses_of(recipe, "listen", batch)
+    after = losses_of(recipe, "speak", batch)
     assert set(after) == set(recipe.loss_weights)
     for name in after:
         assert after[name] < before[name], name
@@ -389,7 +402,7 @@ def test_speech_batches_are_pure_and_whole():
     assert not torch.equal(batch["mel"], recipe.batch(6, 1)["mel"])
     assert batch["mel"].shape == (3 * SEGMENT, 1, 80, TINY.compact.mel_frames)
     assert 0 <= batch["mel"].min() and batch["mel"].max() <= 1
-    assert batch["facts"].shape == (3, SEGMENT, 3) and batch["known"].shape == (3, SEGMENT, 1)
+    assert batch["features"].shape == (3, SEGMENT, 3) and batch["known"].shape == (3, SEGMENT, 1)
 
 
 def test_near_frames_of_one_clip_are_no_negatives():
@@ -400,8 +413,8 @@ def test_near_frames_of_one_clip_are_no_negatives():
     own = torch.eye(4, dtype=torch.bool)
     near = own.clone()
     near[0, 1] = near[1, 0] = True
-    assert float(_contrast(alike, alike, near)) < 0.01
-    assert float(_contrast(alike, alike, own)) > 0.3
+    assert float(contrast_loss(alike, alike, near)) < 0.01
+    assert float(contrast_loss(alike, alike, own)) > 0.3
 
 
 def test_frames_that_are_near_are_told_apart_by_clip(monkeypatch):
@@ -409,11 +422,11 @@ def test_frames_that_are_near_are_told_apart_by_clip(monkeypatch):
     recipe.networks()
     seen: list[torch.Tensor] = []
     monkeypatch.setattr(
-        "talkingface.systems.pcavs.compact.speech_recipe._contrast",
+        "talkingface.systems.pcavs.compact.speech_recipe.contrast_loss",
         lambda heard, codes, near: seen.append(near) or heard.sum() * 0,
     )
     batch = recipe.batch(0, 0)
-    recipe.losses("listen", batch, {"step": 0, "steps": 1})
+    recipe.losses("speak", batch, {"step": 0, "steps": 1})
     near, clip, frame = seen[0].numpy(), batch["clip"].numpy(), batch["frame"].numpy()
     assert near.any() and not near.all()
     for i, j in np.ndindex(near.shape):
@@ -428,6 +441,6 @@ def test_mouths_are_read_from_speaking_clips_only(clips):
     torch.manual_seed(0)
     net = MouthNet(TINY.codes, TINY.compact).eval()
     silent = dataclasses.replace(clips[1], speaks=False)
-    (heard,) = read_mouths([clips[0], silent], net, TINY)
+    (heard,) = encode_mouths([clips[0], silent], net, TINY)
     assert heard.slug == "one" and heard.codes.shape == (24, TINY.codes.mouth)
-    assert heard.facts.shape == (24, 3) and heard.codes.std(axis=0).max() > 0
+    assert heard.features.shape == (24, 3) and heard.codes.std(axis=0).max() > 0

@@ -14,32 +14,30 @@ from talkingface.systems.pcavs.alignment.align import (
     EYE_POINTS_RIGHT,
     MOUTH_POINTS,
     alignment,
+    head_shifts,
+    joined,
     three_points,
 )
-from talkingface.systems.pcavs.compact.inference import CompactTalker, joined, soft_mask
+from talkingface.systems.pcavs.alignment.crop import EYES, on_square, square_matrix, view
+from talkingface.systems.pcavs.compact.inference import CompactVariant, soft_mask
 from talkingface.systems.pcavs.compact.networks import Drawn, resized
 from talkingface.systems.pcavs.compact.views import (
-    EYES,
     HIDDEN_ASIDE,
     HIDDEN_BOTTOM,
     HIDDEN_TOP,
     NOSE_TIP,
     mouth_view,
-    on_square,
     pose_view,
-    square_matrix,
-    steadying,
-    view,
 )
 from talkingface.systems.pcavs.config import preset
-from talkingface.systems.pcavs.pose.pose_features import track_facts
+from talkingface.systems.pcavs.pose.pose_features import track_features
 
 SIZE = 128
 
 
 @pytest.fixture(scope="module")
-def talker() -> CompactTalker:
-    return CompactTalker(preset("tiny"), None, "cpu")
+def variant() -> CompactVariant:
+    return CompactVariant(preset("tiny"), None, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +81,10 @@ def test_the_pose_picture_hides_the_whole_mouth_and_nothing_of_the_eyes(seen):
     assert np.array_equal(wide[above], square[above])
 
 
-def test_no_mouth_can_be_heard_in_the_pose_code(talker, seen):
+def test_no_mouth_can_be_heard_in_the_pose_code(variant, seen):
     square, points = seen
     rows, columns = hidden_box(points)
-    net, size = talker._networks["pose"], preset("tiny").compact.pose_px
+    net, size = variant._networks.pose, preset("tiny").compact.pose_px
     true = code(net, pose_view(square, points, size))
     rng = np.random.default_rng(0)
     for kind in ("noise", "black", "upside down"):
@@ -102,9 +100,9 @@ def test_no_mouth_can_be_heard_in_the_pose_code(talker, seen):
     assert not np.array_equal(code(net, pose_view(other, points, size)), true)
 
 
-def test_the_mouth_code_sees_neither_eyes_nor_background(talker, seen):
+def test_the_mouth_code_sees_neither_eyes_nor_background(variant, seen):
     square, points = seen
-    net, size = talker._networks["mouth"], preset("tiny").compact.mouth_px
+    net, size = variant._networks.mouth, preset("tiny").compact.mouth_px
     true = code(net, mouth_view(square, points, size))
     eyes = (points[[33, 133, 362, 263], 1].max() + 1) / 2 * SIZE
     side = EYES / 2 * SIZE
@@ -119,7 +117,7 @@ def test_the_mouth_code_sees_neither_eyes_nor_background(talker, seen):
     assert not np.array_equal(code(net, mouth_view(dark, points, size)), true)
 
 
-def test_another_mouth_in_a_film_leaves_its_pose_codes(talker):
+def test_another_mouth_in_a_film_leaves_its_pose_codes(variant):
     """Through the whole reading, with the same points: the mouth's pixels reach the mouth code alone."""
     points, _ = speaking_head(3)
     pictures = [draw_face(p) for p in points]
@@ -130,7 +128,7 @@ def test_another_mouth_in_a_film_leaves_its_pose_codes(talker):
         x, y = p[list(MOUTH_POINTS), :2].mean(0)
         cv2.ellipse(other, (int(x), int(y)), (15, 10), 0, 0, 360, (0, 255, 0), -1)
         changed.append(other)
-    true, other = talker.read(track, iter(pictures)), talker.read(track, iter(changed))
+    true, other = variant.encode_video(track, iter(pictures)), variant.encode_video(track, iter(changed))
     assert np.array_equal(true.pose, other.pose)
     assert np.abs(true.mouth - other.mouth).max() > 1e-3
 
@@ -170,16 +168,16 @@ def test_steadying_takes_away_the_bob_of_the_mouth_and_keeps_the_head():
     points[:, :, 0] += 0.3 * np.arange(count)[:, None]  # the head walks to the right
     matrices = alignment(three_points(points))
     steady = matrices.copy()
-    steady[..., 2] += steadying(matrices)
+    steady[..., 2] += head_shifts(matrices)
     eyes = points[:, [33, 263], :2].mean(1) - 0.5
     bob, rest = (np.einsum("tij,tj->ti", m[..., :2], eyes) + m[..., 2] for m in (matrices, steady))
     middle = slice(20, -20)
     assert np.ptp(bob[middle, 1]) > 3 and np.ptp(rest[middle, 1]) < 0.25 * np.ptp(bob[middle, 1])
     assert np.ptp(rest[middle, 0]) < 2, "it still walks along"
-    assert np.abs(steadying(matrices[:1])).max() < 1e-9, "a photo has nothing to be steadied"
+    assert np.abs(head_shifts(matrices[:1])).max() < 1e-9, "a photo has nothing to be steadied"
 
 
-def test_what_is_drawn_can_be_carried_out_at_any_size(talker):
+def test_what_is_drawn_can_be_carried_out_at_any_size(variant):
     """The flow at another size moves the same things to the same places."""
     rng = torch.Generator().manual_seed(0)
     small = 64
@@ -200,7 +198,7 @@ def test_what_is_drawn_can_be_carried_out_at_any_size(talker):
     assert (reduced - drawn.on(reduced)).abs().mean() > 0.1, "something was moved"
 
 
-def test_no_flow_and_a_full_mask_give_the_photo_back(talker):
+def test_no_flow_and_a_full_mask_give_the_photo_back(variant):
     picture = torch.rand(2, 3, 96, 96) * 2 - 1
     still = Drawn(
         flow=torch.zeros(2, 2, 32, 32), coarse=torch.zeros(2, 2, 16, 16), mask=torch.ones(2, 1, 64, 64),
@@ -209,20 +207,20 @@ def test_no_flow_and_a_full_mask_give_the_photo_back(talker):
     torch.testing.assert_close(still.on(picture), picture, atol=1e-5, rtol=0)
 
 
-def test_at_rest_the_photo_is_seen_to_the_pixel(talker):
+def test_at_rest_the_photo_is_seen_to_the_pixel(variant):
     points = sample_points()
     for side in (64, 226):
-        face = talker.face(sample_picture(), points, None, side)
-        matrix = joined(square_matrix(talker.size_px), alignment(three_points(points[None]))[0])
-        seen = view(sample_picture(), matrix, talker.size_px)
-        _, own = talker.know(seen, on_square(points[:, :2].astype(np.float64), matrix, talker.size_px))
+        face = variant.face(sample_picture(), points, None, side)
+        matrix = joined(square_matrix(variant.size_px), alignment(three_points(points[None]))[0])
+        seen = view(sample_picture(), matrix, variant.size_px)
+        _, own = variant.encode_photo(seen, on_square(points[:, :2].astype(np.float64), matrix, variant.size_px))
         (made,), alpha = face.draw(own.mouth, own.pose)
         photo = view(sample_picture(), face.square.matrix, side)
         # OpenCV looks up places to 1/32 pixel: two levels at the sharpest edges
         assert alpha is None and np.abs(made.astype(int) - photo).max() <= 2 and psnr(made, photo) > 60
 
 
-def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
+def test_the_fast_way_of_drawing_agrees_with_the_networks_way(variant):
     """`CompactFace` works with OpenCV at the photo's size; `Drawn.on`, with which training works, is its measure when
     nothing is taken off.
 
@@ -232,12 +230,12 @@ def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
     points = sample_points()
     codes, config = np.random.default_rng(1).normal(size=(2, 20)).astype(np.float32), preset("tiny")
     for side in (64, 226):
-        face = talker.face(sample_picture(), points, None, side)
-        face._own_flow, face._own_error = np.zeros_like(face._own_flow), np.zeros_like(face._own_error)
+        face = variant.face(sample_picture(), points, None, side)
+        face._rest_flow, face._rest_error = np.zeros_like(face._rest_flow), np.zeros_like(face._rest_error)
         face._face, face._inner = np.ones_like(face._face), np.ones_like(face._inner)
         face._enlarged = lambda small, side=side: cv2.resize(small, (side, side))
         mouth, pose = codes[:, : config.codes.mouth], codes[:, : config.codes.pose]
-        drawn = talker.draw(face._who, face.rest, mouth, pose)
+        drawn = variant.draw(face._identity, face.rest, mouth, pose)
         square = torch.from_numpy(view(sample_picture(), face.square.matrix, side)).permute(2, 0, 1)[None].float()
         wanted = drawn.on((square / 127.5 - 1).expand(2, -1, -1, -1))
         wanted = ((wanted + 1) * 127.5).permute(0, 2, 3, 1).round().clamp(0, 255).numpy().astype(np.uint8)
@@ -251,9 +249,9 @@ def test_the_fast_way_of_drawing_agrees_with_the_networks_way(talker):
         assert not np.array_equal(made[0], made[1])
 
 
-def test_beside_the_face_movement_is_smooth_and_in_it_exact(talker):
-    face = talker.face(sample_picture(), sample_points(), None, 96)
-    side = talker.size_px
+def test_beside_the_face_movement_is_smooth_and_in_it_exact(variant):
+    face = variant.face(sample_picture(), sample_points(), None, 96)
+    side = variant.size_px
     ripples = 0.02 * np.sin(np.arange(side) * 2.5)[None, :, None] * np.ones((side, 1, 2))
     calm = face._calm(ripples.astype(np.float32))
     inside, beside = face._face > 0.999, face._face < 0.001
@@ -264,18 +262,18 @@ def test_beside_the_face_movement_is_smooth_and_in_it_exact(talker):
     np.testing.assert_allclose(calm[middle], ripples[middle], atol=2e-3)
 
 
-def test_parting_lips_are_painted_by_the_network_alone(talker):
+def test_parting_lips_are_painted_by_the_network_alone(variant):
     points = np.zeros((478, 2))
     points[list(LIPS)] = np.random.default_rng(0).uniform((-0.2, 0.2), (0.2, 0.4), (len(LIPS), 2))
     mask = soft_mask(points[list(LIPS)], 0.12, 100)
     assert mask[65, 50] > 0.9 and mask[20, 50] == 0 and mask[65, 5] == 0
 
 
-def test_nothing_is_painted_beside_the_face(talker):
+def test_nothing_is_painted_beside_the_face(variant):
     """Hair and background only move: on a plain picture they stay as they are."""
     plain = np.full_like(sample_picture(), (10, 200, 60))
-    face = talker.face(plain, sample_points(), None, 226)
-    codes = talker.silence[None] + 1, face.rest[None] + 0.5
+    face = variant.face(plain, sample_points(), None, 226)
+    codes = variant.silence[None] + 1, face.rest[None] + 0.5
     assert np.abs(face.draw(*codes)[0].astype(int) - plain[0, 0]).max() > 9
     assert face._inner[113, 113] > 0.99 and face._inner[0].max() < 0.01
     whole = joined(square_matrix(226), alignment(three_points(sample_points()[None]))[0])
@@ -287,28 +285,28 @@ def test_nothing_is_painted_beside_the_face(talker):
     assert np.array_equal(face.draw(*codes)[0][0], np.broadcast_to(plain[0, 0], (226, 226, 3)))
 
 
-def test_fresh_networks_do_move_the_picture_and_repeat(talker):
+def test_fresh_networks_do_move_the_picture_and_repeat(variant):
     points = sample_points()
-    again = CompactTalker(preset("tiny"), None, "cpu")
-    silent = talker.silence[None]
-    one, other = (t.face(sample_picture(), points, None, 96) for t in (talker, again))
+    again = CompactVariant(preset("tiny"), None, "cpu")
+    silent = variant.silence[None]
+    one, other = (t.face(sample_picture(), points, None, 96) for t in (variant, again))
     (a, _), (b, _) = one.draw(silent, one.rest[None]), other.draw(silent, other.rest[None])
     assert np.array_equal(a, b)
     assert psnr(a[0], view(sample_picture(), one.square.matrix, 96)) < 40
 
 
-def test_silence_is_exactly_the_resting_mouth(talker):
-    said = talker.hear(np.zeros(16000, np.float32))
-    assert said.shape == (25, len(talker.silence))
-    assert np.array_equal(said - talker.silence, np.zeros_like(said))
-    assert len(talker.hear(np.zeros(0, np.float32))) == 0
-    assert len(talker.hear(np.zeros(641, np.float32))) == 2
+def test_silence_is_exactly_the_resting_mouth(variant):
+    said = variant.encode_audio(np.zeros(16000, np.float32))
+    assert said.shape == (25, len(variant.silence))
+    assert np.array_equal(said - variant.silence, np.zeros_like(said))
+    assert len(variant.encode_audio(np.zeros(0, np.float32))) == 0
+    assert len(variant.encode_audio(np.zeros(641, np.float32))) == 2
 
 
-def test_a_room_without_a_voice_moves_no_mouth(talker, voice):
+def test_a_room_without_a_voice_moves_no_mouth(variant, voice):
     room = np.random.default_rng(0).normal(scale=0.01, size=16000).astype(np.float32)
-    assert np.array_equal(talker.hear(room), np.repeat(talker.silence[None], 25, axis=0))
-    assert talker.hear(voice).std(axis=0).max() > 0
+    assert np.array_equal(variant.encode_audio(room), np.repeat(variant.silence[None], 25, axis=0))
+    assert variant.encode_audio(voice).std(axis=0).max() > 0
 
 
 def test_heads_are_followed_through_the_picture():
@@ -319,9 +317,9 @@ def test_heads_are_followed_through_the_picture():
         landmarks=(points + shift).astype(np.float32), times_s=np.arange(40) / 25,
         confidence=np.ones(40, np.float32), size=(256, 256),
     )  # fmt: skip
-    facts = track_facts(track)
-    assert np.corrcoef(facts[:, 1], turns[:, 1])[0, 1] > 0.95
-    still = track_facts(Track(landmarks=points, times_s=track.times_s, confidence=track.confidence, size=(256, 256)))
-    moved = facts[:, 3] - still[:, 3]
+    features = track_features(track)
+    assert np.corrcoef(features[:, 1], turns[:, 1])[0, 1] > 0.95
+    still = track_features(Track(landmarks=points, times_s=track.times_s, confidence=track.confidence, size=(256, 256)))
+    moved = features[:, 3] - still[:, 3]
     assert np.corrcoef(moved, shift[:, 0, 0])[0, 1] > 0.99 and np.ptp(moved) > 0.5
-    assert np.abs(facts).max() < 9
+    assert np.abs(features).max() < 9

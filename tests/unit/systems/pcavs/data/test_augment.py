@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingface.core.errors import InputError
 from talkingface.systems.pcavs.alignment.align import SIZE_PX
-from talkingface.systems.pcavs.alignment.crop import fitted_crop, from_network, loader_crop, network_matrix, to_network
+from talkingface.systems.pcavs.alignment.crop import from_network, loader_crop, network_matrix, to_network
 from talkingface.systems.pcavs.data.augment import draw_augmentation
 
 
@@ -36,9 +35,6 @@ def test_other_sizes_are_refused():
         draw_augmentation(np.random.default_rng(0), 1).apply(small)
     with pytest.raises(ValueError, match="224"):
         loader_crop(small)
-    with pytest.raises(InputError, match="whole picture"):
-        fitted_crop(np.zeros((720, 1280, 3), np.uint8))
-    assert fitted_crop(np.zeros((256, 256, 3), np.uint8)).shape == (224, 224, 3)
 
 
 def test_networks_see_and_return_pictures():

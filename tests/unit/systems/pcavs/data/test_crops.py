@@ -92,7 +92,7 @@ def test_a_clip_comes_back_on_the_clock(prepared: Path, crops: Path) -> None:
     assert np.abs(placed[:, 2] - (112, 120)).max() < 1
     delayed = np.concatenate([np.zeros(640, np.float32), samples])[: 30 * 640]
     np.testing.assert_allclose(clip.mel, speech_mel(delayed, speech_gain(samples)))
-    assert clip.heard([0, 29]).shape == (2, 1, 80, 20)
+    assert clip.mel_windows([0, 29]).shape == (2, 1, 80, 20)
     pictures = [frame.rgb for frame in read_frames(prepared / "seen.mp4")]
     drawn = clip.frames([17, 3])
     assert drawn.shape == (2, SIZE_PX, SIZE_PX, 3)

@@ -14,13 +14,12 @@ from talkingface.core.config import from_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.foreign import Imported
 from talkingface.systems.pcavs.official.config import NetworkSizes, tiny_official
-from talkingface.systems.pcavs.official.fast import FastDrawer
-from talkingface.systems.pcavs.official.networks.build import load_drawing_nets
+from talkingface.systems.pcavs.official.fast import FastRenderer
+from talkingface.systems.pcavs.official.networks.build import load_official
 from talkingface.systems.pcavs.official.networks.discriminator import Discriminator
 from talkingface.systems.pcavs.official.networks.generator import Generator
-from talkingface.systems.pcavs.official.networks.identity import IdentityNet
+from talkingface.systems.pcavs.official.networks.identity import IdentityNet, resnext50
 from talkingface.systems.pcavs.official.networks.nonidentity import NonIdentityNet
-from talkingface.systems.pcavs.official.networks.resnext import resnext50
 from talkingface.systems.pcavs.official.networks.speech import SpeechNet, tiled_voice
 
 SIZES = tiny_official().sizes
@@ -42,7 +41,7 @@ def states() -> dict[str, dict[str, torch.Tensor]]:
         "E": nonidentity.state_dict(),
         "A_sync": SpeechNet(outputs=SIZES.code, people=5, **SPEECH).state_dict(),
         "A": SpeechNet(outputs=128, height=320, people=5, **SPEECH).state_dict(),
-        "D": Discriminator(width=SIZES.judge_width).state_dict(),
+        "D": Discriminator(width=SIZES.discriminator_width).state_dict(),
     }
 
 
@@ -78,7 +77,7 @@ def test_archive_files_and_folder_are_the_same(files, states, tmp_path):
     for other in (pcavs(*files.values()), pcavs(tmp_path / "checkpoints")):
         assert set(other.tensors) == set(found.tensors)
         assert all(np.array_equal(other.tensors[name], values) for name, values in found.tensors.items())
-    nets = load_drawing_nets(found.tensors, sizes)
+    nets = load_official(found.tensors, sizes)
     style, first = torch.randn(1, sizes.style), torch.randn(1, 8, 7, 7)
     whole = Generator(crop_px=SIZES.crop_px, style=SIZES.style, mapping=2, most_channels=8).eval()
     whole.load_state_dict(states["G"])
@@ -88,7 +87,7 @@ def test_archive_files_and_folder_are_the_same(files, states, tmp_path):
         vector = nets.voice(tiled_voice(torch.linspace(0, 1, 80).repeat(100, 1)))
         style = torch.cat([vector, torch.ones(1, sizes.code)], 1)
         made = whole(style, None, "stored")[0]
-    paint = FastDrawer(nets).painter_from_voice(torch.linspace(0, 1, 80).repeat(100, 1))
+    paint = FastRenderer(nets).generator_for_voice(torch.linspace(0, 1, 80).repeat(100, 1))
     torch.testing.assert_close(paint(torch.ones(28), torch.ones(4)), made, rtol=0, atol=1e-4)
     assert found.card["origin"][0]["file"] == "demo.zip"
     assert "generator: latest_net_G.pth" in notes_of(found) and "style (4)" in notes_of(found)
@@ -109,10 +108,10 @@ def test_variants_of_old_and_other_trainings(files, states):
     torch.save(bare, files["V"])
     found = pcavs(*files.values())
     sizes = from_dict(NetworkSizes, found.card["config"]["official"]["sizes"])
-    nets = load_drawing_nets(found.tensors, sizes)
+    nets = load_official(found.tensors, sizes)
     torch.testing.assert_close(nets.nonidentity.headpose_embed[1].weight, states["E"]["headpose_embed.1.weight"])
     assert "made anew: noises" in notes_of(found)
-    again = load_drawing_nets(found.tensors, sizes)
+    again = load_official(found.tensors, sizes)
     torch.testing.assert_close(again.generator.noises.noise_3, nets.generator.noises.noise_3)
 
 
@@ -122,10 +121,10 @@ def test_what_is_missing_is_named_with_its_source(files):
     assert "latest_net_A_sync.pth from demo.zip" in notes_of(found)
     assert "latest_net_A.pth from demo_id.zip" in notes_of(found)
     with pytest.raises(WeightsError, match="no speech network"):
-        load_drawing_nets(found.tensors, SIZES)
-    nets = load_drawing_nets(pcavs(*(files[label] for label in ("G", "V", "E", "A_sync"))).tensors, SIZES)
+        load_official(found.tensors, SIZES)
+    nets = load_official(pcavs(*(files[label] for label in ("G", "V", "E", "A_sync"))).tensors, SIZES)
     with pytest.raises(WeightsError, match="demo_id"):
-        FastDrawer(nets).painter_from_voice(torch.rand(50, 80))
+        FastRenderer(nets).generator_for_voice(torch.rand(50, 80))
 
 
 def test_networks_of_others_for_training(tmp_path, states, files):

@@ -6,28 +6,18 @@ import pytest
 import torch
 
 from talkingface.systems.pcavs.official.config import tiny_official
-from talkingface.systems.pcavs.official.fast import DrawingNets, FastDrawer, FastGenerator, draw_plain
-from talkingface.systems.pcavs.official.networks.build import (
-    make_generator,
-    make_identity,
-    make_nonidentity,
-    make_speech,
-)
+from talkingface.systems.pcavs.official.fast import FastGenerator, FastRenderer, draw_plain
+from talkingface.systems.pcavs.official.networks.build import OfficialNetworks, make_official
 from talkingface.systems.pcavs.official.networks.identity import Identity
 
 SIZES = tiny_official().sizes
 
 
 @pytest.fixture(scope="module")
-def nets() -> DrawingNets:
+def nets() -> OfficialNetworks:
     """Networks under which every layer, noise included, matters."""
     torch.manual_seed(5)
-    nets = DrawingNets(
-        identity=make_identity(SIZES),
-        nonidentity=make_nonidentity(SIZES),
-        speech=make_speech(SIZES),
-        generator=make_generator(SIZES),
-    )
+    nets = make_official(SIZES)
     for network in (nets.identity, nets.nonidentity, nets.speech, nets.generator):
         network.eval().requires_grad_(False)
     for layer in (nets.generator.conv1, *nets.generator.convs):
@@ -44,19 +34,19 @@ def scene() -> dict[str, object]:
 
 
 def test_same_pictures(nets, scene):
-    for plain, fast in zip(draw_plain(nets, **scene), FastDrawer(nets).draw(**scene), strict=True):
+    for plain, fast in zip(draw_plain(nets, **scene), FastRenderer(nets).draw(**scene), strict=True):
         assert plain.std() > 0.05
         torch.testing.assert_close(fast, plain, rtol=0, atol=1e-4)
 
 
 def test_bfloat16_is_near(nets, scene):
-    made = FastDrawer(nets, torch.bfloat16).draw(**scene)
+    made = FastRenderer(nets, torch.bfloat16).draw(**scene)
     for plain, fast in zip(draw_plain(nets, **scene), made, strict=True):
         assert (fast - plain).abs().mean() < 0.03
 
 
 def test_networks_run_once_for_what_repeats(nets, scene):
-    drawer = FastDrawer(nets)
+    renderer = FastRenderer(nets)
     calls = {"identity": 0, "pose": 0}
 
     def count(name: str):
@@ -66,10 +56,10 @@ def test_networks_run_once_for_what_repeats(nets, scene):
         return hook
 
     hooks = [
-        drawer._identity.register_forward_hook(count("identity")),
-        drawer._fan.register_forward_hook(count("pose")),
+        renderer._identity.register_forward_hook(count("identity")),
+        renderer._fan.register_forward_hook(count("pose")),
     ]
-    assert len(list(drawer.draw(**scene))) == 3
+    assert len(list(renderer.draw(**scene))) == 3
     for hook in hooks:
         hook.remove()
     assert calls == {"identity": 1, "pose": 2}
@@ -87,6 +77,6 @@ def test_noise_as_asked(nets, noise):
 
 
 def test_speech_is_heard_alike_however_it_is_cut(nets):
-    drawer, windows = FastDrawer(nets), torch.rand(11, 1, 80, 20)
-    whole = drawer.mouths(windows)
-    assert torch.equal(torch.cat([drawer.mouths(windows[:8]), drawer.mouths(windows[8:])]), whole)
+    renderer, windows = FastRenderer(nets), torch.rand(11, 1, 80, 20)
+    whole = renderer.mouths(windows)
+    assert torch.equal(torch.cat([renderer.mouths(windows[:8]), renderer.mouths(windows[8:])]), whole)

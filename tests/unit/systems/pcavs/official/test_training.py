@@ -12,19 +12,22 @@ import numpy as np
 import pytest
 import torch
 
+from crops import ArrayClip
 from talkingface.core.config import from_dict
-from talkingface.core.errors import InputError, WeightsError
-from talkingface.core.weights import find_weights, load_weights
+from talkingface.core.errors import InputError, UsageError, WeightsError
+from talkingface.core.weights import find_weights, load_weights, save_weights
+from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.data.crops import FORMAT
 from talkingface.systems.pcavs.official.config import NetworkSizes, OfficialConfig, tiny_official
-from talkingface.systems.pcavs.official.data import ArrayClip, Material, apart, distant
-from talkingface.systems.pcavs.official.fast import FastDrawer
+from talkingface.systems.pcavs.official.data import ClipSet, apart, distant
+from talkingface.systems.pcavs.official.fast import FastRenderer
 from talkingface.systems.pcavs.official.generator_stage import GeneratorRecipe
 from talkingface.systems.pcavs.official.losses import split
-from talkingface.systems.pcavs.official.networks.build import load_drawing_nets, make_nonidentity
+from talkingface.systems.pcavs.official.networks.build import PARTS, load_official, make_nonidentity
 from talkingface.systems.pcavs.official.networks.vgg import VggMaps
+from talkingface.systems.pcavs.official.pipeline import earlier_networks, train_official
 from talkingface.systems.pcavs.official.stages import IdentityRecipe, SyncRecipe
-from talkingface.systems.pcavs.recipes import PARTS, PIPELINES, RECIPES, train_official
+from talkingface.systems.pcavs.recipes import PIPELINES, RECIPES
 from talkingface.training.checkpoint import load_networks
 from talkingface.training.trainer import Trainer
 
@@ -54,7 +57,7 @@ def clips() -> list[ArrayClip]:
 
 
 def write_crops(folder: Path, clips: list[ArrayClip]) -> Path:
-    """The clips as `prepare.prepare_crops` leaves them, the last one for judging."""
+    """The clips as `data.crops.prepare_crops` leaves them, the last one held back."""
     folder.mkdir()
     rows = []
     for number, clip in enumerate(clips):
@@ -149,14 +152,14 @@ def test_everything_learns_but_what_is_frozen(clips, tmp_path):
 
 
 def test_options_of_the_generator_stage(clips, tmp_path):
-    config = changed(heard_only=True, frames=2, frame_interval=2, contrast="distance", augment=False)
+    config = changed(audio_only=True, frames=2, frame_interval=2, contrast="distance", augment=False)
     vgg = VggMaps((2, 2, 2, 5, 5), normalised=False, widths=(4, 0, 4))
     face = VggMaps((3, 3, 3, 7, 7), normalised=True, widths=(4, 0, 4))
     recipe = GeneratorRecipe(clips, config, words=[0, 1, 2], vgg=vgg, vgg_face=face)
-    assert {"vgg_heard", "face_heard", "wordless", "word"} <= set(recipe.loss_weights)
-    assert not {"vgg_seen", "match_seen"} & set(recipe.loss_weights)
+    assert {"vgg_audio", "face_audio", "wordless", "word"} <= set(recipe.loss_weights)
+    assert not {"vgg_video", "match_video"} & set(recipe.loss_weights)
     states = train(recipe, tmp_path, 1)
-    assert set(states) == {"identity", "nonidentity", "speech", "generator", "judge", "words"}
+    assert set(states) == {"identity", "nonidentity", "speech", "generator", "discriminator", "words"}
     batch = recipe.batch(0, 0)
     assert batch["target"].shape == (4, 3, 56, 56) and batch["reference"].shape == (2, 1, 3, 56, 56)
     assert torch.equal(batch["target"], batch["augmented"])
@@ -180,14 +183,14 @@ def test_moments_of_a_clip_lie_apart():
 
 
 def test_people_are_mixed_and_numbered_by_name():
-    material = Material([make_clip(number, frames=2) for number in (1, 3, 5, 0)], speaking=True)
+    material = ClipSet([make_clip(number, frames=2) for number in (1, 3, 5, 0)], speaking=True)
     assert material.people == ["person0", "person1"] and list(material.labels) == [1, 1, 1, 0]
     for seed in range(5):
         chosen = material.choose(np.random.default_rng(seed), 4)
         assert sorted(chosen) == [0, 1, 2, 3] and 3 in chosen[:2]
 
 
-def test_parts_of_a_judged_batch():
+def test_parts_of_a_joined_batch():
     scale = [torch.arange(6.0)[:, None], torch.arange(6.0)[:, None] * 10]
     first, second = split([scale, scale], 2)
     assert first[1][0].flatten().tolist() == [0, 1, 2] and second[0][1].flatten().tolist() == [30, 40, 50]
@@ -211,9 +214,9 @@ def test_all_stages_from_a_folder_of_crops(clips, tmp_path):
     assert {name.partition(".")[0] for name in weights.tensors} == set(PARTS)
     sizes = from_dict(NetworkSizes, weights.card["config"]["official"]["sizes"])
     assert sizes == config.sizes and "no perceptual loss" in weights.card["origin"]
-    assert {"sync.found", "generator.heard_db"} <= set(weights.card["metrics"])
+    assert {"sync.found", "generator.audio_db"} <= set(weights.card["metrics"])
     picture = torch.zeros(1, 3, sizes.crop_px, sizes.crop_px)
-    drawn = FastDrawer(load_drawing_nets(weights.tensors, sizes)).draw(picture, torch.rand(1, 1, 80, 20), picture, [0])
+    drawn = FastRenderer(load_official(weights.tensors, sizes)).draw(picture, torch.rand(1, 1, 80, 20), picture, [0])
     assert next(drawn).isfinite().all()
     begun = replace(config, training=replace(config.training, begin=(str(tmp_path / "run" / "identity"),)))
     recipe = RECIPES["generator"](SimpleNamespace(official=begun), data)
@@ -224,3 +227,20 @@ def test_all_stages_from_a_folder_of_crops(clips, tmp_path):
 
 def weights_of(folder: Path) -> torch.Tensor:
     return load_networks(folder)["identity"]["conv1x1.weight"]
+
+
+def test_names_of_version_1_are_understood(tmp_path: Path) -> None:
+    """Cards, configs and trainings made before."""
+    old = {"sizes": {"judge_width": 8}, "training": {"heard_only": True, "loss_weights": {"fool_heard": 3.0}}}
+    config = from_dict(PcavsConfig, {"kind": "compact", "official": old})
+    assert config.variant == "compact" and config.official.sizes.discriminator_width == 8
+    weights = config.official.training.all_loss_weights()
+    assert config.official.training.audio_only and weights["adversarial_audio"] == 3.0
+    assert weights["adversarial_video"] == 1.0, "what is not named keeps the published weight"
+    save_weights(tmp_path / "old", {"judge.model0.weight": np.zeros(2, np.float32)}, {"name": "pcavs.old"})
+    assert set(earlier_networks((str(tmp_path / "old"),))) == {"discriminator"}
+
+
+def test_a_mistyped_loss_is_named(clips) -> None:
+    with pytest.raises(UsageError, match="'adversarial_sound'"):
+        GeneratorRecipe(clips, changed(loss_weights={"adversarial_sound": 1.0}))

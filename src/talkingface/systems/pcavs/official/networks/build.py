@@ -1,26 +1,48 @@
-"""The published networks of a config, for training, and how they go on from earlier ones."""
+"""The published networks in the sizes of a config, from stored tensors or new."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from talkingface.core.cache import user_path
 from talkingface.core.errors import WeightsError
-from talkingface.core.weights import find_weights, load_weights
 from talkingface.systems.pcavs.official.config import NetworkSizes
-from talkingface.systems.pcavs.official.fast import DrawingNets
 from talkingface.systems.pcavs.official.networks.discriminator import Discriminator
 from talkingface.systems.pcavs.official.networks.generator import Generator
 from talkingface.systems.pcavs.official.networks.identity import IdentityNet
 from talkingface.systems.pcavs.official.networks.nonidentity import NonIdentityNet
 from talkingface.systems.pcavs.official.networks.speech import SpeechNet
-from talkingface.training.checkpoint import FILE_NAME, load_networks
 
 State = Mapping[str, Tensor]
+PARTS = ("identity", "nonidentity", "speech", "generator")
+"""The networks that drawing needs."""
+RENAMED_PARTS = {"judge": "discriminator"}
+"""Names of version 1 -> names of today, for trainings and weights made before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficialNetworks:
+    """V, E, A_sync and G; and A, if identities are inferred from voices."""
+
+    identity: IdentityNet
+    nonidentity: NonIdentityNet
+    speech: SpeechNet
+    generator: Generator
+    voice: SpeechNet | None = None
+
+
+def make_official(sizes: NetworkSizes, *, constant: bool = False) -> OfficialNetworks:
+    """New networks; `constant`: see `make_generator`."""
+    return OfficialNetworks(
+        identity=make_identity(sizes),
+        nonidentity=make_nonidentity(sizes),
+        speech=make_speech(sizes),
+        generator=make_generator(sizes, constant=constant),
+    )
 
 
 def make_identity(sizes: NetworkSizes, people: int = 0) -> IdentityNet:
@@ -47,6 +69,7 @@ def make_nonidentity(sizes: NetworkSizes) -> NonIdentityNet:
         width=sizes.fan_width,
         depth=sizes.fan_depth,
     )
+    assert network.model.conv6.bias is not None
     nn.init.constant_(network.model.conv6.bias, 1.0)
     return network
 
@@ -63,37 +86,27 @@ def make_generator(sizes: NetworkSizes, *, constant: bool = False) -> Generator:
     )
 
 
-def make_judge(sizes: NetworkSizes) -> Discriminator:
+def make_discriminator(sizes: NetworkSizes) -> Discriminator:
     """D."""
-    return Discriminator(width=sizes.judge_width)
+    return Discriminator(width=sizes.discriminator_width)
 
 
-def go_on_from(network: nn.Module, state: State | None, what: str) -> None:
-    """Load an earlier state; a classifier (`fc`) of other people begins anew, everything else must fit.
-
-    None leaves the network as it is. Raises WeightsError that names what does not fit.
-    """
-    if state is None:
-        return
-    own = network.state_dict()
-    wrong = [
-        name
-        for name, value in own.items()
-        if name not in state or state[name].shape != value.shape
-        if not name.startswith("fc.") and not _made_here(name)
-    ]
-    if wrong:
-        raise WeightsError(f"{what} does not fit these settings: {wrong[0]} and {len(wrong) - 1} more differ")
-    taken = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
-    network.load_state_dict({**own, **taken})
+def speech_sizes(state: Mapping[str, np.ndarray] | State) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths and numbers of blocks of the four stages of A or A_sync, as the state says. Raises KeyError."""
+    return tuple(len(state[f"model.layer{k}.0.conv1.weight"]) for k in range(1, 5)), stage_blocks(state)
 
 
-def voice_sized(state: Mapping[str, np.ndarray] | State) -> SpeechNet:
-    """A of the sizes in its state."""
-    widths = tuple(len(state[f"model.layer{k}.0.conv1.weight"]) for k in range(1, 5))
-    blocks = tuple(
+def stage_blocks(state: Mapping[str, np.ndarray] | State) -> tuple[int, int, int, int]:
+    """Blocks in each of the four stages of V, A or A_sync, as the state says."""
+    one, two, three, four = (
         len({name.split(".")[2] for name in state if name.startswith(f"model.layer{k}.")}) for k in range(1, 5)
     )
+    return one, two, three, four
+
+
+def make_voice(state: Mapping[str, np.ndarray] | State) -> SpeechNet:
+    """A of the sizes in its state."""
+    widths, blocks = speech_sizes(state)
     attention, features = state["model.attention.0.weight"].shape[:2]
     height = 8 * int(features) // widths[-1]
     outputs = len(state["model.fc.weight"])
@@ -106,57 +119,54 @@ def parts_of(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, Tensor]]:
     for name, values in tensors.items():
         part, _, rest = name.partition(".")
         made = values.astype(np.float32) if values.dtype.kind == "f" else values.copy()
-        parts.setdefault(part, {})[rest] = torch.from_numpy(made)
+        parts.setdefault(RENAMED_PARTS.get(part, part), {})[rest] = torch.from_numpy(made)
     return parts
 
 
-def load_drawing_nets(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> DrawingNets:
-    """The networks that drawing needs, from stored arrays "identity.…", "nonidentity.…", "speech.…", "generator.…" and
-    perhaps "voice.…", in evaluation mode. Fixed noise that is not stored is drawn from a seed.
+def load_official(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> OfficialNetworks:
+    """The networks of stored arrays "identity.…", "nonidentity.…", "speech.…", "generator.…" and perhaps "voice.…", in
+    evaluation mode. Fixed noise that is not stored is drawn from a seed.
 
     Raises WeightsError for what is missing or has other sizes.
     """
     parts = parts_of(tensors)
-    needed_parts = ("identity", "nonidentity", "speech", "generator")
-    if lacking := [part for part in needed_parts if part not in parts]:
+    if lacking := [part for part in PARTS if part not in parts]:
         raise WeightsError(
             f"these weights hold no {', '.join(lacking)} network; import all of the authors' files in one command"
         )
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        nets = DrawingNets(
-            identity=make_identity(sizes),
-            nonidentity=make_nonidentity(sizes),
-            speech=make_speech(sizes),
-            generator=make_generator(sizes, constant="input.input" in parts["generator"]),
-            voice=voice_sized(parts["voice"]) if "voice" in parts else None,
-        )
-    for part in (*needed_parts, *(["voice"] if nets.voice is not None else [])):
+        nets = make_official(sizes, constant="input.input" in parts["generator"])
+        if "voice" in parts:
+            nets = replace(nets, voice=make_voice(parts["voice"]))
+    for part in (*PARTS, *(["voice"] if nets.voice is not None else [])):
         network: nn.Module = getattr(nets, part)
         try:
             lacking, _ = network.load_state_dict(parts[part], strict=False)
         except RuntimeError as error:
             raise WeightsError(f"the {part} network has other sizes than the card says") from error
-        needed = [name for name in lacking if not _made_here(name)]
+        needed = [name for name in lacking if not is_made_here(name)]
         if needed:
             raise WeightsError(f"the {part} network lacks {needed[0]} and {len(needed) - 1} more tensors")
         network.eval().requires_grad_(False)
     return nets
 
 
-def _made_here(name: str) -> bool:
-    return name.endswith((".kernel", "num_batches_tracked")) or name.startswith("noises.")
+def load_earlier(network: nn.Module, state: State | None, what: str) -> None:
+    """Load an earlier state; a classifier (`fc`) of other people begins anew, everything else must fit.
 
-
-def earlier_networks(names: tuple[str, ...]) -> dict[str, dict[str, Tensor]]:
-    """Network name -> state, of folders of trainings (their averages) and of weights; later ones win.
-
-    Raises InputError or WeightsError for what cannot be read.
+    None leaves the network as it is. Raises WeightsError that names what does not fit.
     """
-    found: dict[str, dict[str, Tensor]] = {}
-    for name in names:
-        if (user_path(name) / FILE_NAME).is_file():
-            found |= load_networks(user_path(name))
-        else:
-            found |= parts_of(load_weights(find_weights(name)).tensors)
-    return found
+    if state is None:
+        return
+    own = network.state_dict()
+    taken = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
+    wrong = [name for name in own if name not in taken and not name.startswith("fc.") and not is_made_here(name)]
+    if wrong:
+        raise WeightsError(f"{what} does not fit these settings: {wrong[0]} and {len(wrong) - 1} more differ")
+    network.load_state_dict({**own, **taken})
+
+
+def is_made_here(name: str) -> bool:
+    """Whether a tensor need not be stored: FIR kernels, counters of batches, and fixed noise."""
+    return name.endswith((".kernel", "num_batches_tracked")) or name.startswith("noises.")

@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import spectral_norm
 
-Judged = list[list[Tensor]]
+Outputs = list[list[Tensor]]
 """For each scale: the picture itself, the features of each layer, the scores."""
 _KERNEL, _PADDING = 4, 2
 
 
-class PatchJudge(nn.Module):
+class ScaleDiscriminator(nn.Module):
     """One scale: pictures [B, 3, H, W] -> picture, features, and scores [B, 1, h, w]."""
 
     def __init__(self, width: int, layers: int) -> None:
@@ -42,17 +42,17 @@ class PatchJudge(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures [B, 3, H, W] in [-1, 1] -> `Judged`; each further scale sees half the size."""
+    """Pictures [B, 3, H, W] in [-1, 1] -> `Outputs`; each further scale works on half the size."""
 
     def __init__(self, *, width: int = 64, layers: int = 4, scales: int = 2) -> None:
         super().__init__()
         self.scales = scales
         for k in range(scales):
-            self.add_module(f"discriminator_{k}", PatchJudge(width, layers))
+            self.add_module(f"discriminator_{k}", ScaleDiscriminator(width, layers))
 
-    def forward(self, pictures: Tensor) -> Judged:
-        judged = []
+    def forward(self, pictures: Tensor) -> Outputs:
+        outputs = []
         for k in range(self.scales):
-            judged.append(self.get_submodule(f"discriminator_{k}")(pictures))
+            outputs.append(self.get_submodule(f"discriminator_{k}")(pictures))
             pictures = functional.avg_pool2d(pictures, 3, stride=2, padding=1, count_include_pad=False)
-        return judged
+        return outputs

@@ -8,8 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from talkingface.systems.pcavs.official.networks.resample import Upsample
-from talkingface.systems.pcavs.official.networks.style_layers import EqualLinear, ModulatedConv, PixelNorm, StyledConv
+from talkingface.systems.pcavs.official.networks.style_layers import (
+    EqualLinear,
+    ModulatedConv,
+    PixelNorm,
+    StyledConv,
+    Upsample,
+)
 
 Noise = Literal["random", "stored", "none"] | Sequence[Tensor]
 """Fresh maps for each call, the ones kept with the weights, none, or maps [B or 1, 1, side, side] given one by one."""
@@ -123,7 +128,7 @@ class Generator(nn.Module):
             raise ValueError("this generator keeps no constant first map; give an identity map")
         return self.input.input.expand(batch, -1, -1, -1)
 
-    def paint(self, style: Tensor, identity: Tensor | None = None, noise: Noise = "random") -> Tensor:
+    def before_tanh(self, style: Tensor, identity: Tensor | None = None, noise: Noise = "random") -> Tensor:
         """The sum of the RGB heads, before the last tanh. `style` as in `forward`."""
         slots = self.slots(style) if style.ndim == 2 else style
         maps = self.noise_maps(noise, len(slots))
@@ -137,7 +142,7 @@ class Generator(nn.Module):
 
     def forward(self, style: Tensor, identity: Tensor | None = None, noise: Noise = "random") -> Tensor:
         """`style` [B, style], or one for each layer [B, num_slots, style] (see `slots`)."""
-        return torch.tanh(self.paint(style, identity, noise))
+        return torch.tanh(self.before_tanh(style, identity, noise))
 
 
 def truncated(style: Tensor, towards: Tensor, amount: float) -> Tensor:

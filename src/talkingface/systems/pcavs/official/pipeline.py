@@ -1,0 +1,151 @@
+"""From crops to weights of the published networks: the three stages, and the angles that imported weights lack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from talkingface.core.cache import user_path
+from talkingface.core.config import from_dict, to_dict, upgrade
+from talkingface.core.device import likes_bfloat16, pick_device
+from talkingface.core.weights import find_weights, load_weights, save_weights
+from talkingface.face.morphable import load_mesh478
+from talkingface.systems.pcavs.compact.data import fit_pose_map
+from talkingface.systems.pcavs.config import PcavsConfig
+from talkingface.systems.pcavs.data.crops import CropClip, crop_clips, make_crops
+from talkingface.systems.pcavs.official.config import OfficialConfig
+from talkingface.systems.pcavs.official.generator_stage import GeneratorRecipe
+from talkingface.systems.pcavs.official.inference import OfficialVariant
+from talkingface.systems.pcavs.official.networks.build import PARTS, RENAMED_PARTS, parts_of
+from talkingface.systems.pcavs.official.networks.vgg import vgg19, vgg_face
+from talkingface.systems.pcavs.official.stages import IdentityRecipe, SyncRecipe
+from talkingface.systems.pcavs.pose.pose_map import PoseMap
+from talkingface.training.checkpoint import FILE_NAME, load_networks
+from talkingface.training.head_motion_fit import train_head_motion
+from talkingface.training.recipe import Recipe
+from talkingface.training.trainer import Trainer
+
+SEED = 1
+
+
+def stage_recipe(stage: str, config: OfficialConfig, crops: Path, begin: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of one stage; `begin` (network name -> state) adds to what the config names to go on from."""
+    begin = {**earlier_networks(config.training.begin), **(begin or {})}
+    train, held_out = (list(crop_clips(crops, split=split)) for split in ("train", "val"))
+    if stage == "identity":
+        return IdentityRecipe(train, config, validation=train, begin=begin)
+    if stage == "sync":
+        return SyncRecipe(train, config, validation=held_out, begin=begin)
+    vgg, face = (_filled(make, begin.get(name)) for name, make in (("vgg", vgg19), ("vgg_face", vgg_face)))
+    return GeneratorRecipe(train, config, validation=held_out, begin=begin, vgg=vgg, vgg_face=face)
+
+
+def earlier_networks(names: tuple[str, ...]) -> dict[str, dict[str, Tensor]]:
+    """Network name -> state, of folders of trainings (their averages) and of weights; later ones win.
+
+    Raises InputError or WeightsError for what cannot be read.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for name in names:
+        folder = user_path(name)
+        if (folder / FILE_NAME).is_file():
+            found |= {RENAMED_PARTS.get(part, part): state for part, state in load_networks(folder).items()}
+        else:
+            found |= parts_of(load_weights(find_weights(name)).tensors)
+    return found
+
+
+def _filled(make: Callable[[], Any], state: Mapping[str, Tensor] | None) -> Any:
+    """A perceptual network, or None if its weights were not imported."""
+    if state is None:
+        return None
+    network: nn.Module = make()
+    network.load_state_dict(state, strict=False)  # counters of batches are not imported
+    return network
+
+
+def train_official(crops: Path, folder: Path, config: OfficialConfig) -> Path:
+    """All three stages from a folder of `crops`, each from the averaged networks of the one before.
+
+    What is finished in `folder` is skipped, what was interrupted goes on. Returns the folder of the weights.
+    """
+    started, metrics, states = time.time(), dict[str, float](), dict[str, dict[str, Tensor]]()
+    training = config.training
+    stages = {"identity": training.identity_steps, "sync": training.sync_steps, "generator": training.generator_steps}
+    recipes: list[Recipe] = []
+    for stage, steps in stages.items():
+        recipes.append(stage_recipe(stage, config, crops, states))
+        trainer = Trainer(
+            recipes[-1], folder / stage, steps=steps, seed=SEED,
+            precision="bf16" if likes_bfloat16(pick_device()) else "32",
+            evaluate_every=max(1, steps // 10), preview_every=max(1, steps // 10),
+        )  # fmt: skip
+        metrics |= {f"{stage}.{name}": round(value, 3) for name, value in trainer.run().metrics.items()}
+        states |= trainer.averaged()
+    last = recipes[-1]
+    assert isinstance(last, GeneratorRecipe)
+    tensors = {
+        f"{part}.{name}": value.cpu().numpy()
+        for part in PARTS
+        for name, value in states[part].items()
+        if not name.endswith("num_batches_tracked") and not name.startswith("fc.")
+    }
+    card = {
+        "name": "pcavs.trained",
+        "system": "pcavs",
+        "version": 1,
+        "licence": "that of the training clips",
+        "allows": "what the licences of the training clips allow",
+        "data": f"{len(last.clip_set)} clips of {len(last.clip_set.people)} people",
+        "origin": _origin(last),
+        "paper": "arXiv 2104.11116",
+        "command": "talkingface train pcavs.official DATA -o FOLDER",
+        "steps": stages,
+        "seed": SEED,
+        "metrics": metrics,
+        "config": {"official": {"sizes": to_dict(config.sizes)}},
+        "trained_s": round(time.time() - started),
+    }
+    return save_weights(folder / "weights" / "pcavs.trained", tensors, card).folder
+
+
+def _origin(recipe: GeneratorRecipe) -> str:
+    """Whose networks had a part in it."""
+    used = [name for name in ("vgg_face", "vgg") if f"{name.removeprefix('vgg_')}_audio" in recipe.loss_weights]
+    matched = f"perceptual losses by imported networks: {', '.join(used)}" if used else (
+        "no perceptual loss by outside networks: the discriminator's features and the picture itself are matched"
+    )  # fmt: skip
+    return f"trained by this program; {matched}"
+
+
+def make_trained(data: Path, folder: Path) -> Path:
+    """Weights `pcavs.trained` from a data folder, angles included."""
+    crops = make_crops(data, folder)
+    return add_angles(train_official(crops, folder, OfficialConfig()), crops, folder, "pcavs.trained")
+
+
+def make_angles(data: Path, folder: Path) -> Path:
+    """The imported weights `pcavs.official` with angles learned from a data folder."""
+    return add_angles("pcavs.official", make_crops(data, folder), folder, "pcavs.official")
+
+
+def add_angles(weights: str | Path, crops: Path, folder: Path, name: str) -> Path:
+    """`weights` (a name or a folder) with a pose map and a head motion, learned from `crops` and the clips prepared in
+    `folder` (`data.crops.make_crops`). Returns the new weights' folder. Raises WeightsError, InputError."""
+    loaded = load_weights(find_weights(weights))
+    config = from_dict(PcavsConfig, upgrade(loaded.card.get("config", {})))
+    variant = OfficialVariant(config, loaded.tensors, pick_device())
+    tensors = dict(loaded.tensors)
+    tensors |= official_pose_map(list(crop_clips(crops, split="train")), variant, config).tensors()
+    tensors |= train_head_motion(folder / "prepared", load_mesh478(), free_only=False)
+    card = {**loaded.card, "angles": "learned from tracked clips"}
+    return save_weights(folder / "weights" / name, tensors, card).folder
+
+
+def official_pose_map(clips: Sequence[CropClip], variant: OfficialVariant, config: PcavsConfig) -> PoseMap:
+    """The pose map of E from frames whose poses are known."""
+    return fit_pose_map(clips, config.compact, lambda clip, frames, rows: variant.encode_poses(clip.frames(frames)))

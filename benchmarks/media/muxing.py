@@ -55,7 +55,7 @@ def click_offsets(folder: Path, fps: Fraction, rate_hz: int, seconds: int) -> di
     lit = list(range(step // 2, total - 8, step))
     _write_clicks(voice, [sample_of_frame(k, fps, rate_hz) for k in lit], int(seconds * rate_hz), rate_hz)
     dark, bright = np.zeros((48, 64, 3), np.uint8), np.full((48, 64, 3), 255, np.uint8)
-    with VideoWriter(output, (64, 48), fps, sound=voice, synthetic=None) as writer:
+    with VideoWriter(output, (64, 48), fps, sound=voice) as writer:
         for k in range(total):
             writer.write(bright if k in lit else dark)
     seen, heard = _lit_times(output), _heard_times(output, [float(k / fps) for k in lit])

@@ -87,7 +87,7 @@ def _encode(source: Path, target: Path, quality: int) -> None:
     frames = takewhile(lambda frame: frame.time_s < SECONDS, read_frames(source, longest_px=LONGEST_PX))
     first = next(frames).rgb
     size = (first.shape[1], first.shape[0])
-    with VideoWriter(target, size, probe(source).fps, synthetic=None, quality=quality) as writer:
+    with VideoWriter(target, size, probe(source).fps, quality=quality) as writer:
         writer.write(first)
         for frame in frames:
             writer.write(frame.rgb)

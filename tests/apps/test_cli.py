@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -155,32 +153,6 @@ def test_altered_weights_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     model.write_bytes(model.read_bytes()[:-1] + b"\1")
     assert cli.main(["weights", "verify", "meter.none"]) == 7
     assert "altered" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("meter")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_command_leaves_nothing_half_written(photo: Path, tmp_path: Path, number: signal.Signals) -> None:
-    speech = write_wav(tmp_path / "long.wav", np.tile(make_voice(2.0), 50))
-    folder = tmp_path / "results"
-    folder.mkdir()
-    command = [
-        sys.executable,
-        "-m",
-        "talkingface.apps.cli",
-        "animate",
-        str(photo),
-        str(speech),
-        "-o",
-        str(folder / "o.mp4"),
-    ]
-    process = subprocess.Popen([*command, "--system", "meter"], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not any(folder.iterdir()) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == (130 if number == signal.SIGINT else 143), errors
-    assert "Traceback" not in errors and list(folder.iterdir()) == []
 
 
 def test_doctor_tells_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

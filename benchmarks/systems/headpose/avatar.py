@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.targets import Finding, Row, TargetJob
-from talkingface import __version__, api
+from talkingface import api
 from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.clips.source import open_clip, open_media
 from talkingface.core.cache import cache_folder, content_hash
@@ -28,7 +28,6 @@ from talkingface.systems.headpose.fit.held_out import PICTURE, judge, own_motion
 from talkingface.systems.headpose.fit.preprocess import FPS, Material, prepare, splits
 from talkingface.video.read import probe
 from talkingface.video.stored import StoredFrames
-from talkingface.video.write import Synthetic
 
 CLIPS = ("person31", "anchor_en")
 TRAIN_FRAMES = 300
@@ -110,11 +109,10 @@ def _portrait(material: Material, test: np.ndarray, sheets: Path | None) -> dict
     motion = own_motion(spoken.expression[first:last], rows[first:last] - rows[:1])
     pictures = portrait.render(photo, iter([motion]), Controls(size="native"))
     samples = material.samples[16000 * first // FPS : 16000 * last // FPS]
-    made_by = Synthetic(tool_version=__version__, system="portrait", weights="")
     with tempfile.TemporaryDirectory() as scratch:
         video = (sheets or Path(scratch)) / f"{material.frames.parent.name}-portrait.mp4"
         video.parent.mkdir(parents=True, exist_ok=True)
-        return judge(pictures, frames, material.track, first, samples, video, made_by)
+        return judge(pictures, frames, material.track, first, samples, video, "portrait")
 
 
 def _new_voice(system: Any, made: Avatar, material: Material) -> dict[str, float]:

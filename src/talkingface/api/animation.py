@@ -6,16 +6,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from talkingface import __version__
 from talkingface.api.encode import EncoderThread
 from talkingface.api.inputs import Speech
-from talkingface.api.layout import Strip
 from talkingface.api.report import measure_offset, versions
-from talkingface.core.cache import check_writable, user_path, write_atomic
+from talkingface.core.cache import check_apart, check_writable, final_path, user_path, write_atomic
 from talkingface.core.device import peak_memory_mb
 from talkingface.core.errors import InputError, UsageError
 from talkingface.core.motion import limit_frames, resample_motion
@@ -23,10 +20,13 @@ from talkingface.core.progress import tell
 from talkingface.core.system import System
 from talkingface.core.timing import num_frames
 from talkingface.core.types import Avatar, Controls, Frames, Motion
+from talkingface.core.work_folder import check_free, folder_beside
 
 CONTAINERS = (".mp4", ".mov", ".webm", ".mkv")
 ALPHA_CONTAINERS = (".webm", ".mov")
 RESUME_FROM_S = 120.0
+Finisher = Callable[[Iterator[Frames], float, int], Iterator[Frames]]
+"""From frames, their rate and the number of the first one to frames as they are shown (`layout.Strip.arrange`)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,8 +45,10 @@ class Animation:
     """Sound of the result; None: a silent picture."""
     key: Callable[[], str]
     """A text that is equal for equal results, for resuming a killed job."""
-    strip: Strip | None = None
-    """What is shown beside the result; None: nothing."""
+    finishers: tuple[Finisher, ...] = ()
+    """What is done to finished frames, in this order."""
+    inputs: tuple[object, ...] = ()
+    """What the result is made from; paths among it are never overwritten."""
     started_s: float = field(default_factory=time.perf_counter)
     frames_resumed: int = field(default=0, init=False)
     """After `save`: how many frames an earlier, killed run had finished."""
@@ -70,8 +72,10 @@ class Animation:
     def frames(self, first: int = 0) -> Iterator[Frames]:
         """Pictures from frame `first` on; the same pictures whatever `first` is."""
         motion = self._end_with_speech(resample_motion(self.motions(), self.fps))
-        drawn = self.system.render(self.avatar, motion, self.controls, first)
-        return drawn if self.strip is None else self.strip.arrange(drawn, self.fps, first)
+        frames = self.system.render(self.avatar, motion, self.controls, first)
+        for finish in self.finishers:
+            frames = finish(frames, self.fps, first)
+        return frames
 
     def _end_with_speech(self, motions: Iterator[Motion]) -> Iterator[Motion]:
         for piece in motions:
@@ -86,9 +90,11 @@ class Animation:
 
         The file appears when it is whole; an earlier one is kept until then. Long jobs that were killed go on where
         they stopped when the same call is made again. `report` names a JSON file for `self.report`, which then also has
-        `audio_mouth_offset_ms`, measured on the result. Raises OutputError, and whatever reading the inputs raises.
+        `audio_mouth_offset_ms`, measured on the result. Raises OutputError, UsageError if another run is making a long
+        result at `path` or an input lies there, and whatever reading the inputs raises.
         """
         path = check_container(path, self.controls.background)
+        check_apart((path, report), self.inputs)
         if report is not None:
             check_writable(report)
         if self.speech is not None and not self.speech.is_stored:
@@ -107,32 +113,29 @@ class Animation:
 
     def _write(self, path: Path) -> tuple[int, float]:
         """Draw and encode; returns frames in the file, and seconds from the start to the first picture."""
-        from talkingface.video.write import Synthetic, VideoWriter
+        from talkingface.video.write import write_result
 
         total = self.expected_frames()
-        frames = self.frames()
-        first = next(frames, None)
-        if first is None:
-            raise InputError("the input gave no frames; check that the speech or the motion is not empty")
-        first_frame_s = time.perf_counter() - self.started_s
-        writer = VideoWriter(
+        first_frame_s = None
+        writer = write_result(
             path,
-            (first.rgb.shape[2], first.rgb.shape[1]),
             self.fps,
-            sound=None if self.speech is None else self.speech.source,  # type: ignore[arg-type]
+            system=self.system.SPEC.name,
+            weights=str(self.weights.get("name", "")),
+            sound=None if self.speech is None else self.speech.source,
             alpha=self.controls.background == "transparent",
-            synthetic=Synthetic(
-                tool_version=__version__, system=self.system.SPEC.name, weights=str(self.weights.get("name", ""))
-            ),
             key=self.key() if total is not None and total >= RESUME_FROM_S * self.fps else None,
         )
         with writer, EncoderThread(writer) as encoder:
             done = self.frames_resumed = writer.frames_done
-            for piece in self.frames(done) if done else chain([first], frames):
+            for piece in self.frames(done):
+                first_frame_s = first_frame_s or time.perf_counter() - self.started_s
                 encoder.put(piece)
                 done += len(piece)
                 tell("drawing frames", done, total)
-        return done, first_frame_s
+            if not done:
+                raise InputError("the input gave no frames; check that the speech or the motion is not empty")
+        return done, first_frame_s or time.perf_counter() - self.started_s
 
     def expected_frames(self) -> int | None:
         """Frames in all as far as the speech's length is known beforehand."""
@@ -166,7 +169,8 @@ class Animation:
 
 
 def check_container(path: str | Path, background: str = "keep") -> Path:
-    """`path` if a result may be written there. Raises UsageError or OutputError before any long work."""
+    """`path` if a result may be written there. Raises UsageError or OutputError before any long work, also if another
+    run is making a long one."""
     path = user_path(path)
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
@@ -174,4 +178,5 @@ def check_container(path: str | Path, background: str = "keep") -> Path:
     if background == "transparent" and suffix not in ALPHA_CONTAINERS:
         raise UsageError(f"{suffix} cannot be transparent; name a file that ends in {' or '.join(ALPHA_CONTAINERS)}")
     check_writable(path)
+    check_free(folder_beside(final_path(path)), f"the video {path}")
     return path

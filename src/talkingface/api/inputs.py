@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from talkingface.api.angles import read_angles
-from talkingface.clips.source import existing_media, open_media
-from talkingface.core.errors import SpeechError, UsageError
+from talkingface.clips.source import existing_media, is_pipe, open_media
+from talkingface.core.cache import user_path
+from talkingface.core.errors import InputError, OutputError, SpeechError, UsageError
 from talkingface.core.motion import check_space, concatenate, load_motion, resample_motion
 from talkingface.core.system import System
 from talkingface.core.timing import num_frames, samples_to_time
@@ -29,6 +33,13 @@ class Speech:
     source: SpeechSource
     num_samples: int | None = field(default=None, init=False)
     """Length at 16 kHz, known once it was read to its end."""
+    _spooled: IO[bytes] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """What comes from a pipe can be read once only: it is copied to a temporary file that lives as long as this."""
+        if isinstance(self.source, (str, Path)) and is_pipe(user_path(self.source)):
+            self._spooled = _spool(user_path(self.source))
+            self.source = Path(self._spooled.name)
 
     def pieces(self) -> Iterator[np.ndarray]:
         """Mono float32 at 16 kHz. Raises SpeechError for sound that is too short or not finite."""
@@ -88,6 +99,22 @@ class Speech:
     def end_frame(self, fps: float) -> int | None:
         """The number of frames that begin within the speech, once it was read to its end."""
         return None if self.num_samples is None else num_frames(samples_to_time(self.num_samples, RATE_HZ), fps)
+
+
+def _spool(path: Path) -> IO[bytes]:
+    """A named temporary file with everything that comes from `path`."""
+    try:
+        spool = tempfile.NamedTemporaryFile(prefix="talkingface-", suffix=".speech")
+    except OSError as error:
+        raise OutputError("speech from a pipe waits in a temporary file; set TMPDIR to a writable folder") from error
+    try:
+        with open(path, "rb") as pipe:
+            shutil.copyfileobj(pipe, spool)
+        spool.flush()
+    except OSError as error:
+        spool.close()
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return spool
 
 
 def _to_mono_16k(audio: Audio) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 
 from talkingface.api.animation import check_container
 from talkingface.clips.source import open_media
+from talkingface.core.cache import check_apart
+from talkingface.core.device import configure_process
 from talkingface.core.progress import tell
 from talkingface.core.timing import num_frames
 from talkingface.core.types import Photo, Track
@@ -51,9 +53,11 @@ def track(video: str | Path, *, face_index: int | None = None, preview: str | Pa
     from talkingface.face.morphable import fit_track, load_mesh478
     from talkingface.face.track import track_image
 
-    source = open_media(video)
+    configure_process()
     if preview is not None:
+        check_apart((preview,), (video,))
         preview = check_container(preview)
+    source = open_media(video)
     if isinstance(source, Photo):
         rgb, notes, has_audio = source.opaque(), source.notes, False
         found = Track.still(track_image(rgb, face_index).landmarks, (rgb.shape[1], rgb.shape[0]))
@@ -77,7 +81,7 @@ def _write_preview(path: Path, found: Track, preview: Path, has_audio: bool) -> 
     from talkingface.video.write import VideoWriter
 
     sound = path if has_audio else None
-    with VideoWriter(preview, found.size, PREVIEW_FPS, sound=sound, synthetic=None) as writer:
+    with VideoWriter(preview, found.size, PREVIEW_FPS, sound=sound) as writer:
         total = num_frames(float(found.times_s[-1]), PREVIEW_FPS)
         for number, frame in enumerate(read_frames(path, fps=PREVIEW_FPS)):
             tell("drawing the preview", number, total)

@@ -11,7 +11,9 @@ from talkingface.clips.source import existing
 from talkingface.core import registry
 from talkingface.core.cache import output_error
 from talkingface.core.config import load_config, save_config
+from talkingface.core.device import configure_process
 from talkingface.core.errors import UsageError
+from talkingface.core.work_folder import WorkFolder, check_free
 
 if TYPE_CHECKING:
     from talkingface.training.trainer import Outcome
@@ -40,9 +42,11 @@ def make_weights(pipeline: str, data: str | Path, folder: str | Path) -> Path:
 
     Stages that are finished in `folder` are skipped, interrupted ones go on. Raises UsageError, InputError.
     """
-    if pipeline in SHARED_PIPELINES:
-        return registry.import_attribute(SHARED_PIPELINES[pipeline])(existing(data), Path(folder))
-    return _recipe(pipeline, "PIPELINES")(existing(data), Path(folder))
+    configure_process()
+    shared = SHARED_PIPELINES.get(pipeline)
+    run = _recipe(pipeline, "PIPELINES") if shared is None else registry.import_attribute(shared)
+    with WorkFolder(folder, f"the training {folder}") as work:
+        return run(existing(data), work.path)
 
 
 def _recipes(system: str, attribute: str) -> dict[str, Callable[..., Any]]:
@@ -80,6 +84,7 @@ def train(
     """
     from talkingface.training.trainer import Trainer
 
+    configure_process()
     make = _recipe(recipe, "RECIPES")
     if steps is None:
         raise UsageError(f"{recipe} needs --steps, the length of the training")
@@ -89,6 +94,7 @@ def train(
     else:
         chosen = registry.get_config(spec, str(config or spec.presets[0]))
     folder = Path(folder)
+    check_free(folder, f"the training {folder}")  # before the other run's config is replaced
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from talkingface.api.resume import job_key
 from talkingface.clips.source import Source, existing, existing_media, open_media, open_source
 from talkingface.core import registry
 from talkingface.core import weights as store
+from talkingface.core.cache import content_hash
 from talkingface.core.config import from_dict, merged, parse_json, to_dict, upgrade
-from talkingface.core.device import pick_device
+from talkingface.core.device import configure_process, pick_device
 from talkingface.core.errors import UsageError, WeightsError
+from talkingface.core.kept import Kept
 from talkingface.core.motion import check_space, concatenate, load_motion, replace_pose
 from talkingface.core.options import (
     AnimateOptions,
@@ -30,6 +32,7 @@ from talkingface.core.options import (
     make_options,
 )
 from talkingface.core.registry import DEFAULT_SYSTEM
+from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
 
@@ -44,21 +47,34 @@ def load(
     `weights`: a name ("portrait.clean"), a tag ("clean"), a folder, or None for the system's default. `preset` makes
     fresh, untrained weights of that config instead ("tiny" for tests). Raises UsageError, WeightsError.
     """
+    configure_process()
     spec = registry.get_spec(system)
     device = pick_device(device)
     if preset is not None:
         if weights is not None:
             raise UsageError("give either weights or a preset, not both")
         return registry.import_attribute(spec.factory)(None, registry.get_config(spec, preset), device)
-    name = str(weights or spec.default_weights)
-    if "." not in name and not Path(name).exists():
-        name = f"{spec.name}.{name}"
-    return _load(system, store.find_weights(name), device)
+    ref = _find_weights(spec.name, str(weights or spec.default_weights))
+    factory = registry.import_attribute(spec.factory)
+    key = (factory, content_hash(ref.folder / "card.json"), device)  # the card holds the hash of everything else
+    return _systems.get(key, lambda: _load(spec, ref, device))
 
 
-@lru_cache(maxsize=2)
-def _load(system: str, ref: store.WeightsRef, device: str) -> System:
-    spec = registry.get_spec(system)
+_systems: Kept[System] = Kept(4)
+
+
+def _find_weights(system: str, name: str) -> store.WeightsRef:
+    """Weights by name, tag or folder; a folder that happens to be called like a tag has to be named as `./clean`."""
+    tagged = name if "." in name else f"{system}.{name}"
+    try:
+        return store.find_weights(tagged)
+    except WeightsError:
+        if tagged != name and Path(name).is_dir():
+            return store.find_weights(name)
+        raise
+
+
+def _load(spec: SystemSpec, ref: store.WeightsRef, device: str) -> System:
     weights = store.load_weights(ref)
     if weights.card.get("system", spec.name) != spec.name:
         raise WeightsError(
@@ -142,12 +158,13 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     if driver is not None:
         motions = partial(_driven, system, avatar, voice, controls, driver, pose, rows)
     key = partial(job_key, face=face, speech=voice.source, system=system, options=choice)
-    strip = None
+    finishers = ()
     if choice.layout == "strip":
         strip = make_strip(source, voice.source, drive=driver, pose=posed, clock_fps=system.SPEC.fps)
+        finishers = (strip.arrange,)
     return Animation(
-        system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, strip=strip,
-        started_s=started_s,
+        system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, finishers=finishers,
+        inputs=(face, speech, choice.drive, choice.pose, choice.background), started_s=started_s,
     )  # fmt: skip
 
 
@@ -160,7 +177,12 @@ def _spoken(
 
 
 def _driven(
-    system: System, avatar: Avatar, voice: Speech, controls: Controls, drive: Photo | Clip, pose: str,
+    system: System,
+    avatar: Avatar,
+    voice: Speech,
+    controls: Controls,
+    drive: Photo | Clip,
+    pose: str,
     rows: np.ndarray | None,
 ) -> Iterator[Motion]:
     """Motion from the drive video, with its own head pose or another one; it ends with the voice or the video."""
@@ -216,8 +238,9 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     controls = _controls(MotionOptions(), choice, "generated", system)
     key = partial(job_key, face=face, speech=speech, system=system, options=choice, motion=moved)
     return Animation(
-        system=system, avatar=avatar, controls=controls, motions=lambda: iter([moved]), speech=voice, key=key
-    )
+        system=system, avatar=avatar, controls=controls, motions=lambda: iter([moved]), speech=voice, key=key,
+        inputs=(face, motion, speech, choice.background),
+    )  # fmt: skip
 
 
 def _split(cls: type[SystemOptions], options: dict[str, Any]) -> tuple[SystemOptions, dict[str, Any]]:

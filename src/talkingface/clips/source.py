@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,18 @@ def existing(path: str | Path) -> Path:
         if isinstance(error, PermissionError):
             raise InputError(f"{path} may not be read; change its permissions or those of its folder") from error
         raise InputError(f"there is no file {path}; check the name") from error
+    if not (found.is_file() or found.is_dir()):
+        raise InputError(f"{path} is a pipe or device; only speech may come from one, write the rest to a file first")
     return found
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether what is at `path` can be read only once: a named pipe, or one that a shell hands over as a file."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def existing_media(path: str | Path) -> Path:

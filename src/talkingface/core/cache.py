@@ -10,12 +10,12 @@ import secrets
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from talkingface.core.errors import InputError, OutputError, TalkingFaceWarning
-from talkingface.core.picture_folder import counted_files
+from talkingface.core.errors import InputError, OutputError, TalkingFaceWarning, UsageError
+from talkingface.core.picture_folder import counted_files, picture_files
 
 
 def user_path(path: str | Path) -> Path:
@@ -133,9 +133,35 @@ def check_writable(path: str | Path) -> None:
         raise output_error(path, error) from error
 
 
+def check_apart(outputs: Iterable[str | Path | None], inputs: Iterable[object]) -> None:
+    """Raise UsageError if an output would replace an input, or two outputs are one file.
+
+    An input may be a folder: of pictures, or an avatar. Inputs that are no path, or of nothing that exists, cannot be
+    replaced.
+    """
+    named = [user_path(output) for output in outputs if output is not None]
+    results = [path for path in named if not _is_special(path)]
+    for number, path in enumerate(results):
+        if any(os.path.realpath(path) == os.path.realpath(other) for other in results[:number]):
+            raise UsageError(f"two results would be written to {path}; name another file for one of them")
+    for place in (user_path(source) for source in inputs if isinstance(source, (str, Path))):
+        files = [place]
+        if os.path.isdir(place):
+            files += place.rglob("*") if os.path.isfile(place / "card.json") else picture_files(place)
+        for path in results:
+            if os.path.exists(path) and any(os.path.exists(f) and os.path.samefile(f, path) for f in files):
+                raise UsageError(f"{path} is an input too; name another output")
+
+
 def final_path(path: str | Path) -> Path:
     """Where a file written to `path` comes to lie: a link is followed, so that it stays and its target is replaced."""
     return Path(os.path.realpath(path)) if os.path.islink(path) and not _is_special(path) else Path(path)
+
+
+def name_beside(path: Path, suffix: str) -> Path:
+    """`path` with `suffix` after its name, which is cut where both together would be too long for a file system."""
+    name = os.fsencode(path.name)[: 255 - len(suffix)].decode(errors="ignore")
+    return path.with_name(name + suffix)
 
 
 def temporary_path(target: Path) -> Path:

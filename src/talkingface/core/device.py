@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
+import threading
+from collections.abc import Iterator
 
 from talkingface.core.errors import UsageError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+SWITCH_S = 0.0005
+_lock = threading.Lock()
+_is_configured = False
+_blocks, _usual = 0, (0, 0.0)  # open blocks of `room_for_threads`, and the settings before the first
 
 
 def pick_device(name: str = "auto") -> str:
@@ -58,6 +65,39 @@ def likes_bfloat16(device: str) -> bool:
     import torch
 
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+def configure_process() -> None:
+    """Settle what belongs to the whole process, once: the verbs of `api` call it before they do anything large."""
+    global _is_configured
+    with _lock:
+        if not _is_configured:
+            tune_allocator()
+            _is_configured = True
+
+
+@contextlib.contextmanager
+def room_for_threads() -> Iterator[None]:
+    """For work whose own threads fill the cores: within the block OpenCV starts none beside them, in whose way they
+    would stand, and threads hand over the interpreter often, since they mostly wait for it for a moment between two
+    long calls. Both belong to the whole process: the first of several blocks sets them, the last brings them back."""
+    global _blocks, _usual
+    import cv2
+
+    with _lock:
+        if not _blocks:
+            _usual = cv2.getNumThreads(), sys.getswitchinterval()
+            cv2.setNumThreads(1)
+            sys.setswitchinterval(SWITCH_S)
+        _blocks += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks -= 1
+            if not _blocks:
+                cv2.setNumThreads(_usual[0])
+                sys.setswitchinterval(_usual[1])
 
 
 def tune_allocator() -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import shutil
 import sys
 import weakref
 from pathlib import Path
 from types import TracebackType
 
 from talkingface.core.cache import output_error
-from talkingface.core.errors import UsageError
+from talkingface.core.errors import OutputError, UsageError
 
 LOCK_NAME = ".lock"
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
@@ -34,6 +36,10 @@ class WorkFolder:
         handle = _hold(self.path, purpose)
         self._finish = weakref.finalize(self, _free, self.path, handle, os.getpid())
 
+    def files(self, pattern: str = "*") -> list[Path]:
+        """Everything in it whose name fits, but for the lock."""
+        return [file for file in self.path.glob(pattern) if file.name != LOCK_NAME]
+
     def close(self) -> None:
         """Free the folder, and remove it if nothing is in it."""
         self._finish()
@@ -45,6 +51,21 @@ class WorkFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def remove_folder(path: str | Path) -> None:
+    """Remove a folder of work that is done with, unless somebody else has begun to use it, or it cannot be removed."""
+    if os.path.isdir(path):
+        with contextlib.suppress(UsageError, OutputError), WorkFolder(path, "it"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def folder_beside(target: Path) -> Path:
+    """The hidden folder where unfinished work for a file waits, on the same disk; its name is short, whatever the
+    file's."""
+    return target.with_name(
+        f".talkingface-{hashlib.sha256(target.name.encode(errors='surrogateescape')).hexdigest()[:16]}"
+    )
 
 
 def check_free(path: str | Path, purpose: str) -> None:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from talkingface.core.cache import output_error
-from talkingface.core.device import pick_device, tune_allocator
+from talkingface.core.device import configure_process, pick_device, room_for_threads
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.types import MAX_SEED, check_seed
+from talkingface.core.work_folder import WorkFolder
 from talkingface.nn.ema import Ema
 from talkingface.training.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from talkingface.training.distributed import World
@@ -93,7 +94,7 @@ class Trainer:
             raise UsageError(f"unknown precision {precision!r}; use 32 or bf16")
         if steps < 1 or log_every < 1 or workers < 1:
             raise UsageError("steps, log_every and workers must be at least 1")
-        tune_allocator()
+        configure_process()
         self.recipe, self.folder, self.steps, self.seed = recipe, Path(folder), steps, check_seed(seed)
         self.step, self.num_skipped, self.trained_s = 0, 0, 0.0
         self.metrics: dict[str, float] = {}
@@ -116,11 +117,12 @@ class Trainer:
         """Train to the last step (or to step `until`), save, and say how it ended.
 
         Raises TalkingFaceError after 20 steps in a row without finite losses, and UsageError for a loss without a
-        weight. Ctrl-C saves a checkpoint, says how to continue, and raises KeyboardInterrupt; SIGTERM likewise exits.
+        weight, or if another run trains in the folder. Ctrl-C saves a checkpoint, says how to continue, and raises
+        KeyboardInterrupt; SIGTERM and SIGHUP likewise exit.
         """
         end = self.steps if until is None else min(until, self.steps)
         if self.step < end:
-            stopped_by = self._run(end)
+            stopped_by = self._hold_and_run(end)
             if stopped_by == signal.SIGINT:
                 raise KeyboardInterrupt
             if stopped_by:
@@ -223,6 +225,14 @@ class Trainer:
             torch.cuda.set_rng_state(state["rng_cuda"], self._device)
 
     # -- the loop -----------------------------------------------------------------------------------------------
+
+    def _hold_and_run(self, end: int) -> int:
+        """`_run` while no other run may write to the folder, and OpenCV leaves the cores to the training."""
+        with room_for_threads():
+            if not self._world.is_main:
+                return self._run(end)
+            with WorkFolder(self.folder, f"the training {self.folder}"):
+                return self._run(end)
 
     def _run(self, end: int) -> int:
         """Train to step `end`; the number of the signal that stopped it, or 0."""
@@ -378,7 +388,7 @@ def _progress(main: bool, title: str, trainer: Trainer) -> ProgressLine | nullco
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """The list gets the number of a SIGINT or SIGTERM that arrived; a second SIGINT interrupts at once."""
+    """The list gets the number of a SIGINT, SIGTERM or SIGHUP that arrived; a second SIGINT interrupts at once."""
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -389,7 +399,10 @@ def _stop_signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield seen  # signals can be handled in the main thread only
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` ignores it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield seen
     finally:

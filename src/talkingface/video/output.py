@@ -82,7 +82,6 @@ class Plan:
     target: Path
     """The file asked for; errors name it."""
     format: Format
-    size: tuple[int, int]
     fps: Fraction
     tags: dict[str, str]
     threads: int

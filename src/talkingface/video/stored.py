@@ -22,7 +22,7 @@ _GROUPS_KEPT = 3
 def store_frames(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int]) -> int:
     """Write frames uint8 [H, W, 3] of `size` (width, height) to `path` (.mp4); returns how many. Raises OutputError."""
     count = 0
-    with VideoWriter(path, size, _FPS, synthetic=None, quality=QUALITY, keyframe_every=KEYFRAME_EVERY) as writer:
+    with VideoWriter(path, size, _FPS, quality=QUALITY, keyframe_every=KEYFRAME_EVERY) as writer:
         for rgb in frames:
             writer.write(rgb)
             count += 1

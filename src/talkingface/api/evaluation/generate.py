@@ -129,7 +129,7 @@ def write_video(path: Path, pictures: Iterator[np.ndarray], sound: Path) -> None
 
     first = next(pictures)
     size = (first.shape[1], first.shape[0])
-    with VideoWriter(path, size, CLOCK_FPS, sound=sound, synthetic=None, quality=QUALITY) as writer:
+    with VideoWriter(path, size, CLOCK_FPS, sound=sound, quality=QUALITY) as writer:
         writer.write(first)
         for picture in pictures:
             writer.write(picture)

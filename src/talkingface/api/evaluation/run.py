@@ -19,12 +19,11 @@ import numpy as np
 from talkingface.api.evaluation.pairs import Pair
 from talkingface.api.evaluation.report import strict_record, write_json
 from talkingface.core.cache import content_hash, write_atomic
-from talkingface.core.device import num_cores
+from talkingface.core.device import num_cores, room_for_threads
 from talkingface.core.errors import TalkingFaceError, WeightsError
 from talkingface.core.progress import tell
 from talkingface.core.weights import find_weights, read_card
 
-SWITCH_S = 0.0005
 RECORD_VERSION = 2
 """Raise when what is measured changes in a way that no definition's version tells."""
 
@@ -96,7 +95,7 @@ def _read(place: Path) -> dict[str, Any] | None:
 
 def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
     if len(todo) <= 1 or workers == 1:
-        with _room_for_threads():
+        with room_for_threads():
             for number, (pair, place) in todo.items():
                 yield number, score_and_keep(pair, place, workers)
         return
@@ -111,22 +110,6 @@ def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> 
             pool.shutdown(wait=False, cancel_futures=True)
             crew.stop()
             raise
-
-
-@contextlib.contextmanager
-def _room_for_threads() -> Iterator[None]:
-    """OpenCV's own threads would stand in the way of ours; ours hand over the interpreter often, since they mostly wait
-    for it for a moment between two long calls."""
-    import cv2
-
-    usual = cv2.getNumThreads(), sys.getswitchinterval()
-    cv2.setNumThreads(1)
-    sys.setswitchinterval(SWITCH_S)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(usual[0])
-        sys.setswitchinterval(usual[1])
 
 
 class _Crew:

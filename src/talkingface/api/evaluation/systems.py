@@ -32,6 +32,7 @@ from talkingface.api.evaluation.videos import work_folder
 from talkingface.clips.source import existing
 from talkingface.core import registry
 from talkingface.core.cache import check_writable
+from talkingface.core.device import configure_process
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.progress import tell
 
@@ -65,12 +66,21 @@ def evaluate_systems(
     clips. In the returned report `systems` holds, for each protocol, each row's summary; `clips` every record. Videos
     and finished records are kept in a folder beside `output`. Raises like `evaluate`.
     """
+    configure_process()
     check_writable(output)
     if not systems:
         raise UsageError("name at least one system; see: talkingface systems")
     speakers = {name: Speaker.named(name) for name in systems}
     makers: dict[str, Maker] = {STILL: still_photo, **_baselines(speakers.values()), **speakers}
-    work = work_folder(output)
+    with work_folder(output) as work:
+        report = _report(makers, data, work.path, limit, workers)
+        write_json(output, report)
+    return report
+
+
+def _report(
+    makers: dict[str, Maker], data: str | Path, work: Path, limit: int | None, workers: int | None
+) -> dict[str, Any]:
     clips, skipped = real_clips(existing(data), _made(work / "clips"), limit)
     jobs = _jobs(clips, makers, _made(work / "videos"))
     records = run_pairs([job.pair for job in jobs], work, workers)
@@ -82,9 +92,7 @@ def evaluate_systems(
         "systems": _rows(jobs, records, work),
         "data": {"folder": str(data), "clips": [clip.name for clip in clips], "skipped": skipped},
     }
-    report = make_report(records, settings, work)
-    write_json(output, report)
-    return report
+    return make_report(records, settings, work)
 
 
 def _baselines(speakers: Iterable[Speaker]) -> dict[str, Maker]:

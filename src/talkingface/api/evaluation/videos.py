@@ -8,7 +8,9 @@ from typing import Any
 from talkingface.api.evaluation.pairs import find_pairs
 from talkingface.api.evaluation.report import make_report, write_json
 from talkingface.api.evaluation.run import run_pairs
-from talkingface.core.cache import check_writable, output_error
+from talkingface.core.cache import check_apart, check_writable, name_beside
+from talkingface.core.device import configure_process
+from talkingface.core.work_folder import WorkFolder
 
 
 def evaluate(
@@ -30,19 +32,17 @@ def evaluate(
 
     Raises InputError, UsageError, OutputError for what makes the whole run pointless.
     """
+    configure_process()
+    check_apart((output,), (generated, reference, speech, source))
     check_writable(output)
     pairs = find_pairs(generated, reference, speech, source)
-    work = work_folder(output)
-    report = make_report(run_pairs(pairs, work, workers), work=work)
-    write_json(output, report)
+    with work_folder(output) as work:
+        report = make_report(run_pairs(pairs, work.path, workers), work=work.path)
+        write_json(output, report)
     return report
 
 
-def work_folder(output: str | Path) -> Path:
-    """Where a run keeps what it has finished: a folder beside its report, made if need be. Raises OutputError."""
-    folder = Path(output).with_name(f"{Path(output).stem}-work")
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise output_error(folder, error) from error
-    return folder
+def work_folder(output: str | Path) -> WorkFolder:
+    """Where a run keeps what it has finished: a folder beside its report. Raises OutputError, and UsageError if another
+    run is making this report."""
+    return WorkFolder(name_beside(Path(output).with_suffix(""), "-work"), f"the report {output}")

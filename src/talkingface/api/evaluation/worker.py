@@ -9,7 +9,7 @@ from pathlib import Path
 
 from talkingface.api.evaluation.pairs import COLUMNS, Pair
 from talkingface.api.evaluation.run import score_and_keep
-from talkingface.core.device import tune_allocator
+from talkingface.core.device import configure_process
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     cv2.setNumThreads(1)  # the processes fill the cores
-    tune_allocator()
+    configure_process()
     for line in sys.stdin:
         job = json.loads(line)
         generated, reference, speech, source = (None if job[r] is None else Path(job[r]) for r in COLUMNS[1:])

@@ -107,7 +107,7 @@ def _encode(pictures: list[np.ndarray], count: int, fps: float, path: Path) -> N
     from talkingface.video.write import VideoWriter
 
     size = (pictures[0].shape[2], pictures[0].shape[1])
-    with VideoWriter(path, size, fps, synthetic=None) as writer:
+    with VideoWriter(path, size, fps) as writer:
         for number in range(count):
             writer.write(pictures[number % len(pictures)][0])
 

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from talkingface.core.errors import UsageError
-
 if TYPE_CHECKING:
     from talkingface.api import Animation
-
-
-def keep_inputs(output: str, *inputs: str | None) -> None:
-    """Refuse to write over what is read. Raises UsageError."""
-    for path in inputs:
-        if path is not None and os.path.exists(path) and os.path.exists(output) and os.path.samefile(path, output):
-            raise UsageError(f"{output} is an input too; name another output")
 
 
 def note(text: str) -> None:
@@ -25,17 +15,18 @@ def note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
 
 
-def save_video(make: Callable[[], Animation], output: str, report: str | None, background: str) -> None:
-    """Make an animation, write it to `output` and its figures to `report`, and print what came of it."""
+def save_video(
+    make: Callable[[], Animation], inputs: tuple[str | None, ...], output: str, report: str | None, background: str
+) -> None:
+    """Make an animation from `inputs`, write it to `output` and its figures to `report`, and print what came of it."""
     from talkingface.api.animation import check_container
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_writable
-    from talkingface.core.device import tune_allocator
+    from talkingface.core.cache import check_apart, check_writable
 
-    check_container(output, background)  # before weights are loaded and the face is looked for
+    check_apart((output, report), inputs)  # before weights are loaded and the face is looked for
+    check_container(output, background)
     if report is not None:
         check_writable(report)
-    tune_allocator()
     with Progress():
         animation = make()
         animation.save(output, report=report)

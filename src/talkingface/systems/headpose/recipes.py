@@ -134,7 +134,7 @@ def _join_clips(clips: list[ClipEntry], film: Path) -> None:
         sounds.append(np.pad(sound[:length], (0, max(0, length - len(sound)))))
     size = pictures[0][0].shape[1], pictures[0][0].shape[0]
     sound = Audio(samples=np.concatenate(sounds)[None].astype(np.float32), rate_hz=RATE_HZ)
-    with VideoWriter(film, size, FPS, sound=sound, synthetic=None, quality=12) as writer:
+    with VideoWriter(film, size, FPS, sound=sound, quality=12) as writer:
         for rgb in (rgb for frames in pictures for rgb in frames):
             writer.write(rgb)
 

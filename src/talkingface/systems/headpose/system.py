@@ -11,9 +11,11 @@ import numpy as np
 from talkingface.core.cache import cache_folder, content_hash
 from talkingface.core.config import from_dict
 from talkingface.core.errors import UsageError, WeightsError
+from talkingface.core.kept import Kept
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System, Weights
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
+from talkingface.core.weights import avatar_digest
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.config import HeadposeConfig
 
@@ -27,7 +29,7 @@ class HeadposeSystem(System):
 
     def __init__(self, weights: Weights | None, config: HeadposeConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._people: dict[int, _Person] = {}
+        self._people: Kept[_Person] = Kept(_KEPT)
 
     def fit(
         self,
@@ -96,12 +98,7 @@ class HeadposeSystem(System):
 
     def _person(self, avatar: Avatar) -> _Person:
         """The networks and the clip of an avatar, loaded once."""
-        key = id(avatar)
-        if key not in self._people or self._people[key].avatar is not avatar:
-            self._people[key] = _Person(avatar, self.device, self.weights)
-            while len(self._people) > _KEPT:
-                del self._people[next(iter(self._people))]
-        return self._people[key]
+        return self._people.get(avatar_digest(avatar), lambda: _Person(avatar, self.device, self.weights))
 
 
 class _Person:
@@ -118,7 +115,6 @@ class _Person:
         from talkingface.systems.headpose.variants import kind_of
         from talkingface.video.stored import StoredFrames
 
-        self.avatar = avatar
         tensors, card = avatar.tensors, avatar.card
         try:
             self.config = from_dict(HeadposeConfig, _mapping(card["config"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.init_weights import init_tensors
 from talkingface.video.resize import shrink
 
+if TYPE_CHECKING:
+    from talkingface.systems.portrait.motion.speech import SpeechToMotion
+
 DEFAULT_LONGEST_PX = 1280
 SMALL_FACE_PX = 96
 
@@ -37,7 +40,13 @@ class PortraitSystem(System):
     def __init__(self, weights: Weights | None, config: PortraitConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
         self._tensors: dict[str, np.ndarray] = init_tensors(config.mouth) if weights is None else weights.tensors
-        self._speech: Any = None
+
+    @functools.cached_property
+    def speech(self) -> SpeechToMotion:
+        """What turns speech into motion, made on first use: loading it takes a moment."""
+        from talkingface.systems.portrait.motion.speech import SpeechToMotion
+
+        return SpeechToMotion(self._tensors, self.config.mouth)
 
     @functools.cached_property
     def refiner(self) -> Refiner:
@@ -95,11 +104,7 @@ class PortraitSystem(System):
         self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls
     ) -> Iterator[Motion]:
         """See `System.motion_from_audio`. The motion does not depend on the avatar."""
-        if self._speech is None:
-            from talkingface.systems.portrait.motion.speech import SpeechToMotion
-
-            self._speech = SpeechToMotion(self._tensors, self.config.mouth)
-        return self._speech.stream(pieces, controls)
+        return self.speech.stream(pieces, controls)
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from talkingface.apps.cli.output import keep_inputs, save_video
+from talkingface.apps.cli.output import save_video
 from talkingface.apps.cli.parser import add_options, add_output
 from talkingface.core.options import AnimateOptions
 
@@ -27,5 +27,5 @@ def run(face: str, speech: str | None, output: str, report: str | None, **option
     """Animate `face` with `speech`."""
     from talkingface import api
 
-    keep_inputs(output, face, speech, options.get("drive"), options.get("pose"), options.get("background"))
-    save_video(lambda: api.animate(face, speech, **options), output, report, options.get("background", ""))
+    inputs = (face, speech, options.get("drive"), options.get("pose"), options.get("background"))
+    save_video(lambda: api.animate(face, speech, **options), inputs, output, report, options.get("background", ""))

@@ -49,9 +49,10 @@ def run(
     """Measure, print the figures and write them to `report`."""
     from talkingface.apps.bench.checkout import load_targets
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_writable, write_atomic
+    from talkingface.core.cache import check_apart, check_writable, write_atomic
 
     if report is not None:
+        check_apart((report,), (options.get("face"), options.get("speech")))
         check_writable(report)
     if what == "command":
         figures, text = _bench_command(**options)

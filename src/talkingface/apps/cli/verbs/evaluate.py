@@ -46,14 +46,13 @@ def run(
     from talkingface.apps.evaluation.html import write_html
     from talkingface.apps.evaluation.page import write_page
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_writable
-    from talkingface.core.device import tune_allocator
+    from talkingface.core.cache import check_apart, check_writable
 
     _check(generated, systems, data, page, limit, given)
+    check_apart((output, html, page), (generated, *given.values()))
     for path in (html, page):
         if path is not None:
             check_writable(path)
-    tune_allocator()
     with Progress():
         if systems is not None:
             report = api.evaluate_systems(split_names(systems), str(data), output, limit=limit, workers=workers)

@@ -24,25 +24,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(face: str, output: str, **options: Any) -> None:
     """Make the avatar of `face` in the folder `output`."""
-    import shutil
-
     from talkingface import api
     from talkingface.apps.progress import Progress
     from talkingface.core import weights as store
-    from talkingface.core.cache import check_writable
-    from talkingface.core.device import tune_allocator
+    from talkingface.core.cache import check_writable, name_beside
+    from talkingface.core.work_folder import remove_folder
 
     folder = Path(output)
     if folder.exists() and not store.is_avatar(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{output} exists and is no avatar; name a new folder")
     if not folder.exists():
         check_writable(folder)
-    tune_allocator()
-    work = folder.with_name(f"{folder.name}.part")
+    work = name_beside(folder, ".part")
     with Progress():
         avatar = api.fit(face, folder=work, **options)
     store.save_avatar(output, avatar)
-    shutil.rmtree(work, ignore_errors=True)
+    remove_folder(work)
     notes = avatar.card.get("notes")
     for text in notes if isinstance(notes, (list, tuple)) else ():
         note(str(text))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from talkingface.apps.cli.output import keep_inputs
 from talkingface.apps.cli.parser import add_options, add_output
 from talkingface.core.options import MotionOptions, SystemOptions
 
@@ -24,13 +23,11 @@ def run(speech: str, output: str, **options: Any) -> None:
     """Write the motion of `speech`."""
     from talkingface import api
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_writable
-    from talkingface.core.device import tune_allocator
+    from talkingface.core.cache import check_apart, check_writable
     from talkingface.core.motion import save_motion
 
-    keep_inputs(output, speech, options.get("face"), options.get("pose"))
+    check_apart((output,), (speech, options.get("face"), options.get("pose")))
     check_writable(output)
-    tune_allocator()
     with Progress():
         made = api.motion(speech, **options)
     save_motion(output, made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from talkingface.apps.cli.output import keep_inputs, save_video
+from talkingface.apps.cli.output import save_video
 from talkingface.apps.cli.parser import add_options, add_output
 from talkingface.core.options import PictureOptions, SystemOptions
 
@@ -26,5 +26,5 @@ def run(face: str, motion: str, output: str, report: str | None, **options: Any)
     """Draw `face` with `motion`."""
     from talkingface import api
 
-    keep_inputs(output, face, motion, options.get("speech"), options.get("background"))
-    save_video(lambda: api.render(face, motion, **options), output, report, options.get("background", ""))
+    inputs = (face, motion, options.get("speech"), options.get("background"))
+    save_video(lambda: api.render(face, motion, **options), inputs, output, report, options.get("background", ""))

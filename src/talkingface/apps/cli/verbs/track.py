@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from talkingface.apps.cli.output import keep_inputs, note
+from talkingface.apps.cli.output import note
 from talkingface.apps.cli.parser import add_output
 
 SUMMARY = "a video's face as data: landmarks, head pose, blink"
@@ -24,13 +24,10 @@ def run(video: str, output: str, preview: str | None, face_index: int | None) ->
     """Write the face of `video` as data."""
     from talkingface import api
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_writable
-    from talkingface.core.device import tune_allocator
+    from talkingface.core.cache import check_apart, check_writable
 
-    keep_inputs(output, video, preview)
-    keep_inputs(preview or "", video)
+    check_apart((output, preview), (video,))
     check_writable(output)
-    tune_allocator()
     with Progress():
         found = api.track(video, face_index=face_index, preview=preview)
     found.save(output)

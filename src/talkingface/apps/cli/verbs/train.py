@@ -37,10 +37,12 @@ def run(
     """Run a training, or every stage that leads to finished weights."""
     from talkingface import api
     from talkingface.core import registry
+    from talkingface.core.cache import check_apart
 
     data = data or data_option
     if data is None:
         raise UsageError("name the data folder: talkingface train RECIPE DATA -o FOLDER")
+    check_apart((output,), (data, config))
     if recipe in registry.system_names():
         recipe = registry.get_spec(recipe).default_weights
     if recipe in api.pipeline_names(recipe.partition(".")[0]):

@@ -16,7 +16,7 @@ from talkingface.metrics.mouth import compare_mouths
 from talkingface.metrics.picture import picture_scores
 from talkingface.systems.headpose.motion.from_audio import FPS, SPACE
 from talkingface.video.stored import StoredFrames
-from talkingface.video.write import Synthetic, VideoWriter
+from talkingface.video.write import write_result
 
 PICTURE = ("psnr", "ssim", "ms_ssim", "gradient_error")
 SCORED_PX = 256
@@ -63,24 +63,24 @@ def judge(
     first: int,
     samples: np.ndarray,
     video: Path,
-    synthetic: Synthetic,
+    made_by: str,
 ) -> dict[str, float]:
     """Figures of the pictures `made` of frames `first` on, against the clip's own; beside them those of its frame 0.
 
     Writes `video` (.mp4): the real frames on the left, the made ones on the right, with the sound `samples` float32 [N]
-    at 16 kHz of those frames. Picture figures are over `scored_square`, `lmd` is `metrics.landmarks.lmd_aligned`, gap,
-    width and jaw are correlations with the true mouth. `still_...` is frame 0 in place of what was made; `paper_...` is
-    the face that was made over the held-back frame's own background, which is how the paper rebuilds such frames.
+    at 16 kHz of those frames; it says which system they were `made_by`. Picture figures are over `scored_square`, `lmd`
+    is `metrics.landmarks.lmd_aligned`, gap, width and jaw are correlations with the true mouth. `still_...` is frame 0
+    in place of what was made; `paper_...` is the face that was made over the held-back frame's own background, which is
+    how the paper rebuilds such frames.
     """
     still = frames[0].copy()
     scores: list[list[float]] = []
     count = 0
-    width, height = track.size
 
     def watched() -> Iterator[tuple[np.ndarray, float]]:
         nonlocal count
         sound = Audio(samples=np.clip(samples, -1, 1)[None].astype(np.float32), rate_hz=16000)
-        with VideoWriter(video, (2 * width, height), FPS, sound=sound, synthetic=synthetic) as writer:
+        with write_result(video, FPS, system=made_by, weights="", sound=sound) as writer:
             for piece in made:
                 for rgb in piece.rgb:
                     number = first + count

@@ -13,6 +13,7 @@ from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.config import to_dict
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.types import Avatar, Controls
+from talkingface.core.work_folder import WorkFolder
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.nn.state import arrays, named
 from talkingface.systems.headpose import SPEC
@@ -27,7 +28,6 @@ from talkingface.systems.headpose.official.face.reconstruction import stored_net
 from talkingface.systems.headpose.official.face.render_model import BFM, basel_model, needed
 from talkingface.systems.headpose.variants import kind_of
 from talkingface.video.stored import StoredFrames, store_frames
-from talkingface.video.write import Synthetic
 
 AUDIO_LR = 2e-4
 """Gentle and short: a few seconds of one person are soon known by heart, and then everything else is heard worse."""
@@ -40,10 +40,15 @@ POINT_STEPS = 16
 
 def fit_avatar(job: FitJob) -> Avatar:
     """Run every stage. Raises InputError, FaceError, SpeechError for an unfit clip, UsageError for a folder that holds
-    other work and WeightsError for a face model that was not imported; KeyboardInterrupt passes, with all work kept."""
+    other work or that another run works in, and WeightsError for a face model that was not imported; KeyboardInterrupt
+    passes, with all work kept."""
     _check_imported(job)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    _check_folder(job)
+    with WorkFolder(job.folder, f"the avatar of {job.path.name} in {job.folder}"):
+        _check_folder(job)
+        return _fit(job)
+
+
+def _fit(job: FitJob) -> Avatar:
     model = load_mesh478()
     fit = job.config.fit
     material = _prepare(job, model)
@@ -178,12 +183,8 @@ def _judge(
     first, last = int(numbers[0]), int(numbers[-1]) + 1
     motion = own_motion(gain * spoken[first:last], head.rows[first:last])
     samples = material.samples[16000 * first // FPS : 16000 * last // FPS]
-    from talkingface import __version__
-
-    made_by = Synthetic(tool_version=__version__, system=SPEC.name, weights="")
-    figures = judge(
-        drawer.frames(iter([motion])), frames, material.track, first, samples, job.folder / "held_out.mp4", made_by
-    )
+    made, video = drawer.frames(iter([motion])), job.folder / "held_out.mp4"
+    figures = judge(made, frames, material.track, first, samples, video, SPEC.name)
     with write_atomic(note, "w") as file:
         json.dump(figures, file, indent=2)
     return figures

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from talkingface.clips.manifest import prepared_clips
 from talkingface.core.config import to_dict
-from talkingface.core.weights import save_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.state import arrays, named
 from talkingface.systems.pcavs import SPEC
@@ -24,7 +23,17 @@ from talkingface.systems.pcavs.config import PcavsConfig, preset
 from talkingface.systems.pcavs.data.crops import CropClip, crop_clips, make_crops
 from talkingface.systems.pcavs.pose.pose_map import PoseMap
 from talkingface.training.head_motion_fit import train_head_motion
-from talkingface.training.trainer import Trainer
+from talkingface.training.pipeline import (
+    OWN_ORIGIN,
+    RESEARCH,
+    Stage,
+    Trained,
+    held_back_of,
+    make_card,
+    run_stages,
+    save_made,
+)
+from talkingface.training.recipe import Recipe
 
 REENACT_STEPS, MOUTHS_FROM, ADVERSARIAL_FROM = 8000, 3000, 5600
 MOUTHS_STEPS, SPEECH_STEPS = 8500, 1500
@@ -36,8 +45,33 @@ UNSURE_SOUND = ("quiz_elisha",)
 
 def make_compact(data: Path, folder: Path) -> Path:
     """Every stage; finished ones in `folder` are skipped, interrupted ones go on. Returns the weights folder."""
-    started = time.time()
-    return train_compact(make_crops(data, folder), folder / "prepared", folder, started)
+    crops, prepared = make_crops(data, folder), folder / "prepared"
+    config = preset("compact")
+    train, held_out = train_and_held_out(crops)
+    done = train_compact(train, held_out, folder / "pcavs-compact", config)
+    networks = drawing_networks(done, config)
+    found = compact_pose_map(train, networks.pose, config).tensors()
+    found |= train_head_motion(prepared, load_mesh478(), free_only=False)
+    tensors = named("speech", arrays(done["speech"].networks["speech"]))
+    for name in DRAWING:
+        tensors |= named(name, arrays(done["mouths"].networks[name]))
+    tensors |= {name: value.astype(np.float16) for name, value in found.items()}
+    card = make_card(
+        "pcavs.compact", done, terms=RESEARCH, seed=SEED, config=config,
+        data=f"{len(train)} train clips of {len({clip.person for clip in train})} people, word clips of anchors among "
+        "them",
+        held_back=f"{held_back_of(prepared_clips(prepared, 'train'))}, and all val people",
+        origin=f"{OWN_ORIGIN}; no outside networks: a discriminator that was trained along stands in for VGG19 and "
+        "VGGFace, measured points and landmark networks of lips and lids for FAN, and identity is learned with the "
+        "picture",
+        system=SPEC.name,
+        version=2,
+        paper="arXiv 2104.11116",
+        can="move a face by the head pose of any video and by any voice, with the photo's own sharpness",
+        cannot="turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; close eyes or "
+        "move a gaze",
+    )  # fmt: skip
+    return save_made(folder, tensors, card)
 
 
 def train_and_held_out(crops: Path) -> tuple[list[CropClip], list[CropClip]]:
@@ -47,48 +81,37 @@ def train_and_held_out(crops: Path) -> tuple[list[CropClip], list[CropClip]]:
     return train, [clip for clip in crop_clips(crops, split="val") if clip.person not in people]
 
 
-def train_compact(crops: Path, prepared: Path, folder: Path, started: float) -> Path:
-    """The stages after preparation."""
-    config = preset("compact")
-    train, held_out = train_and_held_out(crops)
-    num_people = len({clip.person for clip in train})
-    first, _ = run(reenact_recipe(train, held_out, config), folder / "pcavs-reenact", REENACT_STEPS, fast=True)
-    second = MouthsRecipe(train, config, first, held_out=held_out, batch_size=BATCH)
-    drawing, pictures = run(second, folder / "pcavs-mouths", MOUTHS_STEPS, fast=True)
+def train_compact(
+    train: Sequence[CropClip], held_out: Sequence[CropClip], folder: Path, config: PcavsConfig
+) -> dict[str, Trained]:
+    """The three trainings: heads, then mouths and eyes, then speech."""
+    fast = {"precision": "bf16", "channels_last": True}  # as convolutions like it
+
+    def stage(name: str, steps: int, make: Callable[[Mapping[str, Trained]], Recipe], **options: Any) -> Stage:
+        often = {"evaluate_every": max(1, steps // 8), "preview_every": max(1, steps // 8)}
+        settings = {"config": to_dict(config), "batch": BATCH}
+        return Stage(name=name, steps=steps, make=make, settings=settings, options={**often, **options})
+
+    def mouths(done: Mapping[str, Trained]) -> Recipe:
+        return MouthsRecipe(train, config, done["reenact"].networks, held_out=held_out, batch_size=BATCH)
+
+    def speech(done: Mapping[str, Trained]) -> Recipe:
+        return speech_recipe(train, held_out, drawing_networks(done, config).mouth, config)
+
+    stages = [
+        stage("reenact", REENACT_STEPS, lambda done: reenact_recipe(train, held_out, config), **fast),
+        stage("mouths", MOUTHS_STEPS, mouths, **fast),
+        stage("speech", SPEECH_STEPS, speech),
+    ]
+    return run_stages(folder, stages, seed=SEED, ema_decay=0.998, checkpoint_every_s=180)
+
+
+def drawing_networks(done: Mapping[str, Trained], config: PcavsConfig) -> CompactNetworks:
+    """The networks that pictures trained; speech is new."""
     networks = CompactNetworks(config.codes, config.compact)
     for name in DRAWING:
-        networks.get_submodule(name).load_state_dict(drawing[name])
-    recipe = speech_recipe(train, held_out, networks.mouth, config)
-    speech, sound = run(recipe, folder / "pcavs-speech", SPEECH_STEPS)
-    tensors = named("speech", arrays(speech["speech"]))
-    for name in DRAWING:
-        tensors |= named(name, arrays(drawing[name]))
-    found = compact_pose_map(train, networks.pose, config).tensors()
-    found |= train_head_motion(prepared, load_mesh478(), free_only=False)
-    tensors |= {name: value.astype(np.float16) for name, value in found.items()}
-    card = {
-        "name": "pcavs.compact",
-        "system": SPEC.name,
-        "version": 2,
-        "licence": "research only",
-        "allows": "research and evaluation; parts of the training clips have terms that exclude other use",
-        "data": f"{len(train)} train clips of {num_people} people, word clips of anchors among them",
-        "held_back": "frames 300 to 606 of person31, the last 20 s of anchor_en, and all val people",
-        "origin": "trained by the talkingface project; no outside networks: a discriminator that was trained along "
-        "stands in for VGG19 and VGGFace, measured points and landmark networks of lips and lids for FAN, and "
-        "identity is learned with the picture",
-        "paper": "arXiv 2104.11116",
-        "can": "move a face by the head pose of any video and by any voice, with the photo's own sharpness",
-        "cannot": "turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; close eyes or "
-        "move a gaze",
-        "command": "talkingface train pcavs.compact DATA -o FOLDER",
-        "steps": {"reenact": REENACT_STEPS, "mouths": MOUTHS_STEPS, "speech": SPEECH_STEPS},
-        "seed": SEED,
-        "metrics": {name: round(value, 4) for name, value in {**pictures, **sound}.items()},
-        "config": to_dict(config),
-        "trained_s": round(time.time() - started),
-    }  # fmt: skip
-    return save_weights(folder / "weights" / "pcavs.compact", tensors, card).folder
+        networks.get_submodule(name).load_state_dict(done["mouths"].networks[name])
+    return networks
 
 
 def reenact_recipe(train: Sequence[CropClip], held_out: Sequence[CropClip], config: PcavsConfig) -> ReenactRecipe:
@@ -118,16 +141,3 @@ def compact_pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfi
         return net(signed_pictures(torch.from_numpy(np.stack([row["pose"] for row in rows])))).float().numpy()
 
     return fit_pose_map(clips, config.compact, encode)
-
-
-def run(
-    recipe: Any, folder: Path, steps: int, fast: bool = False
-) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, float]]:
-    """Averaged networks and last figures of a training, resumed if it was stopped. `fast`: as convolutions like it."""
-    trainer = Trainer(
-        recipe, folder, steps=steps, seed=SEED, device="auto", precision="bf16" if fast else "32", ema_decay=0.998,
-        evaluate_every=max(1, steps // 8), preview_every=max(1, steps // 8), checkpoint_every_s=180,
-        channels_last=fast,
-    )  # fmt: skip
-    metrics = dict(trainer.run().metrics)
-    return trainer.averaged(), metrics

@@ -23,7 +23,7 @@ from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.systems.pcavs.alignment.align import SIZE_PX, alignment, outside, three_points, to_crop, warp
 from talkingface.systems.pcavs.data.mel import mel_windows, speech_gain, speech_mel
 from talkingface.systems.pcavs.data.timing import FPS, RATE_HZ
-from talkingface.training.prepare import prepare
+from talkingface.training.prepare import prepare_data
 from talkingface.video.read import read_frames
 
 FORMAT = 1
@@ -111,8 +111,8 @@ def prepare_crops(
 
 def make_crops(data: Path, folder: Path) -> Path:
     """From a data folder to crops, both steps of it, each resumed: returns the folder of the crops within `folder`."""
-    prepared, crops = folder / "prepared", folder / "pcavs-crops"
-    for problem in [*prepare(data, prepared), *prepare_crops(prepared, crops, late_s=listed_lags(data))]:
+    crops = folder / "pcavs-crops"
+    for problem in prepare_crops(prepare_data(data, folder), crops, late_s=listed_lags(data)):
         print(f"left out: {problem}")
     return crops
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from talkingface.systems.pcavs.official.stages import IdentityRecipe, SyncRecipe
 from talkingface.systems.pcavs.pose.pose_map import PoseMap
 from talkingface.training.checkpoint import FILE_NAME, load_networks
 from talkingface.training.head_motion_fit import train_head_motion
+from talkingface.training.pipeline import Stage, Terms, Trained, make_card, run_stages, save_made
 from talkingface.training.recipe import Recipe
-from talkingface.training.trainer import Trainer
 
 SEED = 1
 
@@ -69,57 +68,48 @@ def _filled(make: Callable[[], Any], state: Mapping[str, Tensor] | None) -> Any:
 
 
 def train_official(crops: Path, folder: Path, config: OfficialConfig) -> Path:
-    """All three stages from a folder of `crops`, each from the averaged networks of the one before.
+    """All three stages from a folder of `crops`, each from the averaged networks of the ones before.
 
-    What is finished in `folder` is skipped, what was interrupted goes on. Returns the folder of the weights.
+    Finished ones in `folder` are skipped, interrupted ones go on. Returns the folder of the weights.
     """
-    started, metrics, states = time.time(), dict[str, float](), dict[str, dict[str, Tensor]]()
     training = config.training
-    stages = {"identity": training.identity_steps, "sync": training.sync_steps, "generator": training.generator_steps}
-    recipes: list[Recipe] = []
-    for stage, steps in stages.items():
-        recipes.append(stage_recipe(stage, config, crops, states))
-        trainer = Trainer(
-            recipes[-1], folder / stage, steps=steps, seed=SEED,
-            precision="bf16" if likes_bfloat16(pick_device()) else "32",
-            evaluate_every=max(1, steps // 10), preview_every=max(1, steps // 10),
-        )  # fmt: skip
-        metrics |= {f"{stage}.{name}": round(value, 3) for name, value in trainer.run().metrics.items()}
-        states |= trainer.averaged()
-    last = recipes[-1]
-    assert isinstance(last, GeneratorRecipe)
+    steps = {"identity": training.identity_steps, "sync": training.sync_steps, "generator": training.generator_steps}
+    stages = [
+        Stage(
+            name=name, steps=count, settings=to_dict(config),
+            make=lambda done, name=name: stage_recipe(name, config, crops, _networks(done)),
+            options={"evaluate_every": max(1, count // 10), "preview_every": max(1, count // 10)},
+        )
+        for name, count in steps.items()
+    ]  # fmt: skip
+    precision = "bf16" if likes_bfloat16(pick_device()) else "32"
+    done = run_stages(folder, stages, seed=SEED, precision=precision)
     tensors = {
-        f"{part}.{name}": value.cpu().numpy()
+        f"{part}.{name}": value.numpy()
         for part in PARTS
-        for name, value in states[part].items()
+        for name, value in done["generator"].networks[part].items()
         if not name.endswith("num_batches_tracked") and not name.startswith("fc.")
     }
-    card = {
-        "name": "pcavs.trained",
-        "system": "pcavs",
-        "version": 1,
-        "licence": "that of the training clips",
-        "allows": "what the licences of the training clips allow",
-        "data": f"{len(last.clip_set)} clips of {len(last.clip_set.people)} people",
-        "origin": _origin(last),
-        "paper": "arXiv 2104.11116",
-        "command": "talkingface train pcavs.official DATA -o FOLDER",
-        "steps": stages,
-        "seed": SEED,
-        "metrics": metrics,
-        "config": {"official": {"sizes": to_dict(config.sizes)}},
-        "trained_s": round(time.time() - started),
-    }
-    return save_weights(folder / "weights" / "pcavs.trained", tensors, card).folder
-
-
-def _origin(recipe: GeneratorRecipe) -> str:
-    """Whose networks had a part in it."""
-    used = [name for name in ("vgg_face", "vgg") if f"{name.removeprefix('vgg_')}_audio" in recipe.loss_weights]
-    matched = f"perceptual losses by imported networks: {', '.join(used)}" if used else (
+    people = [clip.person for clip in crop_clips(crops, split="train") if clip.speaks]
+    outside = [name for name in ("vgg_face", "vgg") if name in earlier_networks(training.begin)]
+    matched = f"perceptual losses by imported networks: {', '.join(outside)}" if outside else (
         "no perceptual loss by outside networks: the discriminator's features and the picture itself are matched"
     )  # fmt: skip
-    return f"trained by this program; {matched}"
+    card = make_card(
+        "pcavs.trained", done, seed=SEED, config={"official": {"sizes": to_dict(config.sizes)}},
+        terms=Terms("that of the training clips", "what the licences of the training clips allow"),
+        data=f"{len(people)} clips of {len(set(people))} people",
+        held_back="all val people",
+        origin=f"trained by this program; {matched}",
+        command="talkingface train pcavs.official DATA -o FOLDER",
+        system="pcavs",
+        paper="arXiv 2104.11116",
+    )  # fmt: skip
+    return save_made(folder, tensors, card)
+
+
+def _networks(done: Mapping[str, Trained]) -> dict[str, Mapping[str, Tensor]]:
+    return {name: state for trained in done.values() for name, state in trained.networks.items()}
 
 
 def make_trained(data: Path, folder: Path) -> Path:

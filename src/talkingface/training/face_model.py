@@ -25,12 +25,14 @@ def learn_mesh478(tracks: Sequence[tuple[str, Track]], portraits: Sequence[np.nd
     people = [person for person, _ in tracks]
     weight = np.array([1 / np.sqrt(people.count(person)) for person in people])
     mean = _start_shape(tracks[0][1])
+    quiet: list[np.ndarray] = []
+    moves: list[np.ndarray] = []
     for _ in range(3):  # the mean and the alignment depend on each other
         quiet, moves = [], []
         for _, track in tracks:
             points = track.landmarks[track.confidence > 0].astype(np.float64)
             points = points[:: max(1, len(points) // MAX_FRAMES)]
-            neutral = mean
+            neutral, upright = mean, points
             for _ in range(2):
                 upright = undo_similarity(points, *_stable_pose(neutral, points))
                 neutral = quiet_shape(upright)

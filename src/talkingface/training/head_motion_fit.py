@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from talkingface.audio.mel import LevelTracker, speech_columns
+from talkingface.core.errors import InputError
 from talkingface.face.head_motion import FPS, NUM_POSE
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.training.speaking_clips import SpeakingClip, speaking_clips
@@ -38,6 +39,11 @@ def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str
     rows = [
         (_channels(clip, num_mouth), clip) for clip in clips if len(clip) >= SHORTEST_CLIP and clip.weight.min() > 0
     ]
+    if not rows:
+        raise InputError(
+            f"head motion is learned from clips of at least {SHORTEST_CLIP / FPS:g} s of which nothing is held back; "
+            "the data folder has none to train on"
+        )
     scale = _common_scale([values for values, _ in rows])
     limit = np.concatenate([np.radians(LIMIT_DEG), [0.12, 0.09, 0.03], np.full(len(scale) - NUM_POSE, BROW_LIMIT)])
     return {

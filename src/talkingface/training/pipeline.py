@@ -175,7 +175,7 @@ def make_card(
     terms: Terms,
     data: str,
     held_back: str,
-    seed: int,
+    seed: int | None = None,
     config: object = None,
     command: str = "",
     origin: str = OWN_ORIGIN,
@@ -200,10 +200,11 @@ def make_card(
         "origin": origin,
         "command": command or f"talkingface train {name} DATA -o FOLDER",
         "steps": {stage: trained.steps for stage, trained in done.items()},
-        "seed": seed,
         "metrics": figures,
         "trained_s": round(sum(trained.trained_s for trained in done.values())),
     }
+    if seed is not None:
+        card["seed"] = seed
     if config is not None:
         card["config"] = config if isinstance(config, dict) else to_dict(config)
     return card | more

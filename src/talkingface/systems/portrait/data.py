@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talkingface.clips.manifest import PreparedClip, prepared_clips, prepared_file
+from talkingface.clips.manifest import PreparedClip, prepared_clips, prepared_file, write_index
 from talkingface.core.cache import write_atomic
 from talkingface.photo.scene import Scene, make_scene
 from talkingface.photo.window import FACE_IN_CROP, face_square
@@ -85,7 +85,7 @@ def load_face_clip(path: Path) -> FaceClip:
 
 
 def crop_prepared(prepared: Path, folder: Path) -> None:
-    """Face clips for every prepared clip (`training.prepare`), those already there skipped."""
+    """Face clips for every prepared clip (`training.prepare`) and their index; those already there are skipped."""
     folder.mkdir(parents=True, exist_ok=True)
     for clip in prepared_clips(prepared):
         target = prepared_file(folder, clip.slug)
@@ -93,6 +93,7 @@ def crop_prepared(prepared: Path, folder: Path) -> None:
             track = clip.load_track()
             keep = _frames_to_keep(clip, len(track))
             save_face_clip(target, make_face_clip(clip.path, track.landmarks, track.confidence, keep))
+    write_index(folder, prepared_clips(prepared))
 
 
 def _frames_to_keep(clip: PreparedClip, count: int) -> np.ndarray:

@@ -6,9 +6,7 @@ in FOLDER and resumed or skipped when it is there.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,23 @@ import numpy as np
 
 from talkingface.clips.manifest import manifest_rows, prepared_clips
 from talkingface.core.config import to_dict
-from talkingface.core.errors import FaceError
-from talkingface.core.weights import save_weights
+from talkingface.core.errors import FaceError, UsageError
+from talkingface.photo.config import RefinerConfig
 from talkingface.photo.refine import STORED_PREFIX
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.data import crop_prepared
+from talkingface.training.pipeline import (
+    FREE,
+    RESEARCH,
+    Stage,
+    Trained,
+    held_back_of,
+    make_card,
+    run_stages,
+    save_made,
+)
+from talkingface.training.prepare import prepare_data
 from talkingface.training.speaking_clips import FREE_LICENCES
 
 REFINER_STEPS = {"clean": 4000, "research": 3500}
@@ -29,25 +38,14 @@ AUDIO_STEPS = {"clean": 800, "research": 1200}
 MOUTH_GAIN = {"clean": 1.05, "research": 1.05}
 """Makes up for the movement that regression to the mean takes away on unseen people."""
 SEED = 1
-DATA = {
-    "clean": "102 public-domain and CC BY train clips, 33 LibriSpeech and LJ Speech files, synthetic speech (flite)",
-    "research": "all train clips (961), all English speech files, synthetic speech (flite); refiner begun as in clean",
-}
-LICENCES = {
-    "clean": (
-        "CC-BY-4.0",
-        "any use, with attribution to the GRID corpus (2006), LibriSpeech (2015) and VoxCeleb2 (2018)",
-    ),
-    "research": (
-        "research only",
-        "research and evaluation; parts of the training clips have terms that exclude other use",
-    ),
-}
+TERMS = {"clean": FREE, "research": RESEARCH}
 
 
 def _refiner(config: PortraitConfig, data: Path) -> Any:
     from talkingface.systems.portrait.refiner_recipe import RefinerRecipe
 
+    if config.refiner is None:
+        raise UsageError("this config has no refiner to train; give --config official")
     return RefinerRecipe(*_refiner_files(data, free_only=False), config.refiner)
 
 
@@ -65,48 +63,54 @@ def make_face_model(data: Path, folder: Path) -> Path:
     from talkingface.face.morphable import model_to_tensors
     from talkingface.training.face_model import learn_mesh478
 
-    prepared = _prepare(data, folder)
-    tracks = [
-        (clip.identity, clip.load_track())
-        for clip in prepared_clips(prepared, "train")
-        if clip.licence_class in FREE_LICENCES and clip.use != "motion" and clip.held_back is None
-    ]
+    clips = prepared_clips(prepare_data(data, folder), "train")
+    clips = [clip for clip in clips if clip.licence_class in FREE_LICENCES and clip.use != "motion"]
+    tracks = [(clip.identity, clip.load_track()) for clip in clips if clip.held_back is None]
     portraits = list(_free_portraits(data))
     tensors = model_to_tensors(learn_mesh478(tracks, portraits))
     for name in ("identity", "expression"):
         tensors[name] = tensors[name].astype(np.float16)
-    card = {
-        "name": "mesh478.v1",
-        "licence": LICENCES["clean"][0],
-        "allows": LICENCES["clean"][1],
-        "data": f"{len(tracks)} public-domain and CC BY clips, {len(portraits)} public-domain portraits",
-        "command": "talkingface train portrait.mesh478 DATA -o FOLDER",
-    }
-    return save_weights(folder / "weights" / "mesh478.v1", tensors, card).folder
+    card = make_card(
+        "mesh478.v1",
+        {},
+        terms=FREE,
+        data=f"{len(tracks)} public-domain and CC BY clips, {len(portraits)} public-domain portraits",
+        held_back="whole clips of which frames are held back",
+        command="talkingface train portrait.mesh478 DATA -o FOLDER",
+        steps="closed form: three rounds of alignment and principal components",
+    )
+    return save_made(folder, tensors, card)
 
 
 def make_weights(data: Path, folder: Path, tag: str) -> Path:
     """Every stage from the data folder to `portrait.<tag>` ("clean" or "research"); returns the weights folder."""
     from talkingface.face.morphable import load_mesh478
-    from talkingface.systems.portrait.motion.train import train_audio2motion
+    from talkingface.systems.portrait.motion.train import audio_stages, audio_tensors
     from talkingface.training.head_motion_fit import train_head_motion
 
     free_only = tag == "clean"
     config = PortraitConfig()
-    prepared = _prepare(data, folder)
+    prepared = prepare_data(data, folder)
     crops = folder / "crops"
     crop_prepared(prepared, crops)
-    (crops / "index.json").write_bytes((prepared / "index.json").read_bytes())
-    started = time.time()
     model = load_mesh478()
+    head_motion = train_head_motion(prepared, model, free_only=free_only)  # seconds; a folder unfit for it fails now
     run = folder / tag / "audio2motion"
-    run.mkdir(parents=True, exist_ok=True)
-    numbers = {"steps": AUDIO_STEPS[tag], "gain": MOUTH_GAIN[tag], "seed": SEED}
-    tensors = train_audio2motion(data, prepared, run, model, free_only=free_only, **numbers)
-    tensors = halved(tensors) | train_head_motion(prepared, model, free_only=free_only)
-    refiner, metrics = _train_refiner(crops, folder, config, tag)
-    card = make_card(tag, config, metrics) | {"trained_s": round(time.time() - started)}
-    return save_weights(folder / "weights" / f"{SPEC.name}.{tag}", tensors | refiner, card).folder
+    stages = audio_stages(data, prepared, run, model, free_only=free_only, steps=AUDIO_STEPS[tag], seed=SEED)
+    audio = run_stages(run, stages, seed=SEED, device="cpu")
+    refiner = _train_refiner(crops, folder, tag)
+    tensors = halved(audio_tensors(audio, model, MOUTH_GAIN[tag])) | head_motion | refiner_tensors(refiner.networks)
+    card = make_card(
+        f"{SPEC.name}.{tag}",
+        {**audio, "refiner": refiner},
+        terms=TERMS[tag],
+        data=_description(data, prepared, free_only),
+        held_back=held_back_of(prepared_clips(prepared)),
+        seed=SEED,
+        config=config,
+        system=SPEC.name,
+    )
+    return save_made(folder, tensors, card)
 
 
 def halved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -114,65 +118,43 @@ def halved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: value.astype(np.float16) if value.size > 1000 else value for name, value in tensors.items()}
 
 
-def make_card(tag: str, config: PortraitConfig, metrics: dict[str, float]) -> dict[str, Any]:
-    """The card of `portrait.<tag>`."""
-    return {
-        "name": f"{SPEC.name}.{tag}",
-        "system": SPEC.name,
-        "version": 1,
-        "licence": LICENCES[tag][0],
-        "allows": LICENCES[tag][1],
-        "data": DATA[tag],
-        "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
-        "origin": "trained by the talkingface project",
-        "command": f"talkingface train portrait.{tag} DATA -o FOLDER",
-        "steps": {"audio2motion": AUDIO_STEPS[tag], "refiner": REFINER_STEPS[tag]},
-        "seed": SEED,
-        "metrics": metrics,
-        "config": to_dict(config),
-    }
+def _description(data: Path, prepared: Path, free_only: bool) -> str:
+    """What was learned from, for the card."""
+    clips = [clip.licence_class for clip in prepared_clips(prepared, "train")]
+    speech = [row["licence_class"] for row in manifest_rows(data, kind="speech", split="train", language="en")]
+    if free_only:
+        clips, speech = ([licence for licence in found if licence in FREE_LICENCES] for found in (clips, speech))
+    kind = "public-domain and CC BY train clips" if free_only else "train clips; refiner begun as in clean"
+    return f"{len(clips)} {kind}; {len(speech)} files of English speech; synthetic speech (flite)"
 
 
-def _train_refiner(
-    crops: Path, folder: Path, config: PortraitConfig, tag: str
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """The refiner's tensors; `research` goes on from the finished `clean` refiner, so that one is made first."""
+def _train_refiner(crops: Path, folder: Path, tag: str) -> Trained:
+    """The refiner; `research` goes on from the finished `clean` refiner, so that one is made first."""
     from talkingface.systems.portrait.refiner_recipe import RefinerRecipe
-    from talkingface.training.checkpoint import load_networks
-    from talkingface.training.trainer import Trainer
 
-    start = None
-    if tag == "research":
-        clean = folder / "clean" / "refiner"
-        if not (clean / "done.json").is_file():
-            _train_refiner(crops, folder, config, "clean")
-        start = load_networks(clean, averaged=True)
-    run = folder / tag / "refiner"
-    recipe = RefinerRecipe(*_refiner_files(crops, free_only=tag == "clean"), config.refiner, start=start)
-    options: dict[str, Any] = {"seed": SEED, "device": "cpu", "ema_decay": 0.998, "channels_last": True}
-    trainer = Trainer(recipe, run, steps=REFINER_STEPS[tag], preview_every=250, evaluate_every=500, **options)
-    outcome = trainer.run()
-    metrics = {name: round(value, 3) for name, value in outcome.metrics.items()}
-    (run / "done.json").write_text(json.dumps(metrics))
-    return refiner_tensors(trainer.averaged()), metrics
+    config = RefinerConfig()
+    start = _train_refiner(crops, folder, "clean").networks if tag == "research" else None
+
+    def make(done: Mapping[str, Trained]) -> RefinerRecipe:
+        return RefinerRecipe(*_refiner_files(crops, free_only=tag == "clean"), config, start=start)
+
+    stage = Stage(
+        name="refiner",
+        steps=REFINER_STEPS[tag],
+        make=make,
+        settings={"config": to_dict(config)},
+        options={"ema_decay": 0.998, "channels_last": True, "preview_every": 250, "evaluate_every": 500},
+    )
+    return run_stages(folder / tag, [stage], seed=SEED, device="cpu")["refiner"]
 
 
-def refiner_tensors(networks: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
+def refiner_tensors(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, np.ndarray]:
     """Averaged networks as arrays to save, half precision: the change it makes to a picture is under 1/255."""
     return {
         f"{STORED_PREFIX}{name}.{key}": value.detach().cpu().numpy().astype(np.float16)
         for name in ("face", "mouth")
         for key, value in networks[name].items()
     }
-
-
-def _prepare(data: Path, folder: Path) -> Path:
-    from talkingface.training.prepare import prepare
-
-    prepared = folder / "prepared"
-    for problem in prepare(data, prepared):
-        print(f"left out: {problem}")
-    return prepared
 
 
 def _free_portraits(data: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ class RefinerRecipe(Recipe):
         config: RefinerConfig,
         *,
         batch_size: int = 8,
-        start: dict[str, dict[str, Tensor]] | None = None,
+        start: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self.config = config
         self.start = start or {}
@@ -264,7 +265,7 @@ def mean_at_opening(values: Tensor, opening: Tensor) -> Tensor:
 
     Without it the judge sees almost only skin, which is never wrong, and learns nothing: teeth stay soft.
     """
-    weight = functional.adaptive_avg_pool2d(opening, values.shape[-2:]) + 0.02
+    weight = functional.adaptive_avg_pool2d(opening, (values.shape[-2], values.shape[-1])) + 0.02
     return (values.mean(1, keepdim=True) * weight).sum() / weight.sum()
 
 

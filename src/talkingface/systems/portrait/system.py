@@ -153,12 +153,12 @@ class PortraitSystem(System):
         longest = int(avatar.card.get("longest_px") or 0) or None  # type: ignore[call-overload]
         return ClipRenderer(
             avatar.files["clip"],
-            float(avatar.card["fps"]),
+            float(avatar.card["fps"]),  # type: ignore[arg-type]
             longest,
             load_mesh478(),
             fit,
             self.refiner,
-            controls,  # type: ignore[arg-type]
+            controls,
         ).frames(motion)
 
 

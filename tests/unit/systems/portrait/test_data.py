@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faces import drawn_picture, mesh_points, psnr
-from talkingface.clips.manifest import PreparedClip
+from talkingface.clips.manifest import PreparedClip, prepared_clips
 from talkingface.clips.tracked import save_track
 from talkingface.core.types import Track
 from talkingface.photo.window import FACE_IN_CROP, face_square
@@ -106,7 +106,8 @@ def test_prepared_clips_are_cropped_once(tmp_path):
     entries = [row | {"slug": slug} for slug in ("v", "never_tracked")]
     (prepared / "index.json").write_text(json.dumps(entries))
     crop_prepared(prepared, out)
-    assert [path.name for path in out.iterdir()] == ["v.npz"]
+    assert sorted(path.name for path in out.iterdir()) == ["index.json", "v.npz"]
+    assert [clip.slug for clip in prepared_clips(out, "train")] == ["v"]
     before = (out / "v.npz").stat().st_mtime_ns
     crop_prepared(prepared, out)
     assert (out / "v.npz").stat().st_mtime_ns == before

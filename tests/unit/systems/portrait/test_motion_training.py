@@ -111,7 +111,7 @@ def test_a_tiny_network_learns_to_open_the_mouth(tmp_path) -> None:
     assert "spoken_values" in first and "spoken_values" not in recipe.batch(1, 0)
     trainer = Trainer(recipe, tmp_path, steps=30, device="cpu", ema_decay=None, evaluate_every=30)
     assert trainer.run().metrics["gap"] > 0.5
-    offsets = lip_offsets(recipe, [make_clip(97), make_clip(98, late=2)], {"clip98": 0.06})
+    offsets = lip_offsets(recipe.mouth, MODEL, [make_clip(97), make_clip(98, late=2)], {"clip98": 0.06})
     assert offsets["clip97"] == pytest.approx(0.0, abs=0.03)
     assert offsets["clip98"] == pytest.approx(0.08, abs=0.04)
 

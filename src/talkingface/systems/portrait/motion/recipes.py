@@ -105,7 +105,7 @@ class MouthRecipe(Recipe):
         seed: int = 0,
     ) -> None:
         self.config, self._dropout, self._validation = config, dropout, validation
-        self._matrix = torch.from_numpy(measure_matrix(model) / MEASURE_SCALE[:, None])
+        self._matrix = measure_rows(model)
         basis = model.expression[..., : config.num_mouth]
         effect = np.sqrt((basis**2).sum((0, 1)))
         self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
@@ -238,10 +238,20 @@ class MouthRecipe(Recipe):
 
     def predict(self, clip: SpeakingClip) -> np.ndarray:
         """Measures [T, 3], in their unit, that the network gives for a clip as it is."""
-        values = pad_columns(to_input(speech_columns(clip.samples)), len(clip)).astype(np.float32)
-        with torch.no_grad():
-            shape = self.mouth(torch.from_numpy(values)[None])[0, LOOKAHEAD:, : self.config.num_mouth]
-        return (shape @ self._matrix.T).numpy()
+        return predicted_measures(self.mouth, clip, self._matrix)
+
+
+def measure_rows(model: LinearFaceModel) -> Tensor:
+    """Rows [3, D] that turn mouth coefficients into measures, in their unit."""
+    return torch.from_numpy(measure_matrix(model) / MEASURE_SCALE[:, None])
+
+
+def predicted_measures(mouth: MouthNet, clip: SpeakingClip, rows: Tensor) -> np.ndarray:
+    """Measures [T, 3] that a network gives for a clip as it is; `rows` are those of `measure_rows`."""
+    values = pad_columns(to_input(speech_columns(clip.samples)), len(clip)).astype(np.float32)
+    with torch.no_grad():
+        shape = mouth(torch.from_numpy(values)[None])[0, LOOKAHEAD:, : rows.shape[1]]
+    return (shape @ rows.T).numpy()
 
 
 def _binary_loss(logits: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
@@ -250,16 +260,20 @@ def _binary_loss(logits: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     return (losses * weight).sum() / weight.sum().clamp(min=1)
 
 
-def lip_offsets(recipe: MouthRecipe, clips: Sequence[SpeakingClip], listed_s: Mapping[str, float]) -> dict[str, float]:
+def lip_offsets(
+    mouth: MouthNet, model: LinearFaceModel, clips: Sequence[SpeakingClip], listed_s: Mapping[str, float]
+) -> dict[str, float]:
     """How late each clip's lips are against what the network expects from its sound, in seconds.
 
     Clips of one person come from one source and share most of their offset: each is measured in steps of
     10 ms within 0.24 s, drawn towards the person's, which is drawn towards `listed_s` (by clip; 0 if absent).
     """
-    recipe.mouth.eval()
+    mouth.eval()
+    rows = measure_rows(model)
     curves = {}
     for clip in clips:
-        curves[clip.slug] = _agreement(recipe.predict(clip), clip_targets(clip, recipe.config.num_mouth)[:, -4:-1])
+        true = clip_targets(clip, model.num_mouth)[:, -4:-1]
+        curves[clip.slug] = _agreement(predicted_measures(mouth, clip, rows), true)
     people: dict[str, list[str]] = {}
     for clip in clips:
         people.setdefault(clip.person, []).append(clip.slug)

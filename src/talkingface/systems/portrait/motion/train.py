@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,17 @@ import numpy as np
 from talkingface.audio.phones import RATE_HZ, grid_sentence
 from talkingface.audio.read import read_audio
 from talkingface.clips.manifest import listed_lags, manifest_rows
-from talkingface.core.cache import write_atomic
+from talkingface.core.config import to_dict
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.nn.state import named
 from talkingface.systems.portrait.motion.augment import SPEEDS
 from talkingface.systems.portrait.motion.config import MouthConfig
+from talkingface.systems.portrait.motion.network import MouthNet
 from talkingface.systems.portrait.motion.recipes import MouthRecipe, lip_offsets
 from talkingface.systems.portrait.motion.synthetic_speech import SpokenText, recognise, speak
 from talkingface.training.mouth_targets import measure_matrix
+from talkingface.training.pipeline import Stage, Trained, kept
 from talkingface.training.speaking_clips import FPS, FREE_LICENCES, SpeakingClip, speaking_clips
-from talkingface.training.trainer import Trainer
 
 OFFSET_STEPS = 300
 SENTENCES_PER_VOICE = 200
@@ -28,44 +30,54 @@ MEMBERS = (((1.0,), 0.2), (SPEEDS, 0.3))
 """Playing speeds and dropout for each of the networks that are averaged: they should not err alike."""
 
 
-def train_audio2motion(
-    data: Path,
-    prepared: Path,
-    run: Path,
-    model: LinearFaceModel,
-    *,
-    free_only: bool,
-    steps: int,
-    gain: float,
-    seed: int = 0,
-) -> dict[str, np.ndarray]:
-    """Train the mouth network in the folder `run` and return its tensors, named `audio2motion.*`.
+def audio_stages(
+    data: Path, prepared: Path, run: Path, model: LinearFaceModel, *, free_only: bool, steps: int, seed: int = 0
+) -> list[Stage]:
+    """The stages that train the mouth network in the folder `run`, by `training.pipeline`.
 
     `data` is the data folder (its manifest lists further speech), `prepared` what `training.prepare` made of it;
     `free_only` keeps public-domain and CC BY material. A short first training finds out how late each clip's
-    lips are (`run`/offsets.json). Both trainings resume.
+    lips are (`run`/offsets.json).
     """
     config = MouthConfig()
-    clips = list(speaking_clips(prepared, model, split="train", free_only=free_only))
-    spoken = [list(speak(SENTENCES_PER_VOICE, seed)), list(known_speech(data, clips, free_only))]
-    path = run / "offsets.json"
-    if not path.is_file():
-        listed = listed_offsets(data, clips)
-        recipe = MouthRecipe(clips, spoken, model, config, late_s=listed, copies=3, seed=seed)
-        trainer = Trainer(recipe, run / "offsets", steps=OFFSET_STEPS, seed=seed, device="cpu", ema_decay=0.99)
-        trainer.run()
-        recipe.mouth.load_state_dict(trainer.averaged()["mouth"])
-        with write_atomic(path) as file:
-            file.write(json.dumps(lip_offsets(recipe, clips, listed)).encode())
-    late_s = json.loads(path.read_text())
-    tensors = {}
-    for k, (speeds, dropout) in enumerate(MEMBERS[: config.members]):
-        options: dict[str, Any] = {"late_s": late_s, "speeds": speeds, "dropout": dropout, "seed": seed + k}
-        recipe = MouthRecipe(clips, spoken, model, config, **options)
-        trainer = Trainer(recipe, run / f"mouth{k}", steps=steps, seed=seed + k, device="cpu", ema_decay=0.995)
-        trainer.run()
-        tensors |= {f"{k}.{name}": value.numpy() for name, value in trainer.averaged()["mouth"].items()}
-    return {f"audio2motion.{name}": value for name, value in finished(tensors, model, gain).items()}
+
+    @functools.cache  # read once, and only if a stage is not finished
+    def material() -> tuple[list[SpeakingClip], list[list[SpokenText]]]:
+        clips = list(speaking_clips(prepared, model, split="train", free_only=free_only))
+        return clips, [list(speak(SENTENCES_PER_VOICE, seed)), list(known_speech(data, clips, free_only))]
+
+    def first(done: Mapping[str, Trained]) -> MouthRecipe:
+        clips, spoken = material()
+        return MouthRecipe(clips, spoken, model, config, late_s=listed_offsets(data, clips), copies=3, seed=seed)
+
+    def member(number: int, speeds: tuple[float, ...], dropout: float) -> Stage:
+        def make(done: Mapping[str, Trained]) -> MouthRecipe:
+            clips, spoken = material()
+            late_s = kept(run / "offsets.json", lambda: _own_offsets(done["offsets"], clips, model, data, config))
+            options: dict[str, Any] = {"late_s": late_s, "speeds": speeds, "dropout": dropout, "seed": seed + number}
+            return MouthRecipe(clips, spoken, model, config, **options)
+
+        options = {"ema_decay": 0.995, "seed": seed + number}
+        return Stage(name=f"mouth{number}", steps=steps, make=make, settings=settings, options=options)
+
+    settings = {"config": to_dict(config), "free_only": free_only}
+    offsets = Stage(name="offsets", steps=OFFSET_STEPS, make=first, settings=settings, options={"ema_decay": 0.99})
+    return [offsets, *(member(k, *how) for k, how in enumerate(MEMBERS[: config.members]))]
+
+
+def audio_tensors(done: Mapping[str, Trained], model: LinearFaceModel, gain: float) -> dict[str, np.ndarray]:
+    """What the finished stages leave in weights, named `audio2motion.*`."""
+    members = [trained.networks["mouth"] for name, trained in done.items() if name.startswith("mouth")]
+    tensors = {f"{k}.{name}": value.numpy() for k, state in enumerate(members) for name, value in state.items()}
+    return named("audio2motion", finished(tensors, model, gain))
+
+
+def _own_offsets(
+    trained: Trained, clips: Sequence[SpeakingClip], model: LinearFaceModel, data: Path, config: MouthConfig
+) -> dict[str, float]:
+    mouth = MouthNet(config)
+    mouth.load_state_dict(trained.networks["mouth"])
+    return lip_offsets(mouth, model, clips, listed_offsets(data, clips))
 
 
 def listed_offsets(data: Path, clips: Sequence[SpeakingClip]) -> dict[str, float]:

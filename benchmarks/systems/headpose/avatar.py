@@ -24,8 +24,8 @@ from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.track import track_frames
 from talkingface.metrics.behaviour import jitter
 from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.fit.held_out import PICTURE, judge, own_motion
-from talkingface.systems.headpose.fit.preprocess import FPS, Material, prepare, splits
+from talkingface.systems.headpose.fit.held_out import PICTURE_FIGURES, held_out_motion, score_held_out
+from talkingface.systems.headpose.fit.preprocess import FPS, PreprocessedClip, preprocess_clip, splits
 from talkingface.video.read import probe
 from talkingface.video.stored import StoredFrames
 
@@ -62,7 +62,7 @@ def _rows(slug: str, figures: dict[str, dict[str, float]]) -> Iterator[Row]:
         yield Row(name=f"{slug}: {name}", value=value, target=target if strict else "", met=met if strict else None)
     yield Row(name=f"{slug}: psnr of the still frame", value=own["still_psnr"])
     yield Row(name=f"{slug}: lmd of the still frame", value=own["still_lmd"])
-    for name in PICTURE:
+    for name in PICTURE_FIGURES:
         better = own[name] <= portrait[name] if name == "gradient_error" else own[name] >= portrait[name]
         yield Row(name=f"{slug}: {name} beside portrait's", value=own[name], target=f"{portrait[name]:.4g}", met=better)
     for name in ("gap", "width", "jaw"):
@@ -85,7 +85,7 @@ def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
     digest = "fresh" if system.weights is None else str(system.weights.card["sha256"])[:8]
     folder = cache_folder("fits", f"bench-{content_hash(path)[:16]}-{digest}")
     made = chosen.fit(open_clip(path), folder=folder)
-    material = prepare(path, folder, load_mesh478(), fit, None, None)
+    material = preprocess_clip(path, folder, load_mesh478(), fit, None, None)
     _, test = splits(len(material), fit.test_first, fit.test_frames, fit.train_frames)
     figures = {
         "headpose": dict(made.card["held_out"]),  # type: ignore[call-overload]
@@ -98,7 +98,7 @@ def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
     return figures
 
 
-def _portrait(material: Material, test: np.ndarray, sheets: Path | None) -> dict[str, float]:
+def _portrait(material: PreprocessedClip, test: np.ndarray, sheets: Path | None) -> dict[str, float]:
     """The clip's frame 0 animated by `portrait`, with the sound and the head pose of the test frames."""
     portrait = api.load("portrait")
     frames = StoredFrames(material.frames, material.size)
@@ -106,16 +106,16 @@ def _portrait(material: Material, test: np.ndarray, sheets: Path | None) -> dict
     spoken = concatenate(portrait.motion_from_audio(photo, iter([material.samples]), Controls(pose="still", blink=0.0)))
     first, last = int(test[0]), min(int(test[-1]) + 1, len(spoken))
     rows = material.head().rows
-    motion = own_motion(spoken.expression[first:last], rows[first:last] - rows[:1])
+    motion = held_out_motion(spoken.expression[first:last], rows[first:last] - rows[:1])
     pictures = portrait.render(photo, iter([motion]), Controls(size="native"))
     samples = material.samples[16000 * first // FPS : 16000 * last // FPS]
     with tempfile.TemporaryDirectory() as scratch:
         video = (sheets or Path(scratch)) / f"{material.frames.parent.name}-portrait.mp4"
         video.parent.mkdir(parents=True, exist_ok=True)
-        return judge(pictures, frames, material.track, first, samples, video, "portrait")
+        return score_held_out(pictures, frames, material.track, first, samples, video, "portrait")
 
 
-def _new_voice(system: Any, made: Avatar, material: Material) -> dict[str, float]:
+def _new_voice(system: Any, made: Avatar, material: PreprocessedClip) -> dict[str, float]:
     """Movement of the mouth and jitter while the avatar says the shipped speech, over those of the real video."""
     spoken = api.animate(made, sample("speech"), system="headpose", size="native")
 

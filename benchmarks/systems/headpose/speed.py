@@ -19,9 +19,8 @@ from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.core.device import tune_allocator
 from talkingface.core.progress import tell
 from talkingface.systems.headpose.motion.atcnet import AtcNet
-from talkingface.systems.headpose.official.fast import FastAtc, FastPainter, PainterNets, atc_plain, paint_plain
-from talkingface.systems.headpose.official.features import PERIOD
-from talkingface.systems.headpose.official.memory import SLOTS, MemoryBank, QueryNet
+from talkingface.systems.headpose.official.fast import FastAtc, FastInference, InferenceNets, atc_plain, run_plain
+from talkingface.systems.headpose.official.memory import PERIOD, SLOTS, MemoryBank, QueryNet
 from talkingface.systems.headpose.official.networks import UNetAdaIN
 
 ROUNDS = 5
@@ -64,7 +63,7 @@ def measure_headpose(sizes: Sizes, *, rounds: int, frames: int) -> Finding:
     return Finding(rows=[*rows, *more_rows], details=details)
 
 
-def make_networks(sizes: Sizes) -> tuple[AtcNet, PainterNets]:
+def make_networks(sizes: Sizes) -> tuple[AtcNet, InferenceNets]:
     """Networks with random weights under which every layer matters."""
     torch.manual_seed(0)
     atc = AtcNet(channels=sizes.atc_channels, hidden=sizes.atc_hidden, hidden_fc=sizes.atc_hidden_fc)
@@ -78,25 +77,25 @@ def make_networks(sizes: Sizes) -> tuple[AtcNet, PainterNets]:
     bank = MemoryBank.make(sizes.slots, query=sizes.feature, feature=sizes.feature)
     bank.value.normal_()
     bank.own.fill_(True)
-    return atc, PainterNets(generator=generator, query=query, bank=bank)
+    return atc, InferenceNets(generator=generator, query=query, bank=bank)
 
 
 def _both_ways(
-    atc: AtcNet, nets: PainterNets, dtype: torch.dtype, rounds: int, frames: int
+    atc: AtcNet, nets: InferenceNets, dtype: torch.dtype, rounds: int, frames: int
 ) -> tuple[list[Row], dict[str, Any]]:
     composites = [torch.tanh(torch.randn(3, SIDE, SIDE)) for _ in range(frames + 2)]
     windows = 10 * torch.randn(1, frames, 28, 12)
-    hearer, name = FastAtc(atc, dtype=dtype), str(dtype).removeprefix("torch.")
+    fast_atc, name = FastAtc(atc, dtype=dtype), str(dtype).removeprefix("torch.")
     atc, nets = _in_precision(atc, nets, dtype)
-    painter = FastPainter(nets, dtype=dtype)
+    inference = FastInference(nets, dtype=dtype)
 
     def plain() -> list[Tensor]:
         with torch.inference_mode():
             numbers = atc_plain(atc, windows.to(dtype))
-        return [numbers, *paint_plain(nets, (picture.to(dtype) for picture in composites))]
+        return [numbers, *run_plain(nets, (picture.to(dtype) for picture in composites))]
 
     def fast() -> list[Tensor]:
-        return [hearer(windows)[0], *painter.before_tanh(composites)]
+        return [fast_atc(windows)[0], *inference.run(composites)]
 
     times: dict[str, list[float]] = {"plain": [], "fast": []}
     differences: list[float] = []
@@ -113,7 +112,7 @@ def _both_ways(
     return _rows(name, times, max(differences)), {**times, "largest_difference": max(differences)}
 
 
-def _in_precision(atc: AtcNet, nets: PainterNets, dtype: torch.dtype) -> tuple[AtcNet, PainterNets]:
+def _in_precision(atc: AtcNet, nets: InferenceNets, dtype: torch.dtype) -> tuple[AtcNet, InferenceNets]:
     """The networks in `dtype`; the generator, a gigabyte, in place."""
     if dtype == torch.float32:
         return atc, nets

@@ -166,6 +166,11 @@ def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
         )
     if version == 1 and "painter" in data:  # the refiner's name in `portrait` before format 2
         data["refiner"] = data.pop("painter")
+    if version == 1 and isinstance(renderer := data.get("renderer"), Mapping):  # the discriminator's in `headpose`
+        renamed = {"judge_width": "discriminator_width"}
+        data["renderer"] = renderer = {renamed.get(key, key): value for key, value in renderer.items()}
+        if isinstance(weights := renderer.get("loss_weights"), Mapping):
+            renderer["loss_weights"] = {{"fool": "adversarial"}.get(key, key): value for key, value in weights.items()}
     return data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import islice
@@ -30,7 +31,7 @@ def store_frames(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int]
 
 
 class StoredFrames:
-    """Reads single frames of a file that `store_frames` wrote; neighbours come cheaply, forwards and backwards.
+    """Reads single frames of a file that `store_frames` wrote, in any thread; neighbours are cheap in both directions.
 
     Example: `StoredFrames(path, (1280, 720))[41]`
     """
@@ -38,17 +39,20 @@ class StoredFrames:
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
         self._path, self._size = path, size
         self._groups: OrderedDict[int, list[np.ndarray]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __getitem__(self, number: int) -> np.ndarray:
         """Frame `number` as uint8 [H, W, 3]; do not write into it. Raises InputError if it is not there."""
         group, place = divmod(number, KEYFRAME_EVERY)
-        if group not in self._groups:
-            self._groups[group] = self._decode(group)
-            while len(self._groups) > _GROUPS_KEPT:
-                self._groups.popitem(last=False)
-        self._groups.move_to_end(group)
+        with self._lock:
+            if group not in self._groups:
+                self._groups[group] = self._decode(group)
+                while len(self._groups) > _GROUPS_KEPT:
+                    self._groups.popitem(last=False)
+            self._groups.move_to_end(group)
+            frames = self._groups[group]
         try:
-            return self._groups[group][place]
+            return frames[place]
         except IndexError:
             raise InputError(f"{self._path} has no frame {number}; it was altered, make it again") from None
 

@@ -11,7 +11,7 @@ from parity.headpose.inputs import picture, recorded_3d
 from talkingface.face.lighting import vertex_normals
 from talkingface.nn.iresnet import IResNet
 from talkingface.nn.reconstruction_net import ReconstructionNet
-from talkingface.systems.headpose.official.face import arcface, crop, render
+from talkingface.systems.headpose.official.face import crop, identity, render
 from talkingface.systems.headpose.official.face.convention import (
     CAMERA,
     CAMERA_Z,
@@ -131,10 +131,10 @@ def test_reconstruction_net():
 
 def test_arcface_alignment():
     fixture = load_fixture("headpose", "arcface_alignment")
-    assert arcface.TEMPLATE.tolist() == fixture.config["template"]
+    assert identity.TEMPLATE.tolist() == fixture.config["template"]
     points = np.array(fixture.inputs["points"])
-    fixture.assert_close("matrix", arcface.alignment(points), 1e-5)
-    fixture.assert_pixels("warped", arcface.aligned_face(picture(fixture, "image"), points), 1)
+    fixture.assert_close("matrix", identity.alignment(points), 1e-5)
+    fixture.assert_pixels("warped", identity.aligned_face(picture(fixture, "image"), points), 1)
 
 
 @pytest.mark.slow

@@ -5,23 +5,18 @@ from __future__ import annotations
 import torch
 
 from parity.fixtures import load_fixture
+from talkingface.systems.headpose.config import RendererConfig
 from talkingface.systems.headpose.motion.atcnet import AtcNet
-from talkingface.systems.headpose.motion.motion_nets import BehaviourEncoder, MotionDecoder
-from talkingface.systems.headpose.official.discriminator import Discriminator
+from talkingface.systems.headpose.motion.head_motion_generator import BehaviourEncoder, MotionDecoder
+from talkingface.systems.headpose.official.atc_recipe import ATC_WEIGHTS, atc_losses
 from talkingface.systems.headpose.official.fast import FastAtc
-from talkingface.systems.headpose.official.features import feature_frames, spread_features
-from talkingface.systems.headpose.official.losses import (
-    ATC_WEIGHTS,
-    JUDGE_WEIGHTS,
-    PAINT_WEIGHTS,
-    atc_losses,
-    judge_losses,
-    paint_losses,
-)
+from talkingface.systems.headpose.official.memory import feature_frames, spread_features
+from talkingface.systems.headpose.official.networks import Discriminator
+from talkingface.systems.headpose.official.recipe import DISCRIMINATOR_WEIGHTS, discriminator_losses, generator_losses
 
 POSE = 6
 ATC_LAMBDAS = {"pose": "pose", "pose_smoothness": "smooth_pose", "expression_smoothness": "smooth_expression"}
-PAINT_LAMBDAS = {"picture": "L1", "mask": "mask", "mask_smoothness": "mask_smooth"}
+LAMBDAS = {"picture": "L1", "mask": "mask", "mask_smoothness": "mask_smooth"}
 """Our names of losses -> the recordings' names of their weights."""
 
 
@@ -72,19 +67,20 @@ def test_discriminator():
 def test_gan_losses():
     fixture = load_fixture("headpose", "memory_gan_losses")
     width, inputs, *_ = fixture.state["model.0.weight"]
-    judge = Discriminator(inputs, width)
-    judge.load_state_dict(fixture.weights())
+    discriminator = Discriminator(inputs, width)
+    discriminator.load_state_dict(fixture.weights())
     frames, real = fixture.input("real_A"), fixture.input("real_B")
     colour, mask = (fixture.input(name).requires_grad_() for name in ("fake_B_img", "fake_B_mask"))
     fake = mask * frames[:, -3:] + (1 - mask) * colour
     fixture.assert_close("fake_B", fake, 1e-4)
-    judged = judge_losses(judge, frames, real, fake)
-    painted = paint_losses(judge, frames, real, fake, mask)
-    weights = PAINT_WEIGHTS | {name: fixture.config[f"lambda_{key}"] for name, key in PAINT_LAMBDAS.items()}
-    weighted = [weight * painted[name] for name, weight in weights.items()]
+    of_discriminator = discriminator_losses(discriminator, frames, real, fake)
+    of_generator = generator_losses(discriminator, frames, real, fake, mask)
+    recorded = {name: fixture.config[f"lambda_{key}"] for name, key in LAMBDAS.items()}
+    weights = RendererConfig().loss_weights | recorded
+    weighted = [weight * of_generator[name] for name, weight in weights.items()]
     total = torch.stack(weighted).sum()
-    judged_total = sum(weight * judged[name] for name, weight in JUDGE_WEIGHTS.items())
-    fixture.assert_each_close("losses", torch.stack([*weighted, total, *judged.values(), judged_total]), 1e-4)
+    both = sum(weight * of_discriminator[name] for name, weight in DISCRIMINATOR_WEIGHTS.items())
+    fixture.assert_each_close("losses", torch.stack([*weighted, total, *of_discriminator.values(), both]), 1e-4)
     total.backward()
     fixture.assert_close("grad_img", colour.grad, 1e-4)
     fixture.assert_close("grad_mask", mask.grad, 1e-4)

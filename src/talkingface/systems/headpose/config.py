@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
+
+from talkingface.core.config import from_dict, upgrade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,61 +13,62 @@ class AudioConfig:
     """ATC-net: speech to expression and head pose."""
 
     channels: tuple[int, ...] = (64, 128, 256, 256, 512)
-    """Of its five convolutions."""
+    """Of the five convolutions."""
     hidden_fc: int = 2048
     hidden: int = 256
     """Width of the LSTM."""
     layers: int = 3
     expression: int = 64
-    """Expression numbers that it predicts, from the face model's first on."""
+    """Expression coefficients that it predicts: the face model's first ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RendererConfig:
-    """From composite to picture."""
+    """The networks that turn composites into pictures, and their training."""
 
     kind: Literal["compact", "adain", "unetac"] = "adain"
-    """compact: one composite of real pixels; adain: the 2020 paper's; unetac: the journal version's."""
+    """compact: one composite of the clip's pixels; adain: the 2020 paper's; unetac: the journal version's."""
     widths: tuple[int, ...] = (16, 24, 48, 64, 64)
     """compact: channels from fine to coarse."""
     view_px: int = 256
-    """Side of what the network sees; compact: a multiple of 16."""
+    """Side of the network's view; compact: a multiple of 16."""
     ngf: int = 64
     """adain, unetac: channels of the finest level."""
     style_hidden: int = 9984
-    """adain: width of the network that turns an identity feature into style numbers."""
+    """adain: width of the MLP from an identity feature to means and deviations."""
     feature: int = 512
     """adain: length of the identity feature."""
     memory_slots: int = 30000
-    """adain: places in the memory of identity features."""
+    """adain: slots of the memory of identity features."""
     query_width: int = 64
-    """adain: channels of the first stage of the ResNet-18 that asks the memory."""
-    judge_width: int = 64
+    """adain: channels of the first stage of the query network's ResNet-18."""
+    discriminator_width: int = 64
     """adain, unetac: channels of the first layer of the discriminator."""
     mirror: bool = False
     """adain, unetac: whether half of the training pictures are mirrored, background and asymmetries included."""
     loss_weights: dict[str, float] = field(
-        default_factory=lambda: {"fool": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5}
+        default_factory=lambda: {"adversarial": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5}
     )
-    """adain, unetac: of the generator's losses (`losses.paint_losses`); these are the published ones."""
+    """adain, unetac: of the losses of `official.recipe.generator_losses`; these are the published ones for
+    fine-tuning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitConfig:
-    """How an avatar is made from a clip."""
+    """How an avatar is made from a clip. The program's settings, not the weights': no card of weights keeps them."""
 
     least_s: float = 12.0
     """Shortest clip."""
     train_frames: int | None = None
-    """How many leading frames are learned from, as in the paper's 300; None: all but the held-out ones."""
+    """Leading frames to train on (the paper's 300); None: all but the held-out ones."""
     test_first: int = 300
-    """The first held-out frame; clips that are too short for it hold back their last frames."""
+    """The first held-out frame; of clips that are too short for it the last frames are held out."""
     test_frames: int = 100
-    """Frames held back to judge the result by."""
+    """Held-out frames, on which the avatar is evaluated."""
     most_frames: int = 1500
-    """Frames of a long clip that the renderer learns from, evenly chosen."""
+    """Frames of a long clip that the renderer is trained on, evenly chosen."""
     shown_frames: int = 1500
-    """Leading frames of the clip that the avatar keeps, to play them behind new speech."""
+    """Leading frames of the clip that the avatar keeps and shows under new speech."""
     one_shot: bool = True
     """Whether a cut in the clip is an error; false for sentences recorded one by one with a fixed camera."""
     audio_steps: int = 100
@@ -76,16 +79,16 @@ class FitConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadposeConfig:
-    """Everything that decides what `headpose` computes."""
+    """All settings of `headpose`."""
 
     face_model: Literal["mesh478", "bfm09"] = "mesh478"
-    """What the published generators are shown: the refined face mesh of 478 points, or the Basel model of files of
-    your own (`talkingface weights import headpose FILES`). Speech and head motion are mesh478's either way."""
+    """The face that is rendered for the published generators: the refined mesh of 478 points, or the Basel model of
+    files of your own (`talkingface weights import headpose FILES`). Speech and head motion are mesh478's either way."""
     reconstruction: Literal["fitted", "learned"] = "fitted"
-    """bfm09: how the person is found in the clip: fitted to its points and colours, or seen by the imported R-Net as
-    in the original, with the model's own colours."""
+    """bfm09: how the person is reconstructed: fitted to the clip's points and colours, or by the imported R-Net as in
+    the original, with the model's own colours."""
     relative_matching: bool = False
-    """Choose the frames behind generated poses as the journal version does, by changes of pose."""
+    """Match generated poses to frames as the journal version does, by changes of pose."""
     audio: AudioConfig = field(default_factory=AudioConfig)
     renderer: RendererConfig = field(default_factory=RendererConfig)
     fit: FitConfig = field(default_factory=FitConfig)
@@ -94,14 +97,19 @@ class HeadposeConfig:
         if self.face_model != "mesh478" and self.renderer.kind == "compact":
             raise ValueError(
                 f"face_model {self.face_model} is drawn for the renderers adain and unetac (presets official and "
-                "journal); compact bends the clip's own frames and needs mesh478"
+                "journal); compact warps the clip's own frames and needs mesh478"
             )
         if self.reconstruction == "learned" and self.face_model != "bfm09":
             raise ValueError("reconstruction learned gives the Basel model's numbers; it needs face_model bfm09")
 
 
-CLASSIC_STEPS = 2235
-"""Of eight pictures: the 60 rounds over 298 frames of the paper."""
+def read_config(stored: Any) -> HeadposeConfig:
+    """The config in a card of any version; settings that came later have their defaults. Raises UsageError."""
+    return from_dict(HeadposeConfig, upgrade(stored) if isinstance(stored, dict) else stored)
+
+
+OFFICIAL_STEPS = 2235
+"""Of eight pictures each: the paper's 60 epochs over 298 frames."""
 TINY_AUDIO = AudioConfig(channels=(4, 4, 4, 4, 4), hidden_fc=8, hidden=8, layers=1, expression=16)
 TINY_FIT = FitConfig(least_s=1.0, test_frames=12, audio_steps=3, renderer_steps=3, batch_size=2)
 
@@ -124,13 +132,15 @@ def preset(name: str) -> HeadposeConfig:
             fit=TINY_FIT,
         )
     journal = name.endswith("journal")
-    classic = HeadposeConfig(
+    official = HeadposeConfig(
         audio=AudioConfig(expression=20),
         renderer=RendererConfig(kind="unetac" if journal else "adain"),
-        fit=FitConfig(train_frames=300, audio_steps=1700, renderer_steps=CLASSIC_STEPS),
+        fit=FitConfig(train_frames=300, audio_steps=1700, renderer_steps=OFFICIAL_STEPS),
         relative_matching=journal,
     )
     if not name.startswith("tiny"):
-        return classic
-    small = replace(classic.renderer, ngf=2, style_hidden=16, feature=32, memory_slots=24, query_width=4, judge_width=4)
-    return replace(classic, audio=TINY_AUDIO, renderer=small, fit=TINY_FIT)
+        return official
+    small = replace(
+        official.renderer, ngf=2, style_hidden=16, feature=32, memory_slots=24, query_width=4, discriminator_width=4
+    )
+    return replace(official, audio=TINY_AUDIO, renderer=small, fit=TINY_FIT)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from talkingface.core.cache import cache_folder, content_hash
-from talkingface.core.config import from_dict
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.kept import Kept
 from talkingface.core.spec import SystemSpec
@@ -17,7 +16,7 @@ from talkingface.core.system import System, Weights
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 from talkingface.core.weights import avatar_digest
 from talkingface.systems.headpose import SPEC
-from talkingface.systems.headpose.config import HeadposeConfig
+from talkingface.systems.headpose.config import HeadposeConfig, read_config
 
 _KEPT = 2  # avatars whose networks stay loaded
 
@@ -69,13 +68,13 @@ class HeadposeSystem(System):
         person = self._person(avatar)
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         yield speech_motion(
-            person.listener,
+            person.audio_to_motion,
             samples,
             person.clip.head,
             controls,
             gain=person.gain,
             journal=person.config.relative_matching,
-            mover=person.mover,
+            head_motion=person.head_motion,
         )
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
@@ -94,7 +93,7 @@ class HeadposeSystem(System):
 
     def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
         """See `System.render`. Motion without `source` gets the clip's frames of the nearest pose behind it."""
-        return self._person(avatar).drawer(controls).frames(motion, first)
+        return self._person(avatar).renderer(controls).frames(motion, first)
 
     def _person(self, avatar: Avatar) -> _Person:
         """The networks and the clip of an avatar, loaded once."""
@@ -107,40 +106,26 @@ class _Person:
     def __init__(self, avatar: Avatar, device: str, weights: Weights | None) -> None:
         from talkingface.face.morphable import load_mesh478
         from talkingface.nn.state import part
-        from talkingface.systems.headpose.compositing.playback import Clip
-        from talkingface.systems.headpose.fit.pipeline import POINT_STEPS
-        from talkingface.systems.headpose.motion.from_audio import Listener
-        from talkingface.systems.headpose.motion.head_poses import head_from_tensors
-        from talkingface.systems.headpose.official.stage import load_mover
-        from talkingface.systems.headpose.variants import kind_of
+        from talkingface.systems.headpose.compositing.clip import clip_from_tensors
+        from talkingface.systems.headpose.motion.from_audio import AudioToMotion
+        from talkingface.systems.headpose.motion.head_motion_generator import load_head_motion
+        from talkingface.systems.headpose.variants import load_renderer
         from talkingface.video.stored import StoredFrames
 
         tensors, card = avatar.tensors, avatar.card
         try:
-            self.config = from_dict(HeadposeConfig, _mapping(card["config"]))
+            self.config = read_config(card["config"])
             width, height = (int(v) for v in _sequence(card["size"]))
             self.gain = float(tensors["gain"].item())
-            self.listener = Listener(self.config.audio, part(tensors, "audio"), device)
-            self.clip = Clip(
-                frames=StoredFrames(avatar.files["clip"], (width, height)),
-                size=(width, height),
-                points=tensors["clip.points"].astype(np.float32) / POINT_STEPS,
-                expression=tensors["clip.expression"].astype(np.float32),
-                head=head_from_tensors(tensors),
-            )
-            self.mover = load_mover(tensors, self.clip, device)
-            kind = kind_of(self.config)
-            self.drawer = kind.load(self.config, tensors, self.clip, load_mesh478(), device, weights)
+            self.audio_to_motion = AudioToMotion(self.config.audio, part(tensors, "audio"), device)
+            frames = StoredFrames(avatar.files["clip"], (width, height))
+            self.clip = clip_from_tensors(tensors, frames, (width, height))
+            self.head_motion = load_head_motion(tensors, self.clip.head.seen, device)
+            self.renderer = load_renderer(self.config, tensors, self.clip, load_mesh478(), device, weights)
         except (KeyError, ValueError, TypeError, RuntimeError, UsageError) as error:
             raise WeightsError(
                 f"the avatar is damaged or of another version ({' '.join(str(error).split())[:200]}); fit it again"
             ) from error
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError("config is no object")
-    return value
 
 
 def _sequence(value: object) -> list[Any]:

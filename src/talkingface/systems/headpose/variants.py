@@ -1,47 +1,60 @@
-"""The kinds of renderer: how each is fitted to a clip, and what draws with it. The only place that tells them apart."""
+"""The variants of the renderer, `compact`, `adain` and `unetac`: how each is fitted to a clip, and what draws with it.
+
+The only place that tells them apart. Each is imported when it is needed: an avatar is drawn without the training code.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from talkingface.core.system import Weights
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.systems.headpose.compact.stage import fit_compact, load_compact
-from talkingface.systems.headpose.compositing.playback import Clip
+from talkingface.systems.headpose.compositing.clip import AvatarClip
 from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.fit.preprocess import Material
-from talkingface.systems.headpose.fit.stages import FitJob
-from talkingface.systems.headpose.official.stage import fit_classic, load_classic
+
+if TYPE_CHECKING:
+    from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
+    from talkingface.systems.headpose.fit.stages import FitJob
 
 
-class Drawer(Protocol):
+class Renderer(Protocol):
     """Draws motion."""
 
-    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]: ...
+    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
+        """See `System.render`."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """`fit` trains on the frames `train` bool [T] of a clip, looks at its progress on `test`, and gives the avatar's
-    tensors (those under "clip." have a row for every frame); `load` makes drawers of them, with what `weights` hold of
-    other people's models."""
+def fit_renderer(
+    job: FitJob, clip: PreprocessedClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Train on the frames `train` bool [T] of a clip, with figures on `test`: the avatar's tensors.
 
-    fit: Callable[[FitJob, Material, LinearFaceModel, np.ndarray, np.ndarray], dict[str, np.ndarray]]
-    load: Callable[
-        [HeadposeConfig, Mapping[str, np.ndarray], Clip, LinearFaceModel, str, Weights | None],
-        Callable[[Controls], Drawer],
-    ]
-
-
-_CLASSIC = Kind(fit_classic, load_classic)
-_KINDS = {"compact": Kind(fit_compact, load_compact), "adain": _CLASSIC, "unetac": _CLASSIC}
+    Those under "clip." have a row for every frame.
+    """
+    if job.config.renderer.kind == "compact":
+        from talkingface.systems.headpose.compact.stage import fit_compact as fit
+    else:
+        from talkingface.systems.headpose.official.stage import fit_official as fit
+    return fit(job, clip, model, train, test)
 
 
-def kind_of(config: HeadposeConfig) -> Kind:
-    """The kind that a config names."""
-    return _KINDS[config.renderer.kind]
+def load_renderer(
+    config: HeadposeConfig, tensors: Mapping[str, np.ndarray], clip: AvatarClip, model: LinearFaceModel, device: str,
+    weights: Weights | None,
+) -> Callable[[Controls], Renderer]:  # fmt: skip
+    """What makes renderers of an avatar's `tensors`, with what `weights` hold of imported models.
+
+    Raises KeyError, ValueError, RuntimeError or WeightsError for tensors that do not fit the config.
+    """
+    if config.renderer.kind == "compact":
+        from talkingface.systems.headpose.compact.renderer import load_compact
+
+        return load_compact(config, tensors, clip, model, device)
+    from talkingface.systems.headpose.official.renderer import load_official
+
+    return load_official(config, tensors, clip, model, device, weights)

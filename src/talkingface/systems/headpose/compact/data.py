@@ -1,4 +1,4 @@
-"""One person's clip as training material: frames around the head at the renderer's scale, with points and pose."""
+"""Training data of the compact renderer: heads cropped out of a clip at the renderer's scale, with points and pose."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 
 from talkingface.core.cache import write_atomic
 from talkingface.face.morphable import FaceFit
-from talkingface.systems.headpose.compositing.composite import VIEW_CENTRE, VIEW_SIDE, Pose, pose_of
+from talkingface.systems.headpose.compositing.composite import VIEW_CENTRE, VIEW_SIDE
+from talkingface.systems.headpose.motion.head_poses import Pose, frame_pose
 
 REGION_SIDE = 2.8
-"""Side of the kept region in model units: the view, and room for the head to be moved."""
+"""Side of the cropped region in model units: the view, and room for the head to be moved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeadClip:
-    """Frames uint8 [N, R, R, 3] cut around the head, with what the face model says of them.
+class HeadCrops:
+    """Frames uint8 [N, R, R, 3] cropped around the head, with landmarks, poses and expressions.
 
     `numbers` int [N]: frames of the clip, at its fit's rate. `points` float32 [N, 478, 3], `poses` and `offsets` [N, 2]
     are in pixels of the whole picture at this scale; frame pixel = whole pixel - offset. `expression` float32 [N, E].
@@ -36,13 +37,13 @@ class HeadClip:
         return len(self.frames)
 
 
-def cut_clip(
+def crop_heads(
     pictures: Iterable[np.ndarray], points: np.ndarray, fit: FaceFit, keep: np.ndarray, view_px: int
-) -> HeadClip:
-    """Cut the frames numbered in `keep` (rising) out of `pictures`, all frames of the clip in order.
+) -> HeadCrops:
+    """Crop the frames numbered in `keep` (rising) out of `pictures`, all frames of the clip in order.
 
-    `points` float32 [T, 478, 3] are the clip's landmarks. One scale serves the whole clip: the one at which the view of
-    a head of middle size has `view_px` pixels.
+    `points` float32 [T, 478, 3] are the clip's landmarks. The whole clip has one scale, at which the view of a head of
+    median size has `view_px` pixels.
     """
     factor = view_px / (VIEW_SIDE * float(np.median(fit.scale[keep])))
     side = int(np.ceil(REGION_SIDE / VIEW_SIDE * view_px))
@@ -51,15 +52,15 @@ def cut_clip(
     for number, rgb in enumerate(pictures):
         if number not in wanted:
             continue
-        pose = pose_of(fit, number).moved(factor, np.zeros(2))
+        pose = frame_pose(fit, number).moved(factor, np.zeros(2))
         centre = pose.apply(np.array([VIEW_CENTRE]))[0, :2]
         offset = np.round(centre - side / 2)
-        frames.append(_cut(rgb, factor, offset, side))
+        frames.append(_crop(rgb, factor, offset, side))
         offsets.append(offset)
         poses.append(pose)
         if len(frames) == len(wanted):
             break
-    return HeadClip(
+    return HeadCrops(
         frames=np.stack(frames),
         numbers=np.asarray(keep),
         offsets=np.array(offsets),
@@ -69,8 +70,8 @@ def cut_clip(
     )
 
 
-def _cut(rgb: np.ndarray, factor: float, offset: np.ndarray, side: int) -> np.ndarray:
-    if factor < 0.75:
+def _crop(rgb: np.ndarray, factor: float, offset: np.ndarray, side: int) -> np.ndarray:
+    if factor < 0.75:  # warpAffine does not average
         rgb = cv2.GaussianBlur(rgb, (0, 0), 0.4 / factor)
     shift = factor / 2 - 0.5  # OpenCV's pixel centres lie at whole numbers
     matrix = np.array([[factor, 0, shift - offset[0]], [0, factor, shift - offset[1]]])
@@ -78,7 +79,7 @@ def _cut(rgb: np.ndarray, factor: float, offset: np.ndarray, side: int) -> np.nd
     return cv2.warpAffine(rgb, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-def save_clip(path: Path, clip: HeadClip) -> None:
+def save_crops(path: Path, clip: HeadCrops) -> None:
     """Write a clip as one .npz without pickles."""
     with write_atomic(path) as file:
         np.savez(
@@ -89,11 +90,11 @@ def save_clip(path: Path, clip: HeadClip) -> None:
         )  # fmt: skip
 
 
-def load_clip(path: Path) -> HeadClip:
+def load_crops(path: Path) -> HeadCrops:
     """Read what `save_clip` wrote. Raises OSError, ValueError or KeyError for anything else."""
     with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
         poses = zip(file["rotation"], file["scale"], file["translation"], strict=True)
-        return HeadClip(
+        return HeadCrops(
             frames=file["frames"],
             numbers=file["numbers"],
             offsets=file["offsets"],

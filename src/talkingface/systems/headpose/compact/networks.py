@@ -1,7 +1,7 @@
-"""The compact renderer: the original's colour and attention heads on a U-Net of 0.46 million parameters.
+"""The compact network: the original's colour and attention heads on a U-Net of 0.46 million parameters.
 
-It sees one composite instead of three, because `composite.py` moves real pixels steadily where the original drew a
-model anew for each frame; it needs no memory of identities, because its weights belong to one person.
+It sees one composite, not three: warped pixels move steadily, where the original rendered a model anew for each frame.
+It has no memory of identities, because its weights belong to one person.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from talkingface.nn.blocks import ConvBlock, Down, Up
 
 
 @dataclass(frozen=True, slots=True)
-class Painted:
-    """What a renderer says: `colour` [B, 3, S, S] and `mask` [B, 1, S, S] in [0, 1]; mask 1 keeps the composite."""
+class RendererOutput:
+    """`colour` [B, 3, S, S] and `mask` [B, 1, S, S] in [0, 1]; where the mask is 1 the composite stays."""
 
     colour: Tensor
     mask: Tensor
@@ -27,7 +27,7 @@ class Painted:
         return self.mask * composite + (1 - self.mask) * self.colour
 
 
-class CompactRenderer(nn.Module):
+class CompactUNet(nn.Module):
     """Composite [B, 3, S, S] in [0, 1] -> colour and mask; S a multiple of 16.
 
     `widths`: channels at S, S/2, S/4, S/8, S/16.
@@ -45,9 +45,10 @@ class CompactRenderer(nn.Module):
         self.finest = Up(coarse[0], fine)
         self.blend = nn.Conv2d(fine + 3, fine, 3, padding=1)
         self.heads = nn.Conv2d(fine, 4, 3, padding=1)
+        assert self.heads.bias is not None
         nn.init.zeros_(self.heads.bias)
 
-    def forward(self, composite: Tensor) -> Painted:
+    def forward(self, composite: Tensor) -> RendererOutput:
         x = functional.relu(self.enter(functional.pixel_unshuffle(composite * 2 - 1, 2)))
         skips: list[Tensor] = []
         for level, block in enumerate(self.encode):
@@ -58,5 +59,5 @@ class CompactRenderer(nn.Module):
             x = self.decode[level](self.up[level](x) + skips[level])
         x = torch.cat([functional.relu(self.finest(x)), composite * 2 - 1], dim=1)
         x = self.heads(functional.relu(self.blend(x)))
-        x = x.float()  # in half precision a mask near 1 would have no gradient left to come back by
-        return Painted(colour=torch.sigmoid(x[:, :3]), mask=torch.sigmoid(x[:, 3:]))
+        x = x.float()  # in half precision a mask near 1 has no gradient
+        return RendererOutput(colour=torch.sigmoid(x[:, :3]), mask=torch.sigmoid(x[:, 3:]))

@@ -1,8 +1,8 @@
-"""Training of the compact renderer on one person's clip, or on many people's for a general start."""
+"""Training of the compact renderer, on one person's clip or, for general weights, on those of many people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,76 +17,79 @@ from talkingface.nn.gan import (
     hinge_discriminator_loss,
     hinge_generator_loss,
 )
-from talkingface.systems.headpose.compact.data import HeadClip
-from talkingface.systems.headpose.compact.networks import CompactRenderer, Painted
-from talkingface.systems.headpose.compositing.composite import Composer, Pose, bent, face_weight, look, view_matrix
+from talkingface.systems.headpose.compact.data import HeadCrops
+from talkingface.systems.headpose.compact.networks import CompactUNet, RendererOutput
+from talkingface.systems.headpose.compositing.composite import Compositor, deform, face_weight, sample_view, view_matrix
+from talkingface.systems.headpose.fit.stages import psnr_db
+from talkingface.systems.headpose.motion.head_poses import Pose
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
 PATCH = (0.22, 0.88, 0.2, 0.86)
-"""Top, bottom, left, right of the mouth in the view: what the discriminator judges."""
+"""Top, bottom, left, right of the mouth in the view: what the discriminator sees."""
 NEAR_SHARE = 0.6
-"""How many composites come from frames of nearly the same pose, as in use; the others from any frame."""
+"""Share of composites from frames of nearly the same pose, as in use; the others are of any frame."""
 NEAREST = 24
+"""Frames that count as those of nearly the same pose."""
 UNMASKED_STEPS = 250
-"""Steps in which a fresh renderer learns colours only: against poor ones the composite wins everywhere, and the mask
-shuts for good."""
+"""First steps of a new renderer, which show its colours without the mask. With the mask from the first step on, the
+composite beat any colour, the mask shut within 100 steps and stayed shut: 24.9 dB, those of the bare composite."""
 APART = 6
-"""Frames between composite and truth: neighbours would give the answer away."""
-KEPT = (0.004, 0.12)
-"""Price of repainting a pixel: at the mouth, and away from it, where real skin is sharper than a network's."""
-KEPT_RADII = (0.2, 0.4)
-"""From where to where the price rises, in sides of the view from its middle."""
+"""Least number of frames between composite and truth: a neighbour nearly is the truth."""
+CHANGE_COST = (0.004, 0.12)
+"""Loss for each changed pixel, at the mouth and away from it. Without it the network repaints the whole face, which
+gains 0.5 dB over the view and loses all highlights of the skin."""
+COST_RADII = (0.2, 0.4)
+"""Distances from the view's middle, in sides of the view, between which that loss rises."""
 OUTSIDE = 0.05
-"""Weight of what lies outside the face: hair and collar of another moment cannot be known."""
+"""Weight of pixels outside the face: hair and collar of another moment cannot be predicted."""
 
 
 class RendererRecipe(Recipe):
-    """`clips`: one a person or many; `held_out`: clips for `evaluate` and previews, drawn from `clips[0]`'s frames."""
+    """`clips`: one or many; `start`: state dicts to go on from; `held_out`: frames for `evaluate` and previews, whose
+    composites come from `clips[0]`."""
 
     name = "headpose.renderer"
-    phases = (Phase("judge", ("judge",)), Phase("paint", ("renderer",)))
+    phases = (Phase("discriminator", ("discriminator",)), Phase("renderer", ("renderer",)))
     loss_weights: Mapping[str, float] = {
-        "judge": 1.0,
+        "discriminator": 1.0,
         "l1": 4.0,
         "colour": 2.0,
         "mouth": 4.0,
         "edges": 4.0,
-        "fool": 0.08,
+        "adversarial": 0.08,
         "features": 2.0,
         "sparse": 1.0,
         "smooth": 0.05,
     }
     optimizers = {
         "renderer": OptimizerConfig(lr=1e-3, betas=(0.9, 0.99), warmup_steps=50, final_ratio=0.02),
-        "judge": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=50, final_ratio=0.05),
+        "discriminator": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=50, final_ratio=0.05),
     }
 
     def __init__(
         self,
-        clips: Sequence[HeadClip],
+        clips: Sequence[HeadCrops],
         model: LinearFaceModel,
         widths: tuple[int, ...],
         *,
         view_px: int,
         batch_size: int = 8,
         start: Mapping[str, Mapping[str, Tensor]] | None = None,
-        held_out: HeadClip | None = None,
-        judge_from: int = 0,
+        held_out: HeadCrops | None = None,
     ) -> None:
         self._clips, self._model, self._widths = list(clips), model, widths
         self._view_px, self._batch_size, self._start, self._held_out = view_px, batch_size, start, held_out
-        self._judge_from = judge_from
         self._near = [nearest_poses(clip) for clip in clips]
         self._share = np.array([len(clip) ** 0.5 for clip in clips])
         self._share /= self._share.sum()
-        self._price = torch.from_numpy(repaint_price(view_px))
+        self._cost = torch.from_numpy(change_cost(view_px))
 
     def networks(self) -> dict[str, nn.Module]:
-        """The renderer and its judge."""
-        self.renderer = CompactRenderer(self._widths)
-        self.judge = PatchDiscriminator(6, (32, 64, 96))
-        networks = {"renderer": self.renderer, "judge": self.judge}
+        """The renderer and the discriminator."""
+        self.renderer = CompactUNet(self._widths)
+        self.discriminator = PatchDiscriminator(6, (32, 64, 96))
+        networks: dict[str, nn.Module] = {"renderer": self.renderer, "discriminator": self.discriminator}
         for name, state in (self._start or {}).items():
             networks[name].load_state_dict(state)
         return networks
@@ -94,7 +97,7 @@ class RendererRecipe(Recipe):
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """Composites and truths uint8 [B, S, S, 3], weights of the face uint8 [B, S, S]."""
         rng = make_rng(seed, step)
-        composer = Composer((self._view_px, self._view_px))
+        compositor = Compositor((self._view_px, self._view_px))
         rows = []
         for _ in range(self._batch_size):
             number = int(rng.choice(len(self._clips), p=self._share))
@@ -102,7 +105,7 @@ class RendererRecipe(Recipe):
             truth = int(rng.integers(len(clip)))
             near = self._near[number][truth]
             pick = near[int(rng.integers(len(near)))] if rng.random() < NEAR_SHARE else int(rng.integers(len(clip)))
-            rows.append(make_pair(composer, self._model, clip, int(pick), clip, truth))
+            rows.append(make_pair(compositor, self._model, clip, int(pick), clip, truth))
         names = ("composite", "truth", "weight")
         return {
             name: torch.from_numpy(np.stack(part)) for name, part in zip(names, zip(*rows, strict=True), strict=True)
@@ -114,32 +117,32 @@ class RendererRecipe(Recipe):
             shared["composite"], shared["truth"] = to_pictures(batch["composite"]), to_pictures(batch["truth"])
             shared["weight"] = batch["weight"][:, None].float() / 255
         composite, truth, weight = shared["composite"], shared["truth"], shared["weight"]
-        if phase == "judge":
+        if phase == "discriminator":
             with torch.no_grad():
                 fake = self.renderer(composite).over(composite)
-            real_score, _ = self.judge(mouth_patch(truth, composite))
-            fake_score, _ = self.judge(mouth_patch(fake, composite))
-            return {"judge": hinge_discriminator_loss(real_score, fake_score)}
-        painted = self.renderer(composite)
+            real_score, _ = self.discriminator(mouth_patch(truth, composite))
+            fake_score, _ = self.discriminator(mouth_patch(fake, composite))
+            return {"discriminator": hinge_discriminator_loss(real_score, fake_score)}
+        output = self.renderer(composite)
         if self._start is None and shared["step"] < UNMASKED_STEPS:
-            painted = Painted(colour=painted.colour, mask=torch.zeros_like(painted.mask))
-        made = painted.over(composite)
-        score, fake_features = self.judge(mouth_patch(made, composite))
+            output = RendererOutput(colour=output.colour, mask=torch.zeros_like(output.mask))
+        made = output.over(composite)
+        score, fake_features = self.discriminator(mouth_patch(made, composite))
         with torch.no_grad():
-            _, real_features = self.judge(mouth_patch(truth, composite))
+            _, real_features = self.discriminator(mouth_patch(truth, composite))
         important = OUTSIDE + (1 - OUTSIDE) * weight
         top, bottom, left, right = patch_box(made.shape[-1])
         away = (made - truth).abs()
         return {
             "l1": (away * important).mean(),
-            # colours stay worth showing also where the mask hides them, so that it can come back
-            "colour": ((painted.colour - truth).abs() * important).mean(),
+            # colours that the mask hides have no other gradient; without one the mask could never open again
+            "colour": ((output.colour - truth).abs() * important).mean(),
             "mouth": (away * important)[..., top:bottom, left:right].mean(),
             "edges": (edge_distance(made, truth) * important[..., 1:, 1:]).mean(),
-            "fool": hinge_generator_loss(score),
+            "adversarial": hinge_generator_loss(score),
             "features": feature_matching_loss(real_features, fake_features),
-            "sparse": ((1 - painted.mask) * self._price.to(made.device)).mean(),
-            "smooth": painted.mask.diff(dim=-1).abs().mean() + painted.mask.diff(dim=-2).abs().mean(),
+            "sparse": ((1 - output.mask) * self._cost.to(made.device)).mean(),
+            "smooth": output.mask.diff(dim=-1).abs().mean() + output.mask.diff(dim=-2).abs().mean(),
         }
 
     def evaluate(self) -> dict[str, float]:
@@ -148,12 +151,12 @@ class RendererRecipe(Recipe):
             return {}
         whole, mouth, bare = [], [], []
         top, bottom, left, right = patch_box(self._view_px)
+        cut = (slice(top, bottom), slice(left, right))
         for composite, truth, made, weight in self._held_out_pictures(range(0, len(self._held_out), 5)):
-            inside = weight[..., None] > 127
-            whole.append(_psnr(made, truth, inside))
-            bare.append(_psnr(composite, truth, inside))
-            cut = (slice(top, bottom), slice(left, right))
-            mouth.append(_psnr(made[cut], truth[cut], inside[cut]))
+            inside = weight > 127
+            whole.append(psnr_db(made[inside], truth[inside]))
+            bare.append(psnr_db(composite[inside], truth[inside]))
+            mouth.append(psnr_db(made[cut][inside[cut]], truth[cut][inside[cut]]))
         return {
             "face_db": float(np.mean(whole)),
             "mouth_db": float(np.mean(mouth)),
@@ -164,41 +167,39 @@ class RendererRecipe(Recipe):
         """Composite, result and truth of held-out frames, one below the other."""
         if self._held_out is None:
             return {}
-        numbers = np.linspace(0, len(self._held_out) - 1, 6).astype(int)
-        columns = [np.concatenate(row[:3]) for row in self._held_out_pictures(numbers)]
-        columns = [np.concatenate([c[: self._view_px], c[2 * self._view_px :], c[self._view_px : 2 * self._view_px]])
-                   for c in columns]  # fmt: skip
-        return {"mouths": np.concatenate(columns, axis=1)}
+        numbers = np.linspace(0, len(self._held_out) - 1, 6).astype(int).tolist()
+        rows = self._held_out_pictures(numbers)
+        return {"mouths": np.concatenate([np.concatenate([c, made, truth]) for c, truth, made, _ in rows], axis=1)}
 
-    def _held_out_pictures(self, numbers: Any) -> Any:
+    def _held_out_pictures(self, numbers: Iterable[int]) -> Iterator[tuple[np.ndarray, ...]]:
         """Composite, truth, result uint8 and the face's weight for frames of the held-out clip."""
         assert self._held_out is not None
-        composer = Composer((self._view_px, self._view_px))
+        compositor = Compositor((self._view_px, self._view_px))
         device = next(self.renderer.parameters()).device
         for number in numbers:
             source = nearest_pose(self._clips[0].poses, self._held_out.poses[number])
-            row = make_pair(composer, self._model, self._clips[0], source, self._held_out, int(number))
+            row = make_pair(compositor, self._model, self._clips[0], source, self._held_out, number)
             composite = to_pictures(torch.from_numpy(row[0][None]).to(device))
             made = self.renderer(composite).over(composite)
             yield row[0], row[1], to_uint8(made)[0], row[2]
 
 
 def make_pair(
-    composer: Composer, model: LinearFaceModel, clip: HeadClip, source: int, truth_clip: HeadClip, truth: int
+    compositor: Compositor, model: LinearFaceModel, clip: HeadCrops, source: int, truth_clip: HeadCrops, truth: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Composite of frame `source` bent to frame `truth`, that frame's own view, and the weight of its face: uint8."""
-    target, size = truth_clip.poses[truth], composer.size[0]
+    """Composite of frame `source` warped to frame `truth`, that frame's own view, and the weight of its face: uint8."""
+    target, size = truth_clip.poses[truth], compositor.size[0]
     matrix = view_matrix(target, size)
     offset = clip.offsets[source]
     pose, goal = clip.poses[source].moved(1.0, offset), target.moved(1.0, offset)
     points = clip.points[source] - np.array([*offset, 0.0], np.float32)
     change = truth_clip.expression[truth] - clip.expression[source]
     change[model.num_mouth :] = 0
-    reached = bent(model, points, pose, change, goal)
+    reached = deform(model, points, pose, change, goal)
     through = seen_from(matrix, offset)
-    composite = look(clip.frames[source], through, size)
-    composer.draw(to_rgba(clip.frames[source]), points, pose, goal, reached, composite, through)
-    real = look(truth_clip.frames[truth], seen_from(matrix, truth_clip.offsets[truth]), size)
+    composite = sample_view(clip.frames[source], through, size)
+    compositor.draw(to_rgba(clip.frames[source]), points, pose, goal, reached, composite, through)
+    real = sample_view(truth_clip.frames[truth], seen_from(matrix, truth_clip.offsets[truth]), size)
     return composite, real, face_weight(reached, through, goal, size)
 
 
@@ -207,16 +208,16 @@ def seen_from(matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
     return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ offset])
 
 
-def repaint_price(size: int) -> np.ndarray:
-    """What repainting costs at each pixel of the view: float32 [size, size], see `KEPT`."""
+def change_cost(size: int) -> np.ndarray:
+    """The loss of a change at each pixel of the view: float32 [size, size], see `CHANGE_COST`."""
     place = (np.arange(size) + 0.5) / size - 0.5
     away = np.hypot(place[:, None], place[None])
-    rise = np.clip((away - KEPT_RADII[0]) / (KEPT_RADII[1] - KEPT_RADII[0]), 0, 1)
-    return (KEPT[0] + (KEPT[1] - KEPT[0]) * rise * rise * (3 - 2 * rise)).astype(np.float32)
+    rise = np.clip((away - COST_RADII[0]) / (COST_RADII[1] - COST_RADII[0]), 0, 1)
+    return (CHANGE_COST[0] + (CHANGE_COST[1] - CHANGE_COST[0]) * rise * rise * (3 - 2 * rise)).astype(np.float32)
 
 
-def nearest_poses(clip: HeadClip) -> list[np.ndarray]:
-    """For each frame of `clip` the frames of most similar pose, its neighbours in time left out if there are others."""
+def nearest_poses(clip: HeadCrops) -> list[np.ndarray]:
+    """For each frame of `clip` the frames of most similar pose, without its neighbours in time if there are others."""
     rows = np.stack([pose_row(pose) for pose in clip.poses])
     near = []
     for number, row in enumerate(rows):
@@ -229,7 +230,7 @@ def nearest_poses(clip: HeadClip) -> list[np.ndarray]:
 
 
 def pose_row(pose: Pose) -> np.ndarray:
-    """A pose as numbers whose distances mean the same to the eye: radians, and shifts in model units, float64 [6]."""
+    """A pose as numbers whose distances look alike: radians, and shifts in model units, float64 [6]."""
     from scipy.spatial.transform import Rotation
 
     turn = Rotation.from_matrix(pose.rotation).as_rotvec()
@@ -248,14 +249,14 @@ def patch_box(size: int) -> tuple[int, int, int, int]:
 
 
 def mouth_patch(picture: Tensor, composite: Tensor) -> Tensor:
-    """What the judge sees: the mouth of a picture and of its composite, [B, 6, h, w] about zero."""
+    """The discriminator's input: the mouth of a picture and of its composite, [B, 6, h, w] in [-1, 1]."""
     top, bottom, left, right = patch_box(picture.shape[-1])
     both = torch.cat([picture, composite], dim=1)[..., top:bottom, left:right]
     return both * 2 - 1
 
 
 def edge_distance(a: Tensor, b: Tensor) -> Tensor:
-    """How much the gradients of two pictures [B, C, H, W] differ: [B, C, H-1, W-1]."""
+    """Difference of the gradients of two pictures [B, C, H, W]: [B, C, H-1, W-1]."""
     away = a - b
     return away.diff(dim=-1)[..., 1:, :].abs() + away.diff(dim=-2)[..., :, 1:].abs()
 
@@ -268,8 +269,3 @@ def to_pictures(values: Tensor) -> Tensor:
 def to_uint8(pictures: Tensor) -> np.ndarray:
     """float [B, 3, H, W] in [0, 1] -> uint8 [B, H, W, 3]."""
     return (pictures.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _psnr(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> float:
-    squared = (a.astype(np.float32) - b.astype(np.float32)) ** 2
-    return float(10 * np.log10(255**2 / max(1e-9, float(squared[np.broadcast_to(inside, squared.shape)].mean()))))

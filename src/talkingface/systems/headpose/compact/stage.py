@@ -1,50 +1,40 @@
-"""The stage of `fit` that trains the compact renderer, and what an avatar keeps of it."""
+"""The stage of `fit` that trains the compact renderer: heads cropped out of the clip, and training on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 
-from talkingface.core.device import likes_bfloat16
-from talkingface.core.system import Weights
-from talkingface.core.types import Controls
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.nn.state import arrays, named, tensors_of
-from talkingface.systems.headpose.compact.data import cut_clip, load_clip, save_clip
-from talkingface.systems.headpose.compact.networks import CompactRenderer
+from talkingface.nn.state import arrays, named
+from talkingface.systems.headpose.compact.data import crop_heads, load_crops, save_crops
 from talkingface.systems.headpose.compact.recipe import RendererRecipe
-from talkingface.systems.headpose.compositing.playback import Clip, ClipDrawer
-from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.fit.preprocess import Material
-from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, make_trainer, start_of
-from talkingface.video.read import read_frames
+from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
+from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, general_state, make_trainer
 
 
 def fit_compact(
-    job: FitJob, material: Material, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
+    job: FitJob, clip: PreprocessedClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Pictures cut from the clip and the training on them: what the avatar draws with."""
+    """Both parts, kept in the job's folder: the tensors that the avatar is drawn with."""
     fit, renderer = job.config.fit, job.config.renderer
-    seen = material.track.confidence > 0
-    clips = []
+    seen = clip.track.confidence > 0
+    crops = []
     for name, chosen in (("train", train & seen), ("test", test & seen)):
         file = job.folder / f"{name}.npz"
         if not file.is_file():
             numbers = np.flatnonzero(chosen)
             keep = numbers[np.unique(np.linspace(0, len(numbers) - 1, fit.most_frames).astype(int))]
-            pictures = (frame.rgb[: material.size[1], : material.size[0]] for frame in read_frames(material.frames))
-            save_clip(file, cut_clip(pictures, material.track.landmarks, material.fit, keep, renderer.view_px))
-        clips.append(load_clip(file))
-    start = start_of(job, "renderer")
+            save_crops(file, crop_heads(clip.pictures(), clip.track.landmarks, clip.fit, keep, renderer.view_px))
+        crops.append(load_crops(file))
+    start = general_state(job, "renderer")
     recipe = RendererRecipe(
-        clips[:1],
+        crops[:1],
         model,
         renderer.widths,
         view_px=renderer.view_px,
         batch_size=fit.batch_size,
         start=None if start is None else {"renderer": start},
-        held_out=clips[1],
+        held_out=crops[1],
     )
     every = max(1, fit.renderer_steps // PREVIEWS)
     trainer = make_trainer(
@@ -53,25 +43,3 @@ def fit_compact(
     )  # fmt: skip
     trainer.run()
     return named("renderer", arrays(trainer.averaged()["renderer"]))
-
-
-def load_compact(
-    config: HeadposeConfig,
-    tensors: Mapping[str, np.ndarray],
-    clip: Clip,
-    model: LinearFaceModel,
-    device: str,
-    weights: Weights | None = None,
-) -> Callable[[Controls], ClipDrawer]:
-    """What draws with an avatar's tensors. Raises RuntimeError for others."""
-    import torch
-
-    network = CompactRenderer(config.renderer.widths)
-    network.load_state_dict(tensors_of(tensors, "renderer"))
-    precision = torch.bfloat16 if likes_bfloat16(device) else torch.float32
-    network = network.eval().to(device, precision, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    def drawer(controls: Controls) -> ClipDrawer:
-        return ClipDrawer(clip, model, network, config.renderer.view_px, controls, device)
-
-    return drawer

@@ -1,4 +1,4 @@
-"""How good an avatar is: held-back frames of its clip, made again from their own sound and head pose."""
+"""Evaluation of an avatar: held-out frames of its clip, rendered from their own sound and head pose."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from talkingface.systems.headpose.motion.from_audio import FPS, SPACE
 from talkingface.video.stored import StoredFrames
 from talkingface.video.write import write_result
 
-PICTURE = ("psnr", "ssim", "ms_ssim", "gradient_error")
+PICTURE_FIGURES = ("psnr", "ssim", "ms_ssim", "gradient_error")
 SCORED_PX = 256
 FACE_EDGE = 0.06
-"""How far beyond the landmarks the face reaches, in distances between the eyes."""
+"""Width of the face beyond its landmarks, in distances between the eyes."""
 SCORED = 1.3
-"""The scored square over the bounding square of the 478 points of the real frame."""
+"""Side of the scored square over that of the bounding square of the real frame's 478 points."""
 
 
-def own_motion(expression: np.ndarray, rows: np.ndarray) -> Motion:
-    """Spoken expression and true head pose of some frames; which frame of the clip lies behind is left to choose."""
+def held_out_motion(expression: np.ndarray, rows: np.ndarray) -> Motion:
+    """Predicted expression and true head pose of some frames, without `source`: the renderer chooses the clip's
+    frames."""
     return Motion(
         space=SPACE, expression=expression.astype(np.float32), pose=rows.astype(np.float32), blink=None, fps=FPS
     )
@@ -46,17 +47,17 @@ def scored_square(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def over_own_background(made: np.ndarray, real: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The face of `made` laid into the `real` frame uint8 [H, W, 3], whose landmarks are `points` [478, 3]."""
+    """The face of `made` blended into the `real` frame uint8 [H, W, 3], whose landmarks are `points` [478, 3]."""
     unit = float(np.linalg.norm(points[33] - points[263]))
     reach = max(1, round(FACE_EDGE * unit))
     face = np.zeros(real.shape[:2], np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(np.round(points[:, :2]).astype(np.int32)), 255)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.round(points[:, :2]).astype(np.int32)), (255,))
     face = cv2.dilate(face, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     share = cv2.GaussianBlur(face, (0, 0), 0.7 * reach).astype(np.float32) / 255
     return cv2.blendLinear(made, real, share, 1 - share)
 
 
-def judge(
+def score_held_out(
     made: Iterator[Frames],
     frames: StoredFrames,
     track: Track,
@@ -65,13 +66,13 @@ def judge(
     video: Path,
     made_by: str,
 ) -> dict[str, float]:
-    """Figures of the pictures `made` of frames `first` on, against the clip's own; beside them those of its frame 0.
+    """Figures of the pictures `made` of frames `first` on, against the clip's own.
 
-    Writes `video` (.mp4): the real frames on the left, the made ones on the right, with the sound `samples` float32 [N]
-    at 16 kHz of those frames; it says which system they were `made_by`. Picture figures are over `scored_square`, `lmd`
-    is `metrics.landmarks.lmd_aligned`, gap, width and jaw are correlations with the true mouth. `still_...` is frame 0
-    in place of what was made; `paper_...` is the face that was made over the held-back frame's own background, which is
-    how the paper rebuilds such frames.
+    Writes `video` (.mp4), marked as `made_by` that system: real frames on the left, made ones on the right, with the
+    sound `samples` float32 [N] at 16 kHz of those frames. Picture figures are over `scored_square`, `lmd` is
+    `metrics.landmarks.lmd_aligned`, gap, width and jaw are correlations with the true mouth. `still_...`: frame 0 in
+    place of what was made; `paper_...`: the made face over the held-out frame's own background, which is how the paper
+    rebuilds such frames.
     """
     still = frames[0].copy()
     scores: list[list[float]] = []
@@ -89,7 +90,7 @@ def judge(
                     truth = scored_square(real, points)
                     rebuilt = over_own_background(rgb, real, points)
                     seen = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, still, rebuilt))
-                    scores.append([getattr(score, name) for score in seen for name in PICTURE])
+                    scores.append([getattr(score, name) for score in seen for name in PICTURE_FIGURES])
                     count += 1
                     yield rgb, count / FPS
 
@@ -98,7 +99,7 @@ def judge(
     resting = np.repeat(track.landmarks[:1], count, axis=0)
     mouths = compare_mouths(mouth_measures(found.landmarks), mouth_measures(true))
     means = np.mean(scores, axis=0)
-    names = [prefix + name for prefix in ("", "still_", "paper_") for name in PICTURE]
+    names = [prefix + name for prefix in ("", "still_", "paper_") for name in PICTURE_FIGURES]
     figures = {
         **dict(zip(names, means, strict=True)),
         "lmd": lmd_aligned(found.landmarks, true)[0],

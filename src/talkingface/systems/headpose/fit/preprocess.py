@@ -1,4 +1,5 @@
-"""A user's clip made ready to learn from: stored frames, track, face model fit and sound, kept for work to go on."""
+"""Preprocessing of a user's clip: stored frames, track, face model fit and sound; kept, so that stopped work goes
+on."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,25 +22,26 @@ from talkingface.face.morphable import FaceFit, LinearFaceModel, fit_track
 from talkingface.face.mouth_view import mouth_crop, mouth_view
 from talkingface.metrics.sync_expert import SyncExpert
 from talkingface.systems.headpose.config import FitConfig
-from talkingface.systems.headpose.fit import validate as checks
+from talkingface.systems.headpose.fit import validate
 from talkingface.systems.headpose.motion.head_poses import ClipHead, make_head
 from talkingface.training.speaking_clips import SpeakingClip, describe_clip
+from talkingface.video.read import read_frames
 from talkingface.video.stored import store_frames
 
 FPS = 25
 RATE_HZ = 16000
 LONGEST_PX = 1280
-_LOOKS = 12  # frames in which other people are looked for
-_THUMB = (64, 36)
+_LOOKS = 12  # frames that are searched for other people
+_THUMB = (64, 36)  # size at which pictures are compared to find cuts
 CLIP, SCAN = "clip.mp4", "scan.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """What `prepare` found: T frames at 25 fps.
+class PreprocessedClip:
+    """A preprocessed clip of T frames at 25 fps.
 
     `frames` is the stored video, `size` its (width, height); `track` and `fit` are in its pixels; `samples` float32 [N]
-    at 16 kHz from the first frame on; `late_s`: how late the lips are; `notes` for the user.
+    at 16 kHz from the first frame on; `late_s`: delay of the lips behind the sound; `notes` for the user.
     """
 
     frames: Path
@@ -53,41 +56,45 @@ class Material:
         return len(self.track)
 
     def head(self, seen: np.ndarray | None = None) -> ClipHead:
-        """The head in every frame; only frames in `seen` bool [T] may be shown (None: those in which it was found)."""
+        """The head in every frame. Frames may be shown if it was found in them, and only those in `seen` bool [T]."""
         found = self.track.confidence > 0
         return make_head(
             self.fit.rotation, self.fit.scale, self.fit.translation, found if seen is None else found & seen
         )
 
     def speaking(self, model: LinearFaceModel, weight: np.ndarray) -> SpeakingClip:
-        """The clip as speech and mouth; `weight` float32 [T] says which frames count."""
+        """The clip as speech and mouth movement; `weight` float32 [T] is that of each frame in training."""
         seen = (self.track.confidence > 0) * weight
         return describe_clip("clip", "person", self.track, self.samples, model, seen.astype(np.float32))
 
+    def pictures(self) -> Iterator[np.ndarray]:
+        """The stored frames in order, uint8 [H, W, 3]."""
+        width, height = self.size
+        return (np.ascontiguousarray(frame.rgb[:height, :width]) for frame in read_frames(self.frames))
 
-def prepare(
+
+def preprocess_clip(
     path: Path, folder: Path, model: LinearFaceModel, fit: FitConfig, face_index: int | None, size: int | str | None
-) -> Material:
-    """Check the clip, follow its face and store its frames in `folder`. What is there already is not done again.
+) -> PreprocessedClip:
+    """Validate the clip, track its face and store its frames in `folder`, unless they are there.
 
-    Raises InputError, FaceError or SpeechError saying what is wrong with the clip, as early as it can be known.
+    Raises InputError, FaceError or SpeechError that says what is wrong with the clip; cheap checks come first.
     """
     clip = open_clip(path)
-    info = clip.info
-    checks.check_media(path, info, fit.least_s)
-    longest = max(info.size) if size == "native" else LONGEST_PX if size is None else int(size)
+    validate.check_media(path, clip.info, fit.least_s)
+    longest = max(clip.info.size) if size == "native" else LONGEST_PX if size is None else int(size)
     samples = read_audio(path, RATE_HZ).samples.mean(axis=0)
-    checks.check_sound(path, samples)
+    validate.check_sound(path, samples)
     tracked = track_clip(clip, fps=FPS, longest_px=longest, face_index=face_index, stage="following the face")
     track = tracked.track
-    notes = list(tracked.notes) + checks.check_track(path, track, FPS, fit.one_shot)
+    notes = list(tracked.notes) + validate.check_track(path, track, FPS, fit.one_shot)
     scan = _scan(tracked, folder, samples)
     if fit.one_shot:
-        checks.check_pictures(path, np.array(scan["changes"]), FPS)
-    notes += checks.check_others(path, scan["faces"], face_index is not None)
-    late_s, more = checks.offset_note(scan["offset_frames"], scan["confidence"], FPS)
+        validate.check_pictures(path, np.array(scan["changes"]), FPS)
+    notes += validate.check_others(path, scan["faces"], face_index is not None)
+    late_s, more = validate.offset_note(scan["offset_frames"], scan["confidence"], FPS)
     notes += tracked.gap_notes("they are bridged and not learned from")
-    return Material(
+    return PreprocessedClip(
         frames=folder / CLIP,
         size=track.size,
         track=track,
@@ -98,8 +105,9 @@ def prepare(
     )
 
 
-def _scan(tracked: TrackedClip, folder: Path, samples: np.ndarray) -> dict[str, object]:
-    """Store the frames; look for cuts and other people; let the sync expert judge the sound. Done once."""
+def _scan(tracked: TrackedClip, folder: Path, samples: np.ndarray) -> dict[str, Any]:
+    """Store the frames, and what the checks need of them: changes from frame to frame, sizes of faces, and the offset
+    of the sound by the sync expert."""
     if (folder / SCAN).is_file() and (folder / CLIP).is_file():
         return json.loads((folder / SCAN).read_text(encoding="utf-8"))
     track = tracked.track
@@ -136,10 +144,10 @@ def _scan(tracked: TrackedClip, folder: Path, samples: np.ndarray) -> dict[str, 
 
 
 def splits(length: int, first: int, count: int, train_frames: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Frames to learn from and frames held back, bool [T] each.
+    """Training frames and held-out frames, bool [T] each.
 
-    Held back are `count` frames from `first` on, or the last ones (at most a quarter) of a clip that does not reach so
-    far. `train_frames` None: everything else teaches, but for the half second on either side of them.
+    Held out are `count` frames from `first` on, or the last ones (at most a quarter) of a clip that does not reach so
+    far. Trained on are the first `train_frames`; None: all others but half a second on either side, which look alike.
     """
     count = min(count, length // 4)
     first = min(first, length - count)

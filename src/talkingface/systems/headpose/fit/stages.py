@@ -1,4 +1,4 @@
-"""What the stages of `fit` share: the job, its trainer, and tensors under prefixes."""
+"""What the stages of `fit` and of general trainings share: the job, its trainers, and the weights to begin with."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
+import numpy as np
+from torch import Tensor
 
-from talkingface.core.config import from_dict, to_dict
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.errors import UsageError
 from talkingface.core.system import Weights
 from talkingface.nn.state import tensors_of
-from talkingface.systems.headpose.config import HeadposeConfig
+from talkingface.systems.headpose.config import HeadposeConfig, read_config
+from talkingface.training.recipe import Recipe
 from talkingface.training.trainer import Trainer
 
 CHECKPOINT_EVERY_S = 40.0
-"""What a kill can cost, less the writing."""
+"""Seconds of work that a kill can cost, without the time to write a checkpoint."""
 PREVIEWS = 12
+"""Times that a renderer's training shows and measures held-out frames."""
 GENERAL_SEED = 1
 POSE_NUMBERS = 6
 _LAST = "lstm_fc.0."
 
-State = dict[str, torch.Tensor]
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitJob:
-    """What to fit: the clip at `path`; `folder` keeps the work; general `weights` or None; and where it runs."""
+    """What to fit: the clip at `path`; `folder` keeps unfinished work; general `weights` or None; and the device."""
 
     path: Path
     folder: Path
@@ -40,7 +42,7 @@ class FitJob:
     size: int | str | None = None
 
 
-def make_trainer(job: FitJob, recipe: Any, name: str, steps: int, **options: Any) -> Trainer:
+def make_trainer(job: FitJob, recipe: Recipe, name: str, steps: int, **options: Any) -> Trainer:
     """The trainer of one stage, in its folder; bfloat16 where the machine multiplies such numbers."""
     return Trainer(
         recipe, job.folder / name, steps=steps, seed=job.config.fit.seed, device=job.device,
@@ -49,8 +51,8 @@ def make_trainer(job: FitJob, recipe: Any, name: str, steps: int, **options: Any
 
 
 def run_stage(
-    recipe: Any, folder: Path, steps: int, **options: Any
-) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, float]]:
+    recipe: Recipe, folder: Path, steps: int, **options: Any
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, float]]:
     """Averaged networks and last figures of a general training in `folder`, resumed if it was stopped."""
     trainer = Trainer(
         recipe, folder, steps=steps, seed=GENERAL_SEED, device="auto", precision="bf16", ema_decay=0.996,
@@ -61,13 +63,21 @@ def run_stage(
     return trainer.averaged(), metrics
 
 
-def start_of(job: FitJob, name: Literal["audio", "renderer"]) -> State | None:
-    """The general network to begin from, if there is one of the same shape.
+def weights_config(job: FitJob) -> HeadposeConfig | None:
+    """The config of the weights that the fit begins with; None without weights, or if their card has none."""
+    try:
+        return None if job.weights is None else read_config(job.weights.card.get("config"))
+    except UsageError:
+        return None
 
-    An ATC-net for another face model, as the official one, lends all but its last layer, which then begins at zero.
+
+def general_state(job: FitJob, name: Literal["audio", "renderer"]) -> State | None:
+    """The general network to begin with, if there is one of the same shape.
+
+    An ATC-net for another face model, as the official one, gives all but its last layer, which then begins at zero.
     """
-    own = getattr(job.config, name)
-    if job.weights is None or stored_config(type(own), job.weights.card.get("config", {}).get(name)) != to_dict(own):
+    theirs = weights_config(job)
+    if job.weights is None or theirs is None or getattr(theirs, name) != getattr(job.config, name):
         return None
     state = tensors_of(job.weights.tensors, name)
     rows = job.config.audio.expression + POSE_NUMBERS
@@ -77,12 +87,7 @@ def start_of(job: FitJob, name: Literal["audio", "renderer"]) -> State | None:
     return state or None
 
 
-def stored_config(cls: type, stored: Any) -> Any:
-    """A config as an earlier version stored it, newer settings at their defaults; as it is if it is none.
-
-    So work and weights of yesterday go on under today's settings.
-    """
-    try:
-        return to_dict(from_dict(cls, stored))
-    except UsageError:
-        return stored
+def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR of pictures uint8 of any shape, for the figures of a training."""
+    squared = (a.astype(np.float32) - b.astype(np.float32)) ** 2
+    return float(10 * np.log10(255**2 / max(1e-9, float(squared.mean()))))

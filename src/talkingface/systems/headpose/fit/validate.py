@@ -1,4 +1,4 @@
-"""Whether a clip can become an avatar: said before time is spent on it."""
+"""Checks of a clip before time is spent on it: what makes it unfit for an avatar, and notes for the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from talkingface.core.types import Track
 from talkingface.video.read import VideoInfo
 
 LEAST_FACE_PX, SMALL_FACE_PX = 64, 140
+"""Height of the face that is refused, and that gets a note."""
 LEAST_SEEN = 0.9
+"""Share of frames in which the face must be found."""
 CUT_SHARE = 0.35
 """Jump of the face from one frame to the next, in face sizes, that is a cut."""
 CUT_CHANGE = 0.16
@@ -21,8 +23,10 @@ OUTSIDE_SHARE = 0.1
 WANDERING = 1.0
 """Standard deviation of the face's place, in face sizes, from which the person walks about."""
 QUIET = 1e-3
+"""Root mean square of sound without speech."""
 OTHER_FACE = 0.5
-"""A second face counts from this share of the first one's size, when it is there in a third of the frames looked at."""
+"""A second face counts from this share of the first one's size, if it is in a third of the frames that were
+searched."""
 SURE_OFFSET = 0.12
 """Confidence of the sync expert from which its offset is believed."""
 
@@ -44,8 +48,8 @@ def check_sound(path: Path, samples: np.ndarray) -> None:
 
 
 def check_track(path: Path, track: Track, fps: float, one_shot: bool = True) -> list[str]:
-    """Sentences for the user about the tracked face. Raises FaceError where it is too small, missed or, if it must be
-    `one_shot`, cut."""
+    """Sentences for the user about the tracked face. Raises FaceError if it is too small or missing, and for cuts in a
+    clip that must be `one_shot`."""
     points, notes = track.landmarks, []
     seen = track.confidence > 0
     if seen.mean() < LEAST_SEEN:
@@ -99,7 +103,7 @@ def check_others(path: Path, sizes: list[list[float]], chosen: bool) -> list[str
 
 
 def offset_note(offset_frames: float, confidence: float, fps: float) -> tuple[float, list[str]]:
-    """How late the lips are in seconds, as far as it is sure, and a sentence about it if it is much."""
+    """The delay of the lips in seconds (0 where it is unsure), and a sentence about a large one."""
     if not np.isfinite(offset_frames) or confidence < SURE_OFFSET:
         return 0.0, []
     late_s = offset_frames / fps

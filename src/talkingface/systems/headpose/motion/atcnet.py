@@ -71,8 +71,8 @@ class AtcNet(nn.Module):
             # batch statistics must see the whole batch
             pieces = [windows.flatten(0, 1)] if self.training else windows.flatten(0, 1).split(_FRAMES_AT_ONCE)
             embedded = torch.cat([self.embed(piece) for piece in pieces]).unflatten(0, windows.shape[:2])
-        hidden, state = self.lstm(embedded, state)
-        return self.lstm_fc(hidden), state
+        hidden, after = self.lstm(embedded, state)
+        return self.lstm_fc(hidden), after
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:

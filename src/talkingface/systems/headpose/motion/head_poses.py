@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from talkingface.systems.headpose.compositing.composite import Pose
+from talkingface.face.morphable import FaceFit
+from talkingface.face.pose import apply_similarity, undo_similarity
 
 STEADY_FRAMES = 75
 """Frames that play behind a head that is asked to be still."""
 JUMP = 0.06
 """How much worse the next frame of the clip may fit than the best one before the picture jumps there."""
 _WEIGHTS = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose:
+    """Where a head is, weak perspective: pixel = scale * rotation @ model point + translation.
+
+    `rotation` [3, 3], `scale` pixels per model unit, `translation` [3] pixels.
+    """
+
+    rotation: np.ndarray
+    scale: float
+    translation: np.ndarray
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Model units [N, 3] to pixels."""
+        return apply_similarity(points, self.rotation, np.asarray(self.scale), self.translation)
+
+    def undo(self, points: np.ndarray) -> np.ndarray:
+        """Pixels [N, 3] to model units."""
+        return undo_similarity(points, self.rotation, np.asarray(self.scale), self.translation)
+
+    def moved(self, factor: float, offset: np.ndarray) -> Pose:
+        """The same head in a picture whose pixels are `factor` times as many and whose corner lies at `offset` [2]."""
+        shift = np.array([offset[0], offset[1], 0.0])
+        return Pose(rotation=self.rotation, scale=self.scale * factor, translation=(self.translation - shift) * factor)
+
+
+def frame_pose(fit: FaceFit | ClipHead, frame: int) -> Pose:
+    """The pose in one frame of a fitted track or of a clip."""
+    return Pose(rotation=fit.rotation[frame], scale=float(fit.scale[frame]), translation=fit.translation[frame])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +84,6 @@ def make_head(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, 
     return ClipHead(
         rotation=rotation, scale=scale, translation=translation, seen=seen, rows=rows.astype(np.float32), rest=rest
     )
-
-
-def head_from_tensors(tensors: Mapping[str, np.ndarray]) -> ClipHead:
-    """The head of an avatar's clip."""
-    return make_head(
-        tensors["clip.rotation"].astype(np.float64),
-        tensors["clip.scale"].astype(np.float64),
-        tensors["clip.translation"].astype(np.float64),
-        tensors["clip.seen"].astype(bool),
-    )
-
-
-def to_and_fro(frames: np.ndarray, first: int, count: int) -> np.ndarray:
-    """Frame numbers of a clip played forwards and backwards for ever, from `first` on for `count` frames."""
-    period = max(1, 2 * (count - 1))
-    return first + (count - 1) - np.abs(frames % period - (count - 1)) if count > 1 else np.full_like(frames, first)
 
 
 def steady_part(head: ClipHead) -> tuple[int, int]:

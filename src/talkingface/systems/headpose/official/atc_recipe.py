@@ -19,10 +19,9 @@ from talkingface.audio.mfcc import FRAME_HOP, FRAME_ROWS
 from talkingface.core.errors import InputError
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.headpose.config import AudioConfig
-from talkingface.systems.headpose.motion.from_audio import coefficients, make_atcnet, windows_of
-from talkingface.systems.headpose.motion.recipes import clip_targets, measure_rows, mouth_correlations
-from talkingface.systems.headpose.official.initial import init_published
-from talkingface.systems.headpose.official.losses import ATC_WEIGHTS, atc_losses
+from talkingface.systems.headpose.motion.from_audio import make_atcnet, mfcc_rows, to_windows
+from talkingface.systems.headpose.motion.recipe import clip_targets, measure_rows, mouth_correlations
+from talkingface.systems.headpose.official.networks import init_published
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.speaking_clips import SpeakingClip
@@ -30,6 +29,8 @@ from talkingface.training.speaking_clips import SpeakingClip
 ROWS, FRAMES = 16, 16
 LR = 2e-4
 _POSE_NUMBERS = 6
+ATC_WEIGHTS = {"expression": 1.0, "pose": 0.2, "pose_smoothness": 0.01, "expression_smoothness": 1e-4}
+"""Published weights of `atc_losses`."""
 
 
 class AtcRecipe(Recipe):
@@ -61,7 +62,7 @@ class AtcRecipe(Recipe):
             if not len(first) or np.abs(clip.samples).max() < 1e-3:
                 continue
             starts.append(np.stack([np.full(len(first), len(self._heard)), first], axis=1))
-            self._heard.append(coefficients(clip.samples, len(clip)).astype(np.float16))
+            self._heard.append(mfcc_rows(clip.samples, len(clip)).astype(np.float16))
             targets = clip_targets(clip, config.expression)
             self._targets.append(np.delete(targets, np.s_[config.expression : -_POSE_NUMBERS], axis=1))
         if not starts:
@@ -87,8 +88,24 @@ class AtcRecipe(Recipe):
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """See `losses.atc_losses`."""
-        return atc_losses(self.audio(windows_of(batch["inputs"]))[0].float(), batch["targets"], self.config.expression)
+        return atc_losses(self.audio(to_windows(batch["inputs"]))[0].float(), batch["targets"], self.config.expression)
 
     def evaluate(self) -> dict[str, float]:
         """See `audio_recipe.mouth_correlations`."""
         return mouth_correlations(self.audio, self._validation, self._matrix)
+
+
+def atc_losses(predicted: Tensor, target: Tensor, expression: int = 64) -> dict[str, Tensor]:
+    """ATC-net's numbers [B, T, E + P] against the true ones; `expression` is E.
+
+    "expression" and "pose" are mean squared errors. The smoothness terms are squared changes from frame to frame of
+    the prediction, summed over time and numbers and averaged over the batch.
+    """
+    errors = (predicted - target).square()
+    changes = (predicted[:, 1:] - predicted[:, :-1]).square().sum(1)
+    return {
+        "expression": errors[..., :expression].mean(),
+        "pose": errors[..., expression:].mean(),
+        "pose_smoothness": changes[:, expression:].sum(1).mean(),
+        "expression_smoothness": changes[:, :expression].sum(1).mean(),
+    }

@@ -54,9 +54,12 @@ def memory_from_official(file: Mapping[str, Any]) -> tuple[State, MemoryBank]:
     All slots that anybody wrote count as own: the file does not tell whose they are. Clear `own` before training for
     another person. Raises WeightsError.
     """
-    tensors = {name: file.get(f"mem_{name}") for name in ("key", "value", "age", "index")}
-    if missing := [name for name, value in tensors.items() if not isinstance(value, Tensor)]:
-        raise WeightsError(f"this is no official memory: it holds no tensor 'mem_{missing[0]}'")
+    tensors: dict[str, Tensor] = {}
+    for name in ("key", "value", "age", "index"):
+        tensor = file.get(f"mem_{name}")
+        if not isinstance(tensor, Tensor):
+            raise WeightsError(f"this is no official memory: it holds no tensor 'mem_{name}'")
+        tensors[name] = tensor
     index = tensors["index"].flatten().to(torch.int64)
     try:
         bank = MemoryBank(

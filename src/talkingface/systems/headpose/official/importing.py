@@ -28,9 +28,9 @@ from talkingface.systems.headpose.config import AudioConfig, HeadposeConfig, Ren
 from talkingface.systems.headpose.motion.from_audio import NUM_EXPRESSION, make_atcnet
 from talkingface.systems.headpose.motion.head_motion_generator import decoder_for, encoder_for
 from talkingface.systems.headpose.official.convert import check_state, from_official, memory_from_official
-from talkingface.systems.headpose.official.discriminator import Discriminator
-from talkingface.systems.headpose.official.face.arcface import load_mxnet_arcface
+from talkingface.systems.headpose.official.face.identity import load_mxnet_arcface
 from talkingface.systems.headpose.official.face.reconstruction import RNET_SOURCE, load_reconstruction_net
+from talkingface.systems.headpose.official.networks import Discriminator
 from talkingface.systems.headpose.official.recipe import make_generator, make_query
 
 _ARCHIVE = "the authors' model archive, linked from github.com/yiranran/Audio-driven-TalkingFace-HeadPose"
@@ -38,7 +38,7 @@ _JOURNAL = "the model archive linked from github.com/yiranran/Predict-Personaliz
 SOURCES = {
     "audio": f"Audio/model/atcnet_lstm_general.pth from {_ARCHIVE}",
     "renderer": f"render-to-video/checkpoints/memory_seq_p2p/0_net_G.pth from {_ARCHIVE}",
-    "judge": f"0_net_D.pth beside it, from {_ARCHIVE}",
+    "discriminator": f"0_net_D.pth beside it, from {_ARCHIVE}",
     "memory": f"0_net_mem.pth beside it, from {_ARCHIVE}",
     "reconstruction": RNET_SOURCE,
     "arcface": f"render-to-video/arcface/models/model-r100-ii/model-0000.params from {_ARCHIVE}",
@@ -50,7 +50,7 @@ SOURCES = {
 JOURNAL_SOURCES = {
     "audio": f"atcnet_pose01/atcnet_lstm_199.pth from {_JOURNAL}",
     "renderer": f"checkpoints/seq_p2p/0_net_G.pth from {_JOURNAL}",
-    "judge": f"0_net_D.pth beside it, from {_JOURNAL}",
+    "discriminator": f"0_net_D.pth beside it, from {_JOURNAL}",
     "behaviour": f"latest_iddNet.pth from {_JOURNAL}, saved anew as a state dict",
     "motion": f"latest_cttMotionNet.pth from {_JOURNAL}, saved anew as a state dict",
 }
@@ -189,10 +189,12 @@ def _read_journal_generator(found: _Found, path: Path, state: dict[str, Any]) ->
     found.add("renderer", path, _checked(lambda: make_generator(found.renderer), ours, path))
 
 
-def _read_judge(found: _Found, path: Path, state: dict[str, Any]) -> None:
-    found.renderer = replace(found.renderer, judge_width=_rows(state, "model.0.weight", path))
+def _read_discriminator(found: _Found, path: Path, state: dict[str, Any]) -> None:
+    found.renderer = replace(found.renderer, discriminator_width=_rows(state, "model.0.weight", path))
     ours = from_official("discriminator", state)
-    found.add("judge", path, _checked(lambda: Discriminator(12, found.renderer.judge_width), ours, path))
+    found.add(
+        "discriminator", path, _checked(lambda: Discriminator(12, found.renderer.discriminator_width), ours, path)
+    )
 
 
 def _read_memory(found: _Found, path: Path, state: dict[str, Any]) -> None:
@@ -240,7 +242,7 @@ _READERS: dict[str, Callable[[_Found, Path, dict[str, Any]], None]] = {
     "audio_eocder.0.0.weight": _read_audio,
     "mlp.model.0.weight": _read_generator,
     "model.img_reg.0.weight": _read_journal_generator,
-    "model.11.weight": _read_judge,
+    "model.11.weight": _read_discriminator,
     "pose_lstm.weight_ih_l0": _read_behaviour,
     "audio_frame_gather.weight": _read_motion,
     "layer1.0.prelu.weight": _read_arcface,

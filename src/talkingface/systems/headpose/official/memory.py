@@ -1,30 +1,35 @@
-"""The memory: what a composite looks like is the key to the identity feature of the real frame (section 3.4).
+"""The memory of identity features (section 3.4 of the paper): keys describe composites, values the real frames.
 
-`QueryNet` turns composites into queries; `MemoryBank` holds keys and features as plain tensors, because no gradient
-changes them: it is written.
+`QueryNet` turns composites into queries. `MemoryBank` holds keys and values as plain tensors: training writes them, no
+gradient changes them. Few features are retrieved; `spread_features` interpolates those of the frames between.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.nn.resnet import ResNet, normalise_imagenet, resnet18
+from talkingface.systems.headpose.config import RendererConfig
 
 SAME_IDENTITY = 0.98
 """Features (unit vectors) with a larger dot product show the same."""
-_CANDIDATES, _MARGIN, _AGE_NOISE = 256, 0.3, 4.0
+_CANDIDATES, _MARGIN, _AGE_NOISE = 256, 0.3, 4.0  # as published
 SLOTS = 30000
+PERIOD = 25
+"""Frames from one retrieved feature to the next."""
 
 
 class QueryNet(nn.Module):
     """Composites [B, 3, 256, 256] in [-1, 1] -> unit queries [B, feature].
 
-    The ResNet-18 is frozen and always in inference mode; only the linear layer learns.
+    The ResNet-18 is frozen and always in inference mode; only the linear layer is trained. (`official.recipe` unfreezes
+    it where no ImageNet weights were imported.)
     """
 
     def __init__(self, *, feature: int = 512, width: int = 64) -> None:
@@ -58,7 +63,8 @@ class _Pooled(nn.Module):
         return self.model(x)
 
 
-class Retrieved(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Retrieved:
     """The best slots for each query, best first: `feature` [B, k, V], their writer's `index` [B, k], `slot` [B, k]."""
 
     feature: Tensor
@@ -71,8 +77,9 @@ class MemoryBank:
     """`key` [M, D] unit rows, `value` [M, V] identity features, `age` [M] in updates, `index` [M] of the training frame
     that wrote the slot (-1: none did), `own` [M] bool: written for the person at hand.
 
-    A bank that comes from general training holds other people; a wrong one retrieved changes the face for a second.
-    Slots that training for a person writes become `own`, and `retrieve` by default looks at these only.
+    A bank from general training holds other people, and one wrong feature changes the face for a second. Slots that
+    training for a person writes become `own`, and `retrieve` by default searches these only. The published file does
+    not tell whose slots are whose.
     """
 
     key: Tensor
@@ -92,7 +99,7 @@ class MemoryBank:
     def make(
         cls, slots: int = SLOTS, *, query: int = 512, feature: int = 512, generator: torch.Generator | None = None
     ) -> MemoryBank:
-        """A bank that nobody has written to, with random keys."""
+        """An empty bank with random keys."""
         key = torch.empty(slots, query).uniform_(-0.01, 0.01, generator=generator)
         value = torch.empty(slots, feature).uniform_(0, 0.01, generator=generator)
         return cls(
@@ -102,6 +109,11 @@ class MemoryBank:
             index=torch.full((slots,), -1),
             own=torch.zeros(slots, dtype=torch.bool),
         )
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> MemoryBank:
+        """The bank of tensors that were saved as weights, whose whole numbers may have another width."""
+        return cls(**{**tensors, "index": tensors["index"].long(), "own": tensors["own"].bool()})
 
     def state(self) -> dict[str, Tensor]:
         """The tensors by name: `MemoryBank(**bank.state())` is the same bank."""
@@ -140,7 +152,7 @@ class MemoryBank:
         """Triplet loss of unit queries [B, D] with true features [B, V], mean over the batch.
 
         Among the best 256 slots, the best one that holds the true feature should beat the best one that does not by
-        0.3. Scores of the slots that do not count are taken for 0, as in the original.
+        0.3. The scores of other slots count as 0, as in the original.
         """
         scores, slots = (query @ self.key.T).topk(min(_CANDIDATES, len(self.key)), 1)
         same = torch.einsum("bkv,bv->bk", self.value[slots], feature) > threshold
@@ -151,8 +163,8 @@ class MemoryBank:
     def update(self, query: Tensor, feature: Tensor, index: Tensor, noise: Tensor | None = None) -> None:
         """Write a batch, in place: unit queries [B, D], true features [B, V], numbers of the training frames [B].
 
-        Where the best slot holds the true feature already its key moves towards the query; otherwise the slot with
-        the largest age plus `noise` [M] (uniform in -4 to 4 unless given) is overwritten. All slots age by one.
+        If the best slot holds the true feature already, its key moves towards the query; otherwise the slot with the
+        largest age plus `noise` [M] (uniform in -4 to 4 unless given) is overwritten. All slots age by one.
         """
         if noise is None:
             noise = torch.empty_like(self.age).uniform_(-_AGE_NOISE, _AGE_NOISE)
@@ -169,3 +181,33 @@ class MemoryBank:
         self.index[slots] = index[new].to(self.index)
         self.age[slots] = 0
         self.own[slots] = True
+
+
+def feature_frames(count: int, period: int = PERIOD) -> list[int]:
+    """The frames whose features are retrieved: every `period`-th and the last of `count`, ascending.
+
+    >>> feature_frames(60)
+    [0, 25, 50, 59]
+    """
+    return sorted({*range(0, count, period), count - 1} if count > 0 else ())
+
+
+def spread_features(features: Tensor, frames: list[int], count: int) -> Tensor:
+    """Features [K, D] of the ascending `frames` -> of all `count` frames [count, D], linear in between.
+
+    Before the first and after the last of `frames` the nearest one holds. Interpolated features are not normalised
+    again, as in the original: the generator was trained on shorter ones too.
+    """
+    if len(features) != len(frames) or not frames:
+        raise ValueError(f"{len(features)} features for {len(frames)} frames")
+    # the position of each frame among `frames`, as a fraction
+    places = np.interp(np.arange(count), frames, np.arange(len(frames)))
+    low = np.minimum(places.astype(np.int64), max(0, len(frames) - 2))
+    share = torch.from_numpy(places - low).to(features)[:, None]
+    high = torch.from_numpy(np.minimum(low + 1, len(frames) - 1))
+    return torch.lerp(features[torch.from_numpy(low)], features[high], share)
+
+
+def make_query(config: RendererConfig) -> QueryNet:
+    """The query network of a config."""
+    return QueryNet(feature=config.feature, width=config.query_width)

@@ -1,27 +1,32 @@
-"""The generators: three composites of render and background in, one realistic frame out (section 3.4 of the paper).
+"""Generators and discriminator (section 3.4 of the 2020 paper): three composites in, one realistic frame out.
 
-`UNetAdaIN` is drawn by an identity feature from the memory; `UNetAC` of the journal version needs none. Both paint a
-colour picture and a mask that says where the last composite is good enough to stay. Names of parameters are the
-published ones, less their duplicates (see `convert`).
+`UNetAdaIN` (2020) is conditioned on an identity feature from the memory; `UNetAC` (2022) needs none. Both give colours
+and an attention mask, which keeps the last composite where it is high. Names of parameters are the published ones, each
+tensor once (see `convert`).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.systems.headpose.config import RendererConfig
+
+HISTORY = 3
+"""Composites that a generator sees: those of frames t-2, t-1 and t."""
 EPSILON = 1e-5
-"""What keeps the adaptive normalisation from dividing by zero."""
+"""Of the adaptive normalisation, against division by zero."""
 _MULTIPLES = (1, 2, 4, 8, 8, 8, 8, 8)  # channels of the scales over the first one's
 NOISY_LEVELS = 3
 """Decoder blocks with dropout, from the innermost outwards."""
 
 
-class Painted(NamedTuple):
-    """What a generator gives: `colour` [B, 3, H, W] in [-1, 1], `mask` [B, 1, H, W] in [0, 1], and the frame
+class GeneratorOutput(NamedTuple):
+    """`colour` [B, 3, H, W] in [-1, 1], `mask` [B, 1, H, W] in [0, 1], and the frame
     `picture` = mask * last composite + (1 - mask) * colour."""
 
     colour: Tensor
@@ -29,10 +34,10 @@ class Painted(NamedTuple):
     picture: Tensor
 
 
-def blend(colour: Tensor, mask: Tensor, frames: Tensor) -> Painted:
-    """Lay the painted colour over the last of the composites `frames` [B, C, H, W], where the mask is low."""
+def blend(colour: Tensor, mask: Tensor, frames: Tensor) -> GeneratorOutput:
+    """The output for `frames` [B, C, H, W]: their last composite where the mask is high, the colour elsewhere."""
     last = frames[:, -colour.shape[1] :]
-    return Painted(colour, mask, mask * last + (1 - mask) * colour)
+    return GeneratorOutput(colour, mask, mask * last + (1 - mask) * colour)
 
 
 def check_sides(frames: Tensor, levels: int) -> None:
@@ -42,12 +47,12 @@ def check_sides(frames: Tensor, levels: int) -> None:
 
 
 class UNetAdaIN(nn.Module):
-    """Composites t-2, t-1, t (RGB in [-1, 1], [B, 9, H, W], H and W multiples of 256) and features [B, F] -> `Painted`.
+    """Composites [B, 9, H, W] and features [B, F] -> `GeneratorOutput`.
 
-    The feature becomes, by a small network, the mean and deviation of nearly every layer. `style_hidden`: that
-    network's width; None is the published one, as many as there are means and deviations (205 M parameters at `ngf`
-    64, far more than it needs). `noisy`: dropout also outside training, as the published program ran: results then
-    differ from run to run.
+    Composites t-2, t-1 and t are RGB in [-1, 1]; H and W are multiples of 256. An MLP turns the feature into mean and
+    deviation of nearly every layer. `style_hidden` is its width; None is the published one, the number of means and
+    deviations (205 M parameters at `ngf` 64). `noisy`: dropout also outside training. The published program left it on,
+    so its results differed from run to run.
 
     Example: `picture = UNetAdaIN().eval()(composites, feature).picture`
     """
@@ -74,8 +79,9 @@ class UNetAdaIN(nn.Module):
         before = down[-1]
         for k, after in enumerate(up, 1):
             deconv = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
-            self.add_module(f"d{k}", (_Heads if k == self.depth else _Block)(nn.ReLU(), deconv, outputs))
-            before = 2 * after  # the encoder's maps are laid on
+            last = k == self.depth
+            self.add_module(f"d{k}", _Heads(nn.ReLU(), deconv, outputs) if last else _Block(nn.ReLU(), deconv))
+            before = 2 * after  # with the encoder's maps
         self.styled = [
             *((f"e{k}", down[k]) for k in range(2, self.depth)),
             *((f"d{k}", n) for k, n in enumerate(up, 1)),
@@ -84,18 +90,31 @@ class UNetAdaIN(nn.Module):
         numbers = 2 * sum(channels for _, channels in self.styled)
         self.mlp = _Mlp(feature, style_hidden or numbers, numbers)
 
+    def block(self, name: str) -> _Block:
+        """The block "e2" to "e8" or "d1" to "d8"."""
+        block = self.get_submodule(name)
+        assert isinstance(block, _Block)
+        return block
+
+    @property
+    def heads(self) -> _Heads:
+        """The last block."""
+        block = self.block(f"d{self.depth}")
+        assert isinstance(block, _Heads)
+        return block
+
     def style(self, feature: Tensor) -> Tensor:
         """Features [B, F] -> all means and deviations [B, S]: for each block its biases, then its scales."""
         return self.mlp(feature)
 
     def split_style(self, style: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """The numbers [B, S] by block: bias and scale, [B, C] each."""
+        """A style [B, S] by block: bias and scale, [B, C] each."""
         sizes = [channels for _, channels in self.styled for _ in range(2)]
         pieces = style.split(sizes, 1)
         return {name: (pieces[2 * k], pieces[2 * k + 1]) for k, (name, _) in enumerate(self.styled)}
 
-    def paint(self, frames: Tensor, style: Tensor) -> Painted:
-        """Draw with a style that was made before."""
+    def generate(self, frames: Tensor, style: Tensor) -> GeneratorOutput:
+        """The frame for a style [B, S] of `style`."""
         check_sides(frames, self.depth)
         styles = self.split_style(style)
         x = self.e1(frames)
@@ -110,20 +129,21 @@ class UNetAdaIN(nn.Module):
                 x = functional.dropout(x, 0.5, self.training or self.noisy)
             if maps:
                 x = torch.cat([x, maps.pop()], 1)
-        return blend(*self.get_submodule(f"d{self.depth}").heads(x), frames)
+        return blend(*self.heads.read(x), frames)
 
-    def forward(self, frames: Tensor, feature: Tensor) -> Painted:
-        return self.paint(frames, self.style(feature))
+    def forward(self, frames: Tensor, feature: Tensor) -> GeneratorOutput:
+        return self.generate(frames, self.style(feature))
 
     def _run(self, name: str, x: Tensor, styles: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
-        x = self.get_submodule(name).body(x)
+        x = self.block(name).body(x)
         return adaptive_norm(x, *styles[name]) if name in styles else x
 
 
 def adaptive_norm(x: Tensor, bias: Tensor, scale: Tensor) -> Tensor:
     """Each channel of each item of [B, C, H, W] brought to zero mean and unit deviation, then to `bias` and `scale`.
 
-    Biases and scales are [B, C]. Batch normalisation of one item with B C channels is just that, in one pass.
+    Biases and scales are [B, C]. Batch normalisation of one item with B C channels computes just that, in one pass; the
+    formula written out takes five passes over the largest maps, 450 ms a frame in place of 372.
     """
     flat = x.reshape(1, -1, *x.shape[2:])
     normed = functional.batch_norm(flat, None, None, scale.flatten(), bias.flatten(), training=True, eps=EPSILON)
@@ -133,7 +153,7 @@ def adaptive_norm(x: Tensor, bias: Tensor, scale: Tensor) -> Tensor:
 class _Block(nn.Module):
     """An activation, then a convolution, under the published name `body`."""
 
-    def __init__(self, activation: nn.Module, layer: nn.Module, _outputs: int = 0) -> None:
+    def __init__(self, activation: nn.Module, layer: nn.Module) -> None:
         super().__init__()
         self.body = nn.Sequential(activation, layer)
 
@@ -145,7 +165,8 @@ class _Heads(_Block):
         super().__init__(activation, layer)
         self.img_reg, self.attention_reg = _make_heads(layer.out_channels, outputs)
 
-    def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Colour and mask of the block's normalised output."""
         x = functional.relu(x)
         return self.img_reg(x), self.attention_reg(x)
 
@@ -169,9 +190,9 @@ class _Mlp(nn.Module):
 
 
 class UNetAC(nn.Module):
-    """The journal version's generator, without a feature: composites [B, 9, H, W] in [-1, 1] -> `Painted`.
+    """The journal version's generator: composites [B, 9, H, W] in [-1, 1] -> `GeneratorOutput`.
 
-    Batch normalisation instead of a style. `levels`: how often the picture is halved; H and W are multiples of
+    It has batch normalisation in place of a style. `levels`: how often the picture is halved; H and W are multiples of
     2 ** `levels`. `noisy`: see `UNetAdaIN`.
     """
 
@@ -189,9 +210,10 @@ class UNetAC(nn.Module):
         self.levels = levels
         self.model = _Outermost(inputs, outputs, ngf, inner)
 
-    def forward(self, frames: Tensor) -> Painted:
+    def forward(self, frames: Tensor) -> GeneratorOutput:
         check_sides(frames, self.levels)
-        return blend(*self.model(frames), frames)
+        colour, mask = self.model(frames)
+        return blend(colour, mask, frames)
 
 
 class _Outermost(nn.Module):
@@ -217,7 +239,7 @@ class _Level(nn.Module):
 
     def __init__(self, outer: int, width: int, inner: nn.Module | None, dropout: nn.Module | None) -> None:
         super().__init__()
-        parts = [nn.LeakyReLU(0.2), nn.Conv2d(outer, width, 4, stride=2, padding=1, bias=False)]
+        parts: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(outer, width, 4, stride=2, padding=1, bias=False)]
         if inner is not None:
             parts += [nn.BatchNorm2d(width), inner]
             width *= 2
@@ -236,3 +258,64 @@ class _Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.dropout(x, 0.5, self.training or self.noisy)
+
+
+class Discriminator(nn.Module):
+    """The patch discriminator of pix2pix (Isola et al., arXiv 1611.07004): raw scores of overlapping patches.
+
+    [B, inputs, H, W] -> [B, 1, H / 8 - 2, W / 8 - 2], 70 pixels a patch; `inputs` are the generator's frames and the
+    picture to score, concatenated. The original always runs it in training mode, with the batch statistics of one
+    picture. `nn.gan.PatchDiscriminator` is another network: spectrally normalised, without batch statistics.
+
+    Example: `scores = Discriminator(12)(torch.cat([frames, picture], 1))`
+    """
+
+    def __init__(self, inputs: int = 12, width: int = 64, layers: int = 3) -> None:
+        super().__init__()
+        parts: list[nn.Module] = [nn.Conv2d(inputs, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        before = width
+        for k in range(1, layers + 1):
+            after = width * min(2**k, 8)
+            stride = 2 if k < layers else 1
+            parts += [nn.Conv2d(before, after, 4, stride, padding=1, bias=False), nn.BatchNorm2d(after)]
+            parts += [nn.LeakyReLU(0.2)]
+            before = after
+        self.model = nn.Sequential(*parts, nn.Conv2d(before, 1, 4, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+def init_published(network: nn.Module) -> None:
+    """The published starting weights, in place: normal with deviation 0.02 for convolutions, linear layers and around 1
+    for batch normalisation, zero biases. LSTMs keep PyTorch's default."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.normal_(module.weight, 0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, 0.02)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def make_generator(config: RendererConfig) -> UNetAdaIN | UNetAC:
+    """The generator of a config, with the published starting weights."""
+    if config.kind == "adain":
+        network = UNetAdaIN(ngf=config.ngf, feature=config.feature, style_hidden=config.style_hidden)
+    else:
+        network = UNetAC(ngf=config.ngf)
+    init_published(network)
+    return network
+
+
+def to_signed(pictures: Tensor) -> Tensor:
+    """uint8 to float32 in [-1, 1]."""
+    return pictures.float() / 127.5 - 1
+
+
+def to_bytes(pictures: Tensor) -> np.ndarray:
+    """[B, 3, H, W] in [-1, 1] to uint8 [B, H, W, 3]."""
+    levels = ((pictures.float() + 1) * 127.5).clamp(0, 255).round().byte()
+    return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,75 +1,69 @@
-"""The stage of `fit` that trains a published generator, and what an avatar keeps of it."""
+"""The stage of `fit` that trains a published generator: the person in three dimensions, composites, training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import torch
 
-from talkingface.core.config import to_dict
-from talkingface.core.system import Weights
-from talkingface.core.types import Controls
+from talkingface.core.cache import write_atomic
+from talkingface.core.progress import tell
+from talkingface.face.fit3d import VideoFit, fit_video
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.nn.state import arrays, named, part, tensors_of
-from talkingface.systems.headpose.compositing.playback import Clip
-from talkingface.systems.headpose.config import HeadposeConfig, RendererConfig
-from talkingface.systems.headpose.fit.preprocess import Material
-from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, make_trainer, stored_config
-from talkingface.systems.headpose.motion.head_motion_generator import Mover, behaviour_of, published_poses
+from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
+from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, make_trainer, weights_config
+from talkingface.systems.headpose.motion.head_motion_generator import encode_behaviour
 from talkingface.systems.headpose.official.convert import load_into
-from talkingface.systems.headpose.official.data import (
-    FaceDrawer,
-    Pairs,
-    View,
-    choose_view,
-    fit_solid,
-    make_pairs,
-    solid_from_tensors,
-    solid_tensors,
+from talkingface.systems.headpose.official.data import Pairs, make_pairs
+from talkingface.systems.headpose.official.face.convention import CAMERA, pose_of
+from talkingface.systems.headpose.official.face.identity import identity_features, picture_features, thumb_side
+from talkingface.systems.headpose.official.face.reconstruction import learned_fit, stored_net
+from talkingface.systems.headpose.official.face.render import FaceRenderer, View, choose_view
+from talkingface.systems.headpose.official.face.render_model import (
+    FaceRenderModel,
+    face_render_model,
+    fit_from_tensors,
+    fit_to_tensors,
 )
-from talkingface.systems.headpose.official.face.arcface import identity_features
-from talkingface.systems.headpose.official.face.identity import picture_features, thumb_side
-from talkingface.systems.headpose.official.face.reconstruction import stored_net
-from talkingface.systems.headpose.official.face.render_model import drawn_face
-from talkingface.systems.headpose.official.fast import PainterNets
 from talkingface.systems.headpose.official.memory import MemoryBank
-from talkingface.systems.headpose.official.networks import UNetAdaIN
-from talkingface.systems.headpose.official.recipe import Begin, ClassicRecipe, make_generator, make_query
-from talkingface.systems.headpose.official.renderer import ClassicDrawer, Paint, memory_paint, plain_paint
+from talkingface.systems.headpose.official.recipe import GeneratorRecipe, InitialNetworks
 
 EMA = 0.99
+FREE = ("loss_weights", "mirror", "memory_slots")
+"""Settings of a renderer that its weights do not depend on."""
 
 
-def fit_classic(
-    job: FitJob, material: Material, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
+def fit_official(
+    job: FitJob, clip: PreprocessedClip, _model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Three-dimensional fit, composites, training: what the avatar draws with. Every part is kept in the folder.
+    """Every part of the stage, kept in the job's folder: the tensors that the avatar is drawn with.
 
-    `model` is that of the material; the one drawn is the config's (`drawn_face.py`).
+    The face that is rendered is the config's (`face.render_model`), not the model that the clip was tracked with.
     """
     fit, config = job.config.fit, job.config.renderer
-    face = drawn_face(job.config, job.weights)
-    seen = material.track.confidence > 0
+    face = face_render_model(job.config, job.weights)
+    seen = clip.track.confidence > 0
     net = stored_net(job.weights, job.device) if job.config.reconstruction == "learned" else None
-    solid = fit_solid(job.folder / "solid.npz", material, face, job.device, net)
-    view = choose_view(material.track.landmarks[train & seen], material.size, config.view_px)
-    drawer = FaceDrawer(solid, face, view)
+    fit3d = fit_person(job.folder / "solid.npz", clip, face, job.device, net)
+    view = choose_view(clip.track.landmarks[train & seen], clip.size, config.view_px)
+    renderer = FaceRenderer(fit3d, face, view)
     pairs = [
         make_pairs(
-            job.folder / f"{name}-pairs.npz", material, drawer, view, chosen & seen, fit.most_frames,
+            job.folder / f"{name}-pairs.npz", clip, renderer, view, chosen & seen, fit.most_frames,
             thumb_side(config.feature),
         )
         for name, chosen in (("train", train), ("test", test))
     ]  # fmt: skip
-    recipe = ClassicRecipe(
+    recipe = GeneratorRecipe(
         pairs[0],
         config,
         features=_features(job, pairs[0]) if config.kind == "adain" else None,
         held_out=pairs[1],
         batch_size=fit.batch_size,
-        begin=begin_from(job),
+        initial=initial_networks(job),
     )
     every = max(1, fit.renderer_steps // PREVIEWS)
     trainer = make_trainer(
@@ -77,52 +71,47 @@ def fit_classic(
     )
     trainer.run()
     tensors = named("renderer", arrays(trainer.averaged()["renderer"]))
-    if config.kind == "adain":  # the bank's keys are the last query network's, not its average's
+    if config.kind == "adain":  # the last query network, not its average: it wrote the bank's keys
         tensors |= named("query", arrays(recipe.query.state_dict()))
         tensors |= named("bank", arrays(recipe.bank.to("cpu").compact().state()))
-    tensors |= _own_motion(job, published_poses(solid, face.model, view))
-    still, moving = solid_tensors(solid, face.model)
+    tensors |= _head_motion(job, official_poses(fit3d, face.model, view))
+    still, moving = fit_to_tensors(fit3d, face.model)
     return tensors | named("solid", still) | named("clip.solid", moving) | {"view": view.row()}
 
 
-def _own_motion(job: FitJob, poses: np.ndarray) -> dict[str, np.ndarray]:
-    """What the journal version's imported networks need to move as this person does; nothing without them."""
+def _head_motion(job: FitJob, poses: np.ndarray) -> dict[str, np.ndarray]:
+    """The journal version's imported motion network and this person's behaviour; nothing without such weights."""
     found = {} if job.weights is None else job.weights.tensors
     encoder, decoder = (tensors_of(found, name) for name in ("behaviour", "motion"))
     if not job.config.relative_matching or not encoder or not decoder:
         return {}
-    seen_angles = {"clip.angles": poses[:, :3], "person.behaviour": behaviour_of(encoder, poses)}
+    seen_angles = {"clip.angles": poses[:, :3], "person.behaviour": encode_behaviour(encoder, poses)}
     return named("motion", part(found, "motion")) | seen_angles
 
 
-def load_mover(tensors: Mapping[str, np.ndarray], clip: Clip, device: str) -> Mover | None:
-    """What predicts the head in an avatar fitted with the journal version's networks."""
-    decoder = tensors_of(tensors, "motion")
-    if not decoder:
-        return None
-    return Mover(decoder, tensors["person.behaviour"], tensors["clip.angles"], clip.head.seen, device)
-
-
-def begin_from(job: FitJob) -> Begin:
-    """The networks to go on from, of general or imported weights made for the same renderer; the rest is made anew."""
-    if job.weights is None or not _same_renderer(job.weights.card.get("config", {}).get("renderer"), job.config):
-        return Begin()
-    found = {name: tensors_of(job.weights.tensors, name) or None for name in ("renderer", "judge", "query", "bank")}
-    bank = found.pop("bank")
-    if not part(job.weights.tensors, "arcface"):
-        bank = None  # its values are ArcFace's, which other features cannot be held against
-    return Begin(**found, bank=None if bank is None else MemoryBank(**_typed(bank)))
-
-
-def _same_renderer(other: object, config: HeadposeConfig) -> bool:
-    """Whether weights of that renderer config fit; how it is trained makes no difference."""
-    own, found = to_dict(config.renderer), stored_config(RendererConfig, other)
-    free = ("loss_weights", "mirror", "memory_slots")
-    return isinstance(found, dict) and all(found.get(name) == value for name, value in own.items() if name not in free)
+def initial_networks(job: FitJob) -> InitialNetworks:
+    """The networks to go on from, of general or imported weights made for the same renderer; the rest begins anew."""
+    theirs, own = weights_config(job), job.config.renderer
+    if job.weights is None or theirs is None:
+        return InitialNetworks()
+    if replace(theirs.renderer, **{name: getattr(own, name) for name in FREE}) != own:
+        return InitialNetworks()
+    tensors = job.weights.tensors
+    # weights made before 0.2 call the discriminator "judge"
+    discriminator = tensors_of(tensors, "discriminator") or tensors_of(tensors, "judge")
+    bank = tensors_of(tensors, "bank")
+    if not part(tensors, "arcface"):
+        bank = {}  # its values are ArcFace's features, which mean nothing beside others
+    return InitialNetworks(
+        renderer=tensors_of(tensors, "renderer") or None,
+        discriminator=discriminator or None,
+        query=tensors_of(tensors, "query") or None,
+        bank=MemoryBank.from_tensors(bank) if bank else None,
+    )
 
 
 def _features(job: FitJob, pairs: Pairs) -> np.ndarray:
-    """Identity features of the true faces: imported ArcFace, or the small pictures of `identity`."""
+    """Identity features of the true faces: by imported ArcFace, or of small pictures (`face.identity`)."""
     state = {} if job.weights is None else tensors_of(job.weights.tensors, "arcface")
     if not state:
         return picture_features(pairs.thumbs, job.config.renderer.feature)
@@ -133,39 +122,27 @@ def _features(job: FitJob, pairs: Pairs) -> np.ndarray:
     return np.stack(list(identity_features(network.eval().to(job.device), pairs.faces)))
 
 
-def _typed(bank: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {**bank, "index": bank["index"].long(), "own": bank["own"].bool()}
+def official_poses(fit: VideoFit, model: LinearFaceModel, view: View) -> np.ndarray:
+    """Angles and translation of every frame, float32 [T, 6], in the published convention: seen by its camera in the
+    view."""
+    scale = view.scale * CAMERA.size[0] / view.side_px
+    crop = View(x=view.x, y=view.y, scale=scale, side_px=CAMERA.size[0])
+    angles, translation = pose_of(model, fit.head.rotation, fit.head.translation, crop.camera(fit.head.camera))
+    return np.concatenate([angles, translation], axis=1).astype(np.float32)
 
 
-def load_classic(
-    config: HeadposeConfig,
-    tensors: Mapping[str, np.ndarray],
-    clip: Clip,
-    model: LinearFaceModel,
-    device: str,
-    weights: Weights | None = None,
-) -> Callable[[Controls], ClassicDrawer]:
-    """What draws with an avatar's tensors. Raises KeyError, ValueError, RuntimeError or WeightsError for others, and
-    WeightsError if its face model is not there."""
-    face = drawn_face(config, weights)
-    solid = solid_from_tensors(face.model, part(tensors, "solid") | part(tensors, "clip.solid"))
-    if solid.albedo.shape != (face.surface.num_vertices, 3) or len(solid) != len(clip.head):
-        raise ValueError("the face's colours or frames do not belong to this clip")
-    view, paint = View.from_row(tensors["view"]), _load_paint(config.renderer, tensors, device)
-
-    def drawer(controls: Controls) -> ClassicDrawer:
-        return ClassicDrawer(clip, solid, face, view, paint, model, controls, device)
-
-    return drawer
-
-
-def _load_paint(config: RendererConfig, tensors: Mapping[str, np.ndarray], device: str) -> Paint:
-    generator: Any = make_generator(config)
-    load_into(generator, tensors_of(tensors, "renderer"), "the avatar's generator")
-    generator.eval().requires_grad_(False).to(device)
-    if not isinstance(generator, UNetAdaIN):
-        return plain_paint(generator)
-    query = make_query(config)
-    load_into(query, tensors_of(tensors, "query"), "the avatar's query network")
-    bank = MemoryBank(**_typed(tensors_of(tensors, "bank"))).to(device)
-    return memory_paint(PainterNets(generator=generator, query=query.eval().to(device), bank=bank))
+def fit_person(
+    file: Path, clip: PreprocessedClip, face: FaceRenderModel, device: str, net: ReconstructionNet | None = None
+) -> VideoFit:
+    """The clip's person in three dimensions, reconstructed by `net` or fitted; kept in `file`."""
+    if not file.is_file():
+        tell("fitting the face in three dimensions", 0, 1)
+        if net is None:
+            fit = fit_video(face.model, face.surface, clip.track, clip.pictures, device=device)
+        else:
+            fit = learned_fit(net, face.model, clip.track, clip.pictures())
+        with write_atomic(file) as stored:
+            still, moving = fit_to_tensors(fit, face.model)
+            np.savez(stored, **still, **moving)  # pyright: ignore[reportArgumentType]
+    with file.open("rb") as stored, np.load(stored, allow_pickle=False) as found:
+        return fit_from_tensors(face.model, dict(found))

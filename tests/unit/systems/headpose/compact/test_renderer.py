@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from faces import sample_picture, sample_points
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.morphable import fit_photo, load_mesh478
-from talkingface.systems.headpose.compact.networks import Painted
-from talkingface.systems.headpose.compositing.playback import Clip, ClipDrawer, lay
+from talkingface.systems.headpose.compact.networks import RendererOutput
+from talkingface.systems.headpose.compact.renderer import CompactRenderer
+from talkingface.systems.headpose.compositing.clip import AvatarClip
+from talkingface.systems.headpose.compositing.composite import blend_view
 from talkingface.systems.headpose.motion.head_poses import make_head
 
 MODEL = load_mesh478()
@@ -25,14 +27,14 @@ class Painter(nn.Module):
         super().__init__()
         self._shown = shown
 
-    def forward(self, composite: Tensor) -> Painted:
+    def forward(self, composite: Tensor) -> RendererOutput:
         mask = torch.full_like(composite[:, :1], 0.0 if self._shown else 1.0)
         colour = torch.zeros_like(composite)
         colour[:, 1] = 1
-        return Painted(colour=colour, mask=mask)
+        return RendererOutput(colour=colour, mask=mask)
 
 
-def _clip() -> Clip:
+def _clip() -> AvatarClip:
     """The sample picture, a little brighter with each frame, so that frames tell their number."""
     picture, points = sample_picture(), sample_points()
     fit = fit_photo(MODEL, points)
@@ -41,7 +43,7 @@ def _clip() -> Clip:
         np.repeat(fit.rotation, COUNT, 0), np.repeat(fit.scale, COUNT), np.repeat(fit.translation, COUNT, 0),
         np.ones(COUNT, bool),
     )  # fmt: skip
-    return Clip(
+    return AvatarClip(
         frames=frames,  # type: ignore[arg-type]
         size=(picture.shape[1], picture.shape[0]),
         points=np.repeat(points[None], COUNT, 0).astype(np.float32),
@@ -66,7 +68,7 @@ def _motion(source: list[float]) -> Motion:
 
 
 def _draw(motion: Motion, controls: Controls, shown: bool = False, first: int = 0) -> list[Frames]:
-    return list(ClipDrawer(CLIP, MODEL, Painter(shown), 64, controls).frames(iter([motion]), first))
+    return list(CompactRenderer(CLIP, MODEL, Painter(shown), 64, controls).frames(iter([motion]), first))
 
 
 def _brightness(frames: list[Frames]) -> np.ndarray:
@@ -125,7 +127,7 @@ def test_laid_colours_land_where_the_view_saw_them(factor: float) -> None:
     colour[...] = 200
     share[10:30, 10:30] = 1
     matrix = np.array([[factor, 0, -20 * factor], [0, factor, -16 * factor]])
-    lay(picture, colour, share, matrix)
+    blend_view(picture, colour, share, matrix)
     middle = 20 / factor
     assert picture[round(16 + middle), round(20 + middle)].min() >= 198
     ys, xs = np.nonzero(picture[..., 0] > 100)
@@ -135,5 +137,7 @@ def test_laid_colours_land_where_the_view_saw_them(factor: float) -> None:
 
 def test_nothing_is_laid_outside_the_picture() -> None:
     picture = np.full((20, 20, 3), 7, np.uint8)
-    lay(picture, np.full((8, 8, 3), 99, np.uint8), np.ones((8, 8), np.float32), np.array([[1.0, 0, -100], [0, 1, 0]]))
+    blend_view(
+        picture, np.full((8, 8, 3), 99, np.uint8), np.ones((8, 8), np.float32), np.array([[1.0, 0, -100], [0, 1, 0]])
+    )
     assert (picture == 7).all()

@@ -9,7 +9,14 @@ from faces import sample_picture, sample_points
 from talkingface.face.morphable import fit_photo, load_mesh478
 from talkingface.face.raster import to_rgba
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
-from talkingface.systems.headpose.compositing.composite import Composer, Pose, bent, look, surroundings, view_matrix
+from talkingface.systems.headpose.compositing.composite import (
+    Compositor,
+    deform,
+    sample_view,
+    surrounding_points,
+    view_matrix,
+)
+from talkingface.systems.headpose.motion.head_poses import Pose
 
 MODEL = load_mesh478()
 PICTURE, POINTS = sample_picture(), sample_points()
@@ -28,7 +35,7 @@ def _opened(amount: float) -> np.ndarray:
 
 def _draw(points: np.ndarray, target: Pose) -> np.ndarray:
     out = PICTURE.copy()
-    Composer((out.shape[1], out.shape[0])).draw(to_rgba(PICTURE), POINTS, POSE, target, points, out)
+    Compositor((out.shape[1], out.shape[0])).draw(to_rgba(PICTURE), POINTS, POSE, target, points, out)
     return out
 
 
@@ -50,7 +57,7 @@ def test_without_a_change_the_picture_stays_but_for_the_mouth_opening() -> None:
 
 
 def test_an_opened_mouth_is_dark_inside_and_moves_nothing_above_the_nose() -> None:
-    reached = bent(MODEL, POINTS, POSE, _opened(0.25))
+    reached = deform(MODEL, POINTS, POSE, _opened(0.25))
     drawn = _draw(reached, POSE)
     middle = (reached[13, :2] + reached[14, :2]) / 2
     assert drawn[int(middle[1]), int(middle[0])].max() < 20
@@ -60,9 +67,9 @@ def test_an_opened_mouth_is_dark_inside_and_moves_nothing_above_the_nose() -> No
 
 def test_a_moved_head_takes_the_ears_along_and_leaves_the_border_of_the_picture() -> None:
     target = Pose(rotation=POSE.rotation, scale=POSE.scale, translation=POSE.translation + (6.0, 0.0, 0.0))
-    reached = bent(MODEL, POINTS, POSE, np.zeros(20, np.float32), target)
+    reached = deform(MODEL, POINTS, POSE, np.zeros(20, np.float32), target)
     np.testing.assert_allclose(reached[:, 0] - POINTS[:, 0], 6.0, atol=1e-3)
-    here, there = surroundings(POINTS, POSE, reached, target)
+    here, there = surrounding_points(POINTS, POSE, reached, target)
     first, last = slice(0, 36), slice(-36, None)
     above = here[first, 1] < POINTS[152, 1] - 0.3 * POSE.scale
     assert ((there - here)[first][above, 0] > 5.0).all()
@@ -80,6 +87,6 @@ def test_the_view_holds_the_mouth_in_its_middle_at_one_size(size: int) -> None:
     lips = POINTS[[61, 291], :2] @ matrix[:, :2].T + matrix[:, 2]
     assert abs(lips[:, 0].mean() / size - 0.5) < 0.06 and abs(lips[:, 1].mean() / size - 0.5) < 0.08
     assert 0.2 < (lips[1, 0] - lips[0, 0]) / size < 0.42
-    assert look(PICTURE, matrix, size).shape == (size, size, 3)
+    assert sample_view(PICTURE, matrix, size).shape == (size, size, 3)
     larger = POSE.moved(2.0, np.zeros(2))
     np.testing.assert_allclose(view_matrix(larger, size)[:, :2] * 2, matrix[:, :2], atol=1e-9)

@@ -14,7 +14,7 @@ from talkingface.clips.source import open_media
 from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.systems.headpose.config import preset
-from talkingface.systems.headpose.fit import pipeline as fitting
+from talkingface.systems.headpose.fit import pipeline
 from talkingface.systems.headpose.fit.pipeline import fit_avatar
 from talkingface.systems.headpose.fit.stages import FitJob
 
@@ -40,7 +40,7 @@ def test_stopped_work_goes_on_and_gives_the_same_avatar(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "kind_of", stop)
+        patch.setattr(pipeline, "fit_renderer", stop)
         with pytest.raises(KeyboardInterrupt):
             fit_avatar(_job(clip, tmp_path / "cut"))
     heard = (tmp_path / "cut" / "audio" / "checkpoint.safetensors").stat().st_mtime_ns

@@ -10,7 +10,7 @@ import pytest
 from faces import sample_picture, sample_points
 from talkingface.core.types import Track
 from talkingface.face.morphable import fit_track, load_mesh478
-from talkingface.systems.headpose.compact.data import cut_clip, load_clip, save_clip
+from talkingface.systems.headpose.compact.data import crop_heads, load_crops, save_crops
 from talkingface.systems.headpose.compositing.composite import VIEW_SIDE
 from talkingface.systems.headpose.fit.preprocess import splits
 
@@ -46,13 +46,13 @@ def test_heads_are_cut_at_one_scale_and_come_back_from_the_file(tmp_path: Path) 
     )  # fmt: skip
     fit = fit_track(load_mesh478(), track)
     pictures = [np.roll(picture, shift.astype(int)[::-1], (0, 1)) for shift in shifts]
-    clip = cut_clip(iter(pictures), track.landmarks, fit, np.array([0, 2, 4]), 96)
+    clip = crop_heads(iter(pictures), track.landmarks, fit, np.array([0, 2, 4]), 96)
     assert clip.numbers.tolist() == [0, 2, 4] and clip.frames.shape[1] == clip.frames.shape[2]
     assert clip.poses[1].scale == pytest.approx(96 / VIEW_SIDE, rel=0.02)
     nose = [(clip.points[k, 1, :2] - clip.offsets[k]).astype(int) for k in range(3)]
     patches = [clip.frames[k][y - 3 : y + 4, x - 3 : x + 4].astype(int) for k, (x, y) in enumerate(nose)]
     assert np.abs(patches[0] - patches[2]).mean() < 12  # the same nose, though the head has moved
-    save_clip(tmp_path / "clip.npz", clip)
-    again = load_clip(tmp_path / "clip.npz")
+    save_crops(tmp_path / "clip.npz", clip)
+    again = load_crops(tmp_path / "clip.npz")
     np.testing.assert_array_equal(again.frames, clip.frames)
     np.testing.assert_array_equal(again.poses[2].translation, clip.poses[2].translation)

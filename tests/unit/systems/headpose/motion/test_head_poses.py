@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from talkingface.systems.headpose.motion.head_poses import FrameChooser, make_head, steady_part, to_and_fro
+from talkingface.systems.headpose.motion.head_poses import FrameChooser, make_head, steady_part
 
 
 def _head(count: int = 120, unseen: tuple[int, ...] = ()):
@@ -43,13 +43,6 @@ def test_unseen_frames_do_not_count_for_rest() -> None:
 def test_a_still_head_rests_over_the_steadiest_part() -> None:
     first, length = steady_part(_head(300))
     assert length == 75 and first >= 55
-
-
-def test_to_and_fro_never_leaves_its_part_and_never_jumps() -> None:
-    played = to_and_fro(np.arange(200), 40, 12)
-    assert played.min() == 40 and played.max() == 51
-    assert (np.abs(np.diff(played)) == 1).all()
-    assert (to_and_fro(np.arange(5), 7, 1) == 7).all()
 
 
 def test_the_chosen_frame_follows_the_clip_when_its_pose_does() -> None:

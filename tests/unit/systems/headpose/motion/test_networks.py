@@ -6,18 +6,22 @@ import pytest
 import torch
 
 from talkingface.systems.headpose.motion.atcnet import AtcNet
-from talkingface.systems.headpose.motion.motion_nets import BehaviourEncoder, MotionDecoder
-from talkingface.systems.headpose.official.discriminator import Discriminator
-from talkingface.systems.headpose.official.features import feature_frames, spread_features
-from talkingface.systems.headpose.official.initial import init_published
-from talkingface.systems.headpose.official.losses import (
-    atc_losses,
-    judge_losses,
+from talkingface.systems.headpose.motion.head_motion_generator import BehaviourEncoder, MotionDecoder
+from talkingface.systems.headpose.official.atc_recipe import atc_losses
+from talkingface.systems.headpose.official.memory import feature_frames, spread_features
+from talkingface.systems.headpose.official.networks import (
+    Discriminator,
+    UNetAC,
+    UNetAdaIN,
+    adaptive_norm,
+    init_published,
+)
+from talkingface.systems.headpose.official.recipe import (
+    discriminator_losses,
+    generator_losses,
     logistic_loss,
-    paint_losses,
     total_variation,
 )
-from talkingface.systems.headpose.official.networks import UNetAC, UNetAdaIN, adaptive_norm
 
 SMALL = {"channels": (2, 3, 4, 4, 5), "hidden_fc": 8, "hidden": 6, "layers": 2}
 
@@ -147,12 +151,12 @@ def test_smoothness_is_summed_and_errors_are_averaged():
 
 
 def test_losses_reach_whom_they_should():
-    judge = Discriminator(12, 2)
+    discriminator = Discriminator(12, 2)
     frames, real = torch.rand(1, 9, 64, 64), torch.rand(1, 3, 64, 64)
     fake, mask = torch.rand(1, 3, 64, 64, requires_grad=True), torch.rand(1, 1, 64, 64, requires_grad=True)
-    sum(judge_losses(judge, frames, real, fake).values()).backward()
-    assert fake.grad is None and judge.model[0].weight.grad is not None
-    sum(paint_losses(judge, frames, real, fake, mask).values()).backward()
+    sum(discriminator_losses(discriminator, frames, real, fake).values()).backward()
+    assert fake.grad is None and discriminator.model[0].weight.grad is not None
+    sum(generator_losses(discriminator, frames, real, fake, mask).values()).backward()
     assert fake.grad is not None and mask.grad is not None
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from talkingface.core.errors import WeightsError
 from talkingface.systems.headpose.motion.atcnet import AtcNet
-from talkingface.systems.headpose.motion.motion_nets import BehaviourEncoder, MotionDecoder
+from talkingface.systems.headpose.motion.head_motion_generator import BehaviourEncoder, MotionDecoder
 from talkingface.systems.headpose.official.convert import (
     from_official,
     load_into,
@@ -14,9 +14,8 @@ from talkingface.systems.headpose.official.convert import (
     memory_to_official,
     to_official,
 )
-from talkingface.systems.headpose.official.discriminator import Discriminator
 from talkingface.systems.headpose.official.memory import MemoryBank, QueryNet
-from talkingface.systems.headpose.official.networks import UNetAC, UNetAdaIN
+from talkingface.systems.headpose.official.networks import Discriminator, UNetAC, UNetAdaIN
 
 PARTS = {
     "atcnet": lambda: AtcNet(channels=(1, 1, 1, 1, 1), hidden_fc=2, hidden=2),

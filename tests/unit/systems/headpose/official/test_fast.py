@@ -8,13 +8,12 @@ from talkingface.systems.headpose.motion.atcnet import AtcNet
 from talkingface.systems.headpose.official.fast import (
     FastAtc,
     FastGenerator,
-    FastPainter,
-    PainterNets,
+    FastInference,
+    InferenceNets,
     atc_plain,
-    paint_plain,
+    run_plain,
 )
-from talkingface.systems.headpose.official.features import feature_frames, spread_features
-from talkingface.systems.headpose.official.memory import MemoryBank, QueryNet
+from talkingface.systems.headpose.official.memory import MemoryBank, QueryNet, feature_frames, spread_features
 from talkingface.systems.headpose.official.networks import UNetAdaIN
 
 
@@ -34,13 +33,13 @@ def shake(network: nn.Module) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def nets() -> PainterNets:
+def nets() -> InferenceNets:
     generator = shake(UNetAdaIN(ngf=2, feature=6, style_hidden=10))
     query = shake(QueryNet(feature=5, width=2))
     bank = MemoryBank.make(40, query=5, feature=6, generator=torch.Generator().manual_seed(1))
     bank.value.normal_(generator=torch.Generator().manual_seed(2))
     bank.own[:30] = True
-    return PainterNets(generator=generator, query=query, bank=bank, period=5)
+    return InferenceNets(generator=generator, query=query, bank=bank, period=5)
 
 
 def composites(count: int) -> list[torch.Tensor]:
@@ -70,16 +69,16 @@ def test_fast_generator_is_equal(nets):
     fast = FastGenerator(nets.generator)
     with torch.no_grad():
         style = nets.generator.style(features)
-        plain = nets.generator.paint(frames, style)
+        plain = nets.generator.generate(frames, style)
     assert plain.mask.std() > 0.05 and plain.colour.std() > 0.05
     assert torch.allclose(fast.style(features), style, atol=1e-5)
-    for ours, theirs in zip(fast.paint(frames, style), plain, strict=True):
+    for ours, theirs in zip(fast.generate(frames, style), plain, strict=True):
         assert (ours - theirs).abs().max() < 1e-4
 
 
 def test_wrong_sizes_are_refused(nets):
     with pytest.raises(ValueError, match="multiples of 256"):
-        FastGenerator(nets.generator).paint(torch.zeros(1, 9, 128, 256), torch.zeros(1, 312))
+        FastGenerator(nets.generator).generate(torch.zeros(1, 9, 128, 256), torch.zeros(1, 312))
 
 
 def test_bfloat16_is_close(nets):
@@ -88,15 +87,15 @@ def test_bfloat16_is_close(nets):
     fast = FastGenerator(nets.generator, dtype=torch.bfloat16)
     with torch.no_grad():
         plain = nets.generator(frames, features).picture
-    painted = fast.paint(frames, fast.style(features)).picture
+    painted = fast.generate(frames, fast.style(features)).picture
     assert painted.dtype == torch.float32
     assert (painted - plain).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize("count", [0, 2, 3, 4, 7, 8, 9, 13, 14])
 def test_both_ways_draw_the_same_pictures(nets, count):
-    plain = list(paint_plain(nets, composites(count)))
-    fast = list(FastPainter(nets, batch=2).paint(iter(composites(count))))
+    plain = list(run_plain(nets, composites(count)))
+    fast = list(FastInference(nets, batch=2).run(iter(composites(count))))
     assert len(plain) == len(fast) == max(0, count - 2)
     for ours, theirs in zip(fast, plain, strict=True):
         assert (ours - theirs).abs().max() < 1e-4
@@ -110,18 +109,18 @@ def test_features_are_those_of_the_whole_file(nets):
         keys = feature_frames(12, nets.period)
         features = spread_features(torch.stack([nets.retrieve(pictures[k + 2]) for k in keys]), keys, 12)
         whole = nets.generator(frames, features).picture
-    for ours, theirs in zip(FastPainter(nets).paint(pictures), whole, strict=True):
+    for ours, theirs in zip(FastInference(nets).run(pictures), whole, strict=True):
         assert (ours - theirs).abs().max() < 1e-4
 
 
 def test_the_memory_is_asked_only_where_the_answer_is_used(nets, monkeypatch):
     asked = []
-    retrieve = PainterNets.retrieve
-    monkeypatch.setattr(PainterNets, "retrieve", lambda self, c: asked.append(1) or retrieve(self, c))
-    list(FastPainter(nets).paint(composites(14)))
+    retrieve = InferenceNets.retrieve
+    monkeypatch.setattr(InferenceNets, "retrieve", lambda self, c: asked.append(1) or retrieve(self, c))
+    list(FastInference(nets).run(composites(14)))
     assert len(asked) == len(feature_frames(12, nets.period)) == 4
     asked.clear()
-    list(paint_plain(nets, composites(14)))
+    list(run_plain(nets, composites(14)))
     assert len(asked) == 12
 
 
@@ -135,5 +134,5 @@ def test_nothing_is_held_longer_than_needed(nets):
             given += 1
             yield picture
 
-    next(FastPainter(nets).paint(stream()))
+    next(FastInference(nets).run(stream()))
     assert given == 2 + nets.period + 1

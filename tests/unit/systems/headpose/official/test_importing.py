@@ -16,16 +16,19 @@ from talkingface.core.system import Weights
 from talkingface.core.weights import find_weights, load_weights
 from talkingface.nn.state import tensors_of
 from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.fit.stages import FitJob, start_of
+from talkingface.systems.headpose.fit.stages import FitJob, general_state
 from talkingface.systems.headpose.motion.atcnet import AtcNet
-from talkingface.systems.headpose.motion.head_motion_generator import Mover, behaviour_of
-from talkingface.systems.headpose.motion.motion_nets import BehaviourEncoder, MotionDecoder
+from talkingface.systems.headpose.motion.head_motion_generator import (
+    BehaviourEncoder,
+    HeadMotionGenerator,
+    MotionDecoder,
+    encode_behaviour,
+)
 from talkingface.systems.headpose.official.convert import memory_to_official, to_official
-from talkingface.systems.headpose.official.discriminator import Discriminator
 from talkingface.systems.headpose.official.importing import SOURCES, import_headpose
 from talkingface.systems.headpose.official.memory import MemoryBank, QueryNet
-from talkingface.systems.headpose.official.networks import UNetAC, UNetAdaIN
-from talkingface.systems.headpose.official.stage import begin_from
+from talkingface.systems.headpose.official.networks import Discriminator, UNetAC, UNetAdaIN
+from talkingface.systems.headpose.official.stage import initial_networks
 from voices import make_voice
 
 
@@ -56,11 +59,11 @@ def job_with(files: list[Path], folder: Path) -> FitJob:
 
 def test_a_fit_begins_with_them(official, tmp_path):
     job = job_with(list(official.values()), tmp_path)
-    begin = begin_from(job)
-    assert begin.renderer is not None and begin.judge is not None and begin.query is not None
+    initial = initial_networks(job)
+    assert initial.renderer is not None and initial.discriminator is not None and initial.query is not None
     stored = torch.load(official["0_net_G.pth"], weights_only=True)
-    assert torch.allclose(begin.renderer["e3.body.1.weight"], stored["e3.body.1.weight"], atol=1e-4)
-    audio = start_of(job, "audio")
+    assert torch.allclose(initial.renderer["e3.body.1.weight"], stored["e3.body.1.weight"], atol=1e-4)
+    audio = general_state(job, "audio")
     assert audio is not None
     assert audio["lstm_fc.0.weight"].shape == (26, 4)  # of 20 expressions instead of 64
     assert not audio["lstm_fc.0.weight"].any() and audio["lstm.weight_ih_l2"].any()
@@ -71,13 +74,13 @@ def test_weights_of_before_a_new_setting_still_fit(tmp_path):
     del shipped.card["config"]["renderer"]["view_px"]  # as if it were newer, and at its default
     config = from_dict(HeadposeConfig, shipped.card["config"])
     job = FitJob(path=tmp_path / "me.mp4", folder=tmp_path, config=config, weights=shipped, device="cpu")
-    assert start_of(job, "renderer") and start_of(job, "audio")
+    assert general_state(job, "renderer") and general_state(job, "audio")
     other = replace(config, renderer=replace(config.renderer, widths=(4, 4, 4, 4, 4)))
-    assert start_of(replace(job, config=other), "renderer") is None
+    assert general_state(replace(job, config=other), "renderer") is None
 
 
 def test_a_bank_of_other_features_is_not_taken(official, tmp_path):
-    assert begin_from(job_with(list(official.values()), tmp_path)).bank is None
+    assert initial_networks(job_with(list(official.values()), tmp_path)).bank is None
 
 
 def test_parts_are_told_apart_by_their_contents(official, tmp_path):
@@ -86,14 +89,14 @@ def test_parts_are_told_apart_by_their_contents(official, tmp_path):
     found = import_headpose([tmp_path])  # a folder stands for its files
     assert found.name == "headpose.official"
     assert found.card["parts"] == {
-        "audio": "file0.bin", "renderer": "file1.bin", "judge": "file2.bin", "memory": "file3.bin",
+        "audio": "file0.bin", "renderer": "file1.bin", "discriminator": "file2.bin", "memory": "file3.bin",
     }  # fmt: skip
 
 
 def test_what_is_missing_is_named_with_its_source(official):
     notes = import_headpose([official["0_net_G.pth"]]).card["notes"]
     assert "renderer: 0_net_G.pth" in notes
-    for part in ("audio", "judge", "memory", "arcface", "bfm", "reconstruction"):
+    for part in ("audio", "discriminator", "memory", "arcface", "bfm", "reconstruction"):
         assert f"{part} is not there and begins anew; get {SOURCES[part]}" in notes
     assert any("faces.dmi.unibas.ch" in note and "registration" in note for note in notes)
 
@@ -114,17 +117,19 @@ def test_motion_networks_choose_the_clips_frames(tmp_path):
     assert found.name == "headpose.journal" and set(found.card["parts"]) == {"behaviour", "motion"}
     rng = np.random.default_rng(2)
     poses = rng.normal(size=(90, 6)).astype(np.float32).cumsum(axis=0) / 50
-    behaviour = behaviour_of(tensors_of(found.tensors, "behaviour"), poses)
+    behaviour = encode_behaviour(tensors_of(found.tensors, "behaviour"), poses)
     with torch.inference_mode():
         true = encoder.eval()(torch.from_numpy(poses)[None])[0].numpy()
     np.testing.assert_allclose(behaviour, true, atol=2e-3)  # stored in half precision
-    mover = Mover(tensors_of(found.tensors, "motion"), behaviour, poses[:, :3], np.ones(90, bool), "cpu")
+    head_motion = HeadMotionGenerator(
+        tensors_of(found.tensors, "motion"), behaviour, poses[:, :3], np.ones(90, bool), "cpu"
+    )
     voice = make_voice(3.0)
-    source = mover.played(voice, 75, seed=1)
+    source = head_motion.source_frames(voice, 75, seed=1)
     assert source.shape == (75,) and source.min() >= 0 and source.max() < 90
     assert np.abs(np.diff(source)).max() <= 2  # one frame of the clip a frame, and rounding
-    np.testing.assert_array_equal(source, mover.played(voice, 75, seed=1))
-    assert not np.array_equal(source, mover.played(voice, 75, seed=2))
+    np.testing.assert_array_equal(source, head_motion.source_frames(voice, 75, seed=1))
+    assert not np.array_equal(source, head_motion.source_frames(voice, 75, seed=2))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from talkingface.core.errors import WeightsError
 from talkingface.nn.iresnet import IResNet, mxnet_name
 from talkingface.nn.reconstruction_net import NUM_COEFFICIENTS, ReconstructionNet
-from talkingface.systems.headpose.official.face import arcface
+from talkingface.systems.headpose.official.face import identity
 from talkingface.systems.headpose.official.face.reconstruction import load_reconstruction_net, reconstruct
 
 TINY = (1, 1, 1, 1)
@@ -35,7 +35,7 @@ def write_params(path: Path, arrays: dict[str, np.ndarray], magic: int = 0xF993F
 
 @pytest.fixture
 def tiny_arcface(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arcface, "IResNet", lambda eps: IResNet(TINY, eps=eps))
+    monkeypatch.setattr(identity, "IResNet", lambda eps: IResNet(TINY, eps=eps))
 
 
 def some_weights() -> dict[str, torch.Tensor]:
@@ -55,14 +55,14 @@ def test_an_mxnet_file_gives_the_network_it_was_made_from(tmp_path, tiny_arcface
         if foreign is not None:
             arrays[f"{'aux' if 'moving' in foreign else 'arg'}:{foreign}"] = values.numpy()
     write_params(tmp_path / "model-0000.params", arrays)
-    net = arcface.load_mxnet_arcface(tmp_path / "model-0000.params")
+    net = identity.load_mxnet_arcface(tmp_path / "model-0000.params")
     state["features.weight"] = torch.ones(512)  # its scale is fixed in MXNet, whatever is stored
     for name, values in net.state_dict().items():
         if name in state and values.is_floating_point():
             assert torch.equal(values, state[name]), name
     assert net.bn1.eps == net.features.eps == pytest.approx(2e-5)
     faces = np.random.default_rng(0).integers(0, 255, (3, 112, 112, 3), dtype=np.uint8)
-    features = np.stack(list(arcface.identity_features(net, faces)))
+    features = np.stack(list(identity.identity_features(net, faces)))
     assert features.shape == (3, 512) and np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
 
 
@@ -70,29 +70,29 @@ def test_older_files_are_read_too(tmp_path):
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     for name, magic in (("v1", 0xF993FAC8), ("v2", 0xF993FAC9), ("first", 2)):
         write_params(tmp_path / name, {"arg:a": values}, magic)
-        assert arcface.read_mxnet_params(tmp_path / name)["a"].tolist() == values.tolist()
+        assert identity.read_mxnet_params(tmp_path / name)["a"].tolist() == values.tolist()
 
 
 def test_what_is_no_mxnet_file_is_refused(tmp_path, tiny_arcface):
     path = tmp_path / "model.params"
     with pytest.raises(WeightsError, match="cannot read"):
-        arcface.load_mxnet_arcface(path)
+        identity.load_mxnet_arcface(path)
     path.write_bytes(b"PK" + bytes(60))
     with pytest.raises(WeightsError, match="not a readable MXNet"):
-        arcface.load_mxnet_arcface(path)
+        identity.load_mxnet_arcface(path)
     write_params(path, {"arg:conv0_weight": np.zeros((64, 3, 3, 3))})
     with pytest.raises(WeightsError, match="LResNet100E-IR"):
-        arcface.load_mxnet_arcface(path)
+        identity.load_mxnet_arcface(path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(WeightsError, match="too early"):
-        arcface.load_mxnet_arcface(path)
+        identity.load_mxnet_arcface(path)
 
 
 def test_aligned_points_lie_on_the_template():
     turn = np.array([[0.9, 0.2], [-0.2, 0.9]])
-    points = arcface.TEMPLATE @ turn.T * 1.7 + [30, 20]
-    matrix = arcface.alignment(points)
-    assert points @ matrix[:, :2].T + matrix[:, 2] == pytest.approx(arcface.TEMPLATE, abs=1e-4)
+    points = identity.TEMPLATE @ turn.T * 1.7 + [30, 20]
+    matrix = identity.alignment(points)
+    assert points @ matrix[:, :2].T + matrix[:, 2] == pytest.approx(identity.TEMPLATE, abs=1e-4)
 
 
 def test_reconstruction_checkpoint(tmp_path):

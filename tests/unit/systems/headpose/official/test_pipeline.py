@@ -18,13 +18,12 @@ from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.track import track_frames
 from talkingface.systems.headpose.config import HeadposeConfig, preset
-from talkingface.systems.headpose.fit.stages import FitJob, start_of
-from talkingface.systems.headpose.official import pipeline as published
-from talkingface.systems.headpose.official.atc_recipe import FRAMES, AtcRecipe
+from talkingface.systems.headpose.fit.stages import FitJob, general_state
+from talkingface.systems.headpose.official import pipeline
+from talkingface.systems.headpose.official.atc_recipe import ATC_WEIGHTS, FRAMES, AtcRecipe
 from talkingface.systems.headpose.official.data import Pairs, join_pairs, load_pairs, save_pairs
-from talkingface.systems.headpose.official.losses import ATC_WEIGHTS
-from talkingface.systems.headpose.official.recipe import ClassicRecipe
-from talkingface.systems.headpose.official.stage import begin_from
+from talkingface.systems.headpose.official.recipe import GeneratorRecipe
+from talkingface.systems.headpose.official.stage import initial_networks
 from talkingface.training.checkpoint import load_networks
 from talkingface.training.optim import lr_at
 from talkingface.training.speaking_clips import SpeakingClip
@@ -86,7 +85,7 @@ def test_a_clip_gives_a_stretch_that_shows_the_face(tmp_path: Path) -> None:
         landmarks = track.landmarks * (0.3 if slug == "small" else 1)
         write_clip(tmp_path, slug, landmarks, confidence, track.size)
     write_index(tmp_path, dict.fromkeys(("one", "two", "small"), "train"), clip)
-    recipe = published.gan_recipe(CONFIG, tmp_path)
+    recipe = pipeline.gan_recipe(CONFIG, tmp_path)
     one, two = (load_pairs(tmp_path / "pairs-mesh478-256" / f"{slug}-3.npz") for slug in ("one", "two"))
     assert len(one) == 24 and len(two) == 14 and len(recipe._pairs) == 38
     assert one.composites.shape[1:] == (256, 256, 3)
@@ -102,11 +101,11 @@ def test_no_clip_goes_on_in_the_next(prepared: Path) -> None:
 
 def test_stretches_are_the_middle_of_the_longest_run() -> None:
     free = np.zeros(120, bool)
-    assert published._stretch(free) == (0, 0)
+    assert pipeline._stretch(free) == (0, 0)
     free[5:20] = free[40:101] = True
-    assert published._stretch(free) == (56, 85)
+    assert pipeline._stretch(free) == (56, 85)
     free[40:101] = False
-    assert published._stretch(free) == (5, 20)
+    assert pipeline._stretch(free) == (5, 20)
 
 
 @pytest.mark.parametrize(
@@ -125,19 +124,19 @@ def test_a_stage_goes_on_where_it_stopped(prepared: Path, tmp_path: Path, recipe
 
 
 def test_general_training_has_the_published_weights_and_rates(prepared: Path) -> None:
-    recipe = published.gan_recipe(CONFIG, prepared)
+    recipe = pipeline.gan_recipe(CONFIG, prepared)
     one = preset("tiny_official").renderer.loss_weights
     assert recipe.loss_weights["mask"] == 0.1 and one["mask"] == 2.0  # of a person's own stage
-    assert recipe.loss_weights["picture"] == one["picture"] and recipe.loss_weights["fool"] == one["fool"]
+    assert recipe.loss_weights["picture"] == one["picture"] and recipe.loss_weights["adversarial"] == one["adversarial"]
     rates = [lr_at(recipe.optimizers["renderer"], step, 100) for step in (0, 50, 100)]
     assert rates == pytest.approx([2e-4, 2e-4, 0.0])
-    audio = published.atc_recipe(CONFIG, prepared)
+    audio = pipeline.atc_recipe(CONFIG, prepared)
     assert dict(audio.loss_weights) == ATC_WEIGHTS and lr_at(audio.optimizers["audio"], 99, 100) == 2e-4
 
 
 def test_features_say_how_a_moment_differs_within_its_own_clip(prepared: Path) -> None:
-    recipe = published.gan_recipe(CONFIG, prepared)
-    assert isinstance(recipe, ClassicRecipe) and recipe._features is not None
+    recipe = pipeline.gan_recipe(CONFIG, prepared)
+    assert isinstance(recipe, GeneratorRecipe) and recipe._features is not None
     for rows in (slice(0, 6), slice(6, 10)):
         within = recipe._features[rows]
         assert within.shape[1] == 32
@@ -172,24 +171,29 @@ def test_cuts_are_of_seen_frames_and_belong_to_their_sound() -> None:
 
 def test_the_compact_renderer_has_another_recipe(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--config official"):
-        published.gan_recipe(preset("tiny"), tmp_path)
+        pipeline.gan_recipe(preset("tiny"), tmp_path)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_fit_begins_with_the_general_weights(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(published, "prepare", lambda data, folder: [])
+    monkeypatch.setattr(pipeline, "prepare", lambda data, folder: [])
     shutil.copytree(prepared, tmp_path / "runs" / "prepared")
-    folder = published.make_published(name, tmp_path, tmp_path / "runs", config=preset(name), steps=(2, 2))
+    folder = pipeline.make_official(name, tmp_path, tmp_path / "runs", config=preset(name), steps=(2, 2))
     weights = load_weights(find_weights(folder))
     assert weights.card["name"] == f"headpose.{name}-general" and weights.card["steps"] == {"atcnet": 2, "gan": 2}
     config = from_dict(HeadposeConfig, {**weights.card["config"]})
     job = FitJob(path=tmp_path / "me.mp4", folder=tmp_path, config=preset(name), weights=weights, device="cpu")
     assert config.renderer == job.config.renderer and config.audio == job.config.audio
-    begin, audio = begin_from(job), start_of(job, "audio")
-    assert begin.renderer is not None and begin.judge is not None and audio is not None and begin.bank is None
-    assert (begin.query is not None) == (name == "tiny_official")
+    initial, audio = initial_networks(job), general_state(job, "audio")
+    assert (
+        initial.renderer is not None
+        and initial.discriminator is not None
+        and audio is not None
+        and initial.bank is None
+    )
+    assert (initial.query is not None) == (name == "tiny_official")
     trained = load_networks(tmp_path / "runs" / name / "gan")["renderer"]
     for key, value in trained.items():
-        assert torch.allclose(begin.renderer[key].float(), value.float(), atol=1e-3), key
+        assert torch.allclose(initial.renderer[key].float(), value.float(), atol=1e-3), key

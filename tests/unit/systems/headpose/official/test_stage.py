@@ -16,14 +16,15 @@ from talkingface.core.motion import concatenate
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.core.weights import load_avatar, save_avatar
 from talkingface.face.camera import Camera
-from talkingface.systems.headpose.compositing.composite import Pose
 from talkingface.systems.headpose.config import preset
-from talkingface.systems.headpose.official.data import Pairs, View, choose_view, in_runs, moved_head
+from talkingface.systems.headpose.motion.head_poses import Pose
+from talkingface.systems.headpose.official.data import Pairs, choose_runs
 from talkingface.systems.headpose.official.face.identity import picture_features, thumb_side
+from talkingface.systems.headpose.official.face.render import View, choose_view, move_head
 from talkingface.systems.headpose.official.memory import SAME_IDENTITY
 from talkingface.systems.headpose.official.networks import UNetAdaIN
-from talkingface.systems.headpose.official.recipe import Begin, ClassicRecipe, scales_to_one
-from talkingface.systems.headpose.official.stage import load_classic
+from talkingface.systems.headpose.official.recipe import GeneratorRecipe, InitialNetworks, scales_to_one
+from talkingface.systems.headpose.official.renderer import load_official
 from talkingface.training.trainer import Trainer
 from voices import make_voice
 
@@ -72,7 +73,7 @@ def test_the_frame_stays_as_it_is_outside_the_face(fitted, clip: Path) -> None:
     system, avatar, folder = fitted
     controls = Controls(seed=3, size="native", pose="source")
     motion = motion_of(system, avatar)
-    drawer = load_classic(
+    drawer = load_official(
         system.config, avatar.tensors, system._person(avatar).clip, api_model(), "cpu"
     )(controls)  # fmt: skip
     pictures = np.concatenate([piece.rgb for piece in drawer.frames(iter([motion]))])
@@ -126,10 +127,12 @@ def stored_pairs(file: Path) -> Pairs:
         return Pairs(**dict(found))
 
 
-def recipe_for(config, pairs: Pairs, held_out: Pairs) -> ClassicRecipe:
+def recipe_for(config, pairs: Pairs, held_out: Pairs) -> GeneratorRecipe:
     adain = config.renderer.kind == "adain"
     features = picture_features(pairs.thumbs, config.renderer.feature) if adain else None
-    return ClassicRecipe(pairs, config.renderer, features=features, held_out=held_out, batch_size=config.fit.batch_size)
+    return GeneratorRecipe(
+        pairs, config.renderer, features=features, held_out=held_out, batch_size=config.fit.batch_size
+    )
 
 
 def api_model():
@@ -155,9 +158,9 @@ def test_the_first_frames_of_a_run_repeat_what_is_there() -> None:
 
 
 def test_long_clips_give_runs() -> None:
-    kept = in_runs(np.ones(1000, bool), 100)
+    kept = choose_runs(np.ones(1000, bool), 100)
     assert len(kept) == 100 and (np.diff(kept) == 1).sum() == 90 and kept[-1] > 980
-    assert in_runs(np.ones(40, bool), 100).tolist() == list(range(40))
+    assert choose_runs(np.ones(40, bool), 100).tolist() == list(range(40))
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -176,7 +179,7 @@ def test_batches_are_aligned_and_repeat(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_training_resumes_bit_for_bit(name: str, tmp_path: Path) -> None:
-    def trainer(folder: str) -> tuple[Trainer, ClassicRecipe]:
+    def trainer(folder: str) -> tuple[Trainer, GeneratorRecipe]:
         recipe = recipe_for(preset(name), make_pairs(), make_pairs(3))
         return Trainer(recipe, tmp_path / folder, steps=3, seed=2, device="cpu", evaluate_every=1), recipe
 
@@ -206,19 +209,21 @@ def test_a_new_generator_learns_colours_before_it_may_hide_them(name: str) -> No
     recipe = recipe_for(config, pairs, pairs)
     networks = recipe.networks()
     batch = recipe.batch(0, 1)
-    early = recipe.losses("paint", batch, {"step": 99, "steps": 400})
+    early = recipe.losses("generator", batch, {"step": 99, "steps": 400})
     assert early["mask"] == 0 and early["mask_smoothness"] == 0
     early["picture"].backward()
     heads = [value for key, value in networks["renderer"].named_parameters() if "attention_reg" in key]
     assert heads and all(value.grad is None or not value.grad.any() for value in heads)
     for step, steps in ((100, 400), (400, 100000), (0, 3)):
-        assert recipe.losses("paint", batch, {"step": step, "steps": steps})["mask"] > 0
+        assert recipe.losses("generator", batch, {"step": step, "steps": steps})["mask"] > 0
     state = {key: value.detach() for key, value in networks["renderer"].state_dict().items()}
     adain = config.renderer.kind == "adain"
     features = picture_features(pairs.thumbs, config.renderer.feature) if adain else None
-    tuned = ClassicRecipe(pairs, config.renderer, features=features, batch_size=2, begin=Begin(renderer=state))
+    tuned = GeneratorRecipe(
+        pairs, config.renderer, features=features, batch_size=2, initial=InitialNetworks(renderer=state)
+    )
     tuned.networks()
-    losses = tuned.losses("paint", batch, {"step": 0, "steps": 400})
+    losses = tuned.losses("generator", batch, {"step": 0, "steps": 400})
     assert losses["mask"] > 0  # it has colours already
     assert "colour" in early and set(tuned.loss_weights) == set(recipe.loss_weights) - {"colour"}  # the published ones
 
@@ -259,7 +264,7 @@ def test_the_drawn_head_moves_as_its_pixels_do() -> None:
     rotation, translation = np.eye(3), np.array([0.5, -0.3, 9.0])
     own = Pose(rotation=np.eye(3), scale=100.0, translation=np.array([370.0, 150.0, 0]))
     target = Pose(rotation=np.eye(3), scale=110.0, translation=np.array([400.0, 140.0, 0]))
-    _, moved = moved_head(rotation, translation, camera, own, target)
+    _, moved = move_head(rotation, translation, camera, own, target)
     before, after = (camera.project(t[None])[0][0] for t in (translation, moved))
     np.testing.assert_allclose(after - before, [30, -10], atol=1e-6)
     assert moved[2] == pytest.approx(9.0 / 1.1)

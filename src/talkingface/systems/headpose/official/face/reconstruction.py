@@ -1,4 +1,5 @@
-"""Official reconstruction: R-Net coefficients of the own-transform crops, for people who have its weights."""
+"""Reconstruction as in the original: R-Net coefficients of each frame's own crop, for users who imported its
+weights."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ from talkingface.systems.headpose.official.face.render_model import imported_par
 
 BATCH = 8
 STEADIED = 1.0
-"""Each frame is seen alone and trembles a little: its numbers are smoothed over so many frames (standard deviation)."""
-_REACH = 6
+"""Standard deviation, in frames, of the smoothing over time: R-Net sees each frame alone, and its numbers tremble."""
+_REACH = 6  # frames of padding: the filter's reach
 RNET_SOURCE = "epoch_20.pth of Deep3DFaceRecon_pytorch, from github.com/sicxu/Deep3DFaceRecon_pytorch"
 
 
@@ -71,18 +72,18 @@ def reconstruct(net: ReconstructionNet, crops: Iterable[np.ndarray]) -> Iterator
 def learned_fit(
     net: ReconstructionNet, model: LinearFaceModel, track: Track, pictures: Iterable[np.ndarray]
 ) -> VideoFit:
-    """The person of a clip as R-Net sees it, in place of `face.fit3d.fit_video`: the Basel model before one camera.
+    """The person of a clip by R-Net, in place of `face.fit3d.fit_video`: the Basel model before one camera.
 
-    Shape and colours are the mean over all frames; frames of confidence 0 lie between their neighbours.
-
-    `pictures` uint8 [H, W, 3]: the frames of `track`.
+    The published camera sees each crop by itself; here size, place and angle along the line of sight are kept before
+    the frame's camera. Shape and colours are the mean over all frames; frames of confidence 0 are interpolated.
+    `pictures` uint8 [H, W, 3] are the frames of `track`.
     """
     crops = fit_crops(five_points(track.landmarks), track.size)
     seen = np.flatnonzero(track.confidence > 0)
 
     def cut() -> Iterator[np.ndarray]:
         for number, rgb in zip(range(len(track)), pictures, strict=False):
-            tell("seeing the face in three dimensions", number, len(track))
+            tell("reconstructing the face in three dimensions", number, len(track))
             if track.confidence[number] > 0:
                 yield crop_picture(rgb, crops[number])
 
@@ -95,7 +96,7 @@ def learned_fit(
         _steady(values, seen, len(track))
         for values in (placed[0], placed[1], parts["expression"], light_of(parts["light"]))
     )
-    u, _, v = np.linalg.svd(turn)  # the nearest rotations: steadying shrinks them a little
+    u, _, v = np.linalg.svd(turn)  # the nearest rotations: smoothed matrices are a little too small
     albedo = model.albedo(texture).astype(np.float32)
     return VideoFit(
         model=model.name,
@@ -115,12 +116,12 @@ def learned_fit(
 
 
 def _steady(values: np.ndarray, seen: np.ndarray, count: int) -> np.ndarray:
-    """Numbers [N, ...] of the frames `seen` for all `count` frames, bridged and smoothed."""
+    """Numbers [N, ...] of the frames `seen` for all `count` frames, interpolated and smoothed."""
     from scipy.ndimage import gaussian_filter1d
 
     flat = values.reshape(len(values), -1).astype(np.float64)
     bridged = np.stack([np.interp(np.arange(count), seen, column) for column in flat.T], axis=1)
     reach = min(_REACH, count - 1)
-    ends = np.pad(bridged, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")  # movement goes on there
+    ends = np.pad(bridged, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")  # continues the movement
     smooth = gaussian_filter1d(ends, STEADIED, axis=0, mode="nearest")[reach : reach + count]
     return smooth.reshape(count, *values.shape[1:])

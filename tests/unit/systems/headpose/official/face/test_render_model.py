@@ -27,17 +27,23 @@ from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.subdivision import plain_surface
 from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.nn.state import part
-from talkingface.systems.headpose.compositing.composite import Pose
 from talkingface.systems.headpose.config import HeadposeConfig, preset
 from talkingface.systems.headpose.fit.pipeline import fit_avatar
 from talkingface.systems.headpose.fit.stages import FitJob
-from talkingface.systems.headpose.official.data import FaceDrawer, View, solid_from_tensors, solid_tensors
+from talkingface.systems.headpose.motion.head_poses import Pose
 from talkingface.systems.headpose.official.face.convention import CAMERA as CROP_CAMERA
 from talkingface.systems.headpose.official.face.convention import PARTS, before_camera, placed, shape_of
 from talkingface.systems.headpose.official.face.crop import fit_crops, five_points
 from talkingface.systems.headpose.official.face.reconstruction import learned_fit
-from talkingface.systems.headpose.official.face.render_model import DrawnFace, basel_model, drawn_face
+from talkingface.systems.headpose.official.face.render import FaceRenderer, View
+from talkingface.systems.headpose.official.face.render_model import (
+    FaceRenderModel,
+    basel_model,
+    face_render_model,
+    fit_from_tensors,
+)
 from talkingface.systems.headpose.official.importing import import_headpose
+from talkingface.systems.headpose.official.stage import fit_to_tensors
 from voices import make_voice
 
 BASEL = replace(preset("tiny_official"), face_model="bfm09")
@@ -79,11 +85,11 @@ def test_the_weights_at_hand_come_before_the_store(empty: Path, files: Path) -> 
 
 
 def test_an_expression_moves_the_same_points_as_far(store: Path) -> None:
-    own, drawn = load_mesh478(), drawn_face(BASEL)
+    own, drawn = load_mesh478(), face_render_model(BASEL)
     expression = np.random.default_rng(2).normal(size=own.expression.shape[-1]).astype(np.float32)
     expression[own.num_mouth :] = 0
     wanted = UNIT * own.displacement(expression)[own.landmarks68]
-    moved = drawn.model.displacement(drawn.change(expression))[drawn.model.landmarks68]
+    moved = drawn.model.displacement(drawn.convert_change(expression))[drawn.model.landmarks68]
     assert np.abs(moved - wanted).max() < 0.05 * np.abs(wanted).max()
     np.testing.assert_allclose(drawn.pivot, OFFSET * (1, -1, -1), atol=1e-3)
 
@@ -109,19 +115,19 @@ def fit_of(model: LinearFaceModel, scale: float, offset: np.ndarray) -> VideoFit
 
 def test_motion_moves_either_face_alike(store: Path) -> None:
     """The stand-in has our points: drawn by the Basel way, mouth and head go where they go by ours."""
-    drawn, own = drawn_face(BASEL), load_mesh478()
-    plain = DrawnFace(own, plain_surface(drawn.surface.skin, 478), None, np.zeros(3))
-    basel = FaceDrawer(fit_of(drawn.model, UNIT, drawn.pivot), drawn, VIEW)
-    ours = FaceDrawer(fit_of(own, 1.0, np.zeros(3)), plain, VIEW)
+    drawn, own = face_render_model(BASEL), load_mesh478()
+    plain = FaceRenderModel(own, plain_surface(drawn.surface.skin, 478), None, np.zeros(3))
+    basel = FaceRenderer(fit_of(drawn.model, UNIT, drawn.pivot), drawn, VIEW)
+    ours = FaceRenderer(fit_of(own, 1.0, np.zeros(3)), plain, VIEW)
     background = np.zeros((128, 128, 3), np.uint8)
     change = np.zeros(own.expression.shape[-1], np.float32)
     change[0] = 2.0
     here = Pose(rotation=np.eye(3), scale=50.0, translation=np.array([64.0, 64.0, 0]))
     turn = np.array([[np.cos(0.3), 0, np.sin(0.3)], [0, 1, 0], [-np.sin(0.3), 0, np.cos(0.3)]])
     there = Pose(rotation=turn, scale=55.0, translation=np.array([70.0, 60.0, 0]))
-    rest = ours.over(background, 0)
+    rest = ours.render_over(background, 0)
     for options in ({}, {"change": change}, {"move": (here, there)}, {"change": change, "move": (here, there)}):
-        a, b = basel.over(background, 0, **options), ours.over(background, 0, **options)
+        a, b = basel.render_over(background, 0, **options), ours.render_over(background, 0, **options)
         off = (np.abs(a.astype(int) - b).max(axis=-1) > 24).mean()
         assert off < 0.004, options  # of the view; single pixels at edges
         if options:
@@ -129,11 +135,11 @@ def test_motion_moves_either_face_alike(store: Path) -> None:
 
 
 def test_a_fit_keeps_nothing_of_the_model(store: Path) -> None:
-    model = drawn_face(BASEL).model
+    model = face_render_model(BASEL).model
     fit = fit_of(model, UNIT, np.zeros(3))
-    still, moving = solid_tensors(fit, model)
+    still, moving = fit_to_tensors(fit, model)
     assert "neutral" not in still
-    again = solid_from_tensors(model, still | moving)
+    again = fit_from_tensors(model, still | moving)
     np.testing.assert_array_equal(again.head.neutral, fit.head.neutral)
 
 
@@ -207,7 +213,7 @@ class Seer(torch.nn.Module):
 
 def test_what_r_net_sees_is_placed_in_the_frame(store: Path) -> None:
     """The face lies in each crop where the published camera shows it, though one camera sees the whole frame."""
-    model, count = drawn_face(BASEL).model, 5
+    model, count = face_render_model(BASEL).model, 5
     parts = {name: np.zeros((count, size), np.float32) for name, size in PARTS.items()}
     parts["expression"][:, 0] = parts["texture"][:, 1] = 1
     parts["angles"][:] = (0.1, -0.2, 0.05)

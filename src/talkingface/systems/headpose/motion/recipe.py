@@ -15,7 +15,7 @@ from talkingface.audio.mfcc import FRAME_HOP, FRAME_ROWS, RATE_HZ
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.metrics.sync import best_lag
 from talkingface.systems.headpose.config import AudioConfig
-from talkingface.systems.headpose.motion.from_audio import POSE_SCALE, coefficients, make_atcnet, windows_of
+from talkingface.systems.headpose.motion.from_audio import POSE_SCALE, make_atcnet, mfcc_rows, to_windows
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
@@ -25,7 +25,7 @@ SPEEDS = (1.0, 0.89, 0.95, 1.06, 1.12)
 """Playing speeds: pitch, formants and tempo change together."""
 ROWS, FRAMES = 24, 48
 SILENT_ROWS = 2
-UNHEARD = 10
+WARM_UP_FRAMES = 10
 """Frames at the start of a cut that teach nothing: the LSTM has not heard what came before."""
 
 
@@ -33,7 +33,7 @@ UNHEARD = 10
 class Row:
     """Coefficients float16 [4 T + 24, 12] of T frames, targets float32 [T, E + 3 + 6], weights float32 [T]."""
 
-    coefficients: np.ndarray
+    inputs: np.ndarray
     targets: np.ndarray
     weight: np.ndarray
 
@@ -68,11 +68,11 @@ class AudioRecipe(Recipe):
         copies: int = 6,
         lr: float = 2e-3,
         start: Mapping[str, Tensor] | None = None,
-        keep_ears: bool = False,
+        freeze_encoder: bool = False,
         seed: int = 0,
     ) -> None:
         self.config, self._validation, self._start, self._late_s = config, validation, start, late_s
-        self._keep_ears = keep_ears
+        self._keep_ears = freeze_encoder
         self.optimizers = {"audio": OptimizerConfig(lr=lr, weight_decay=0.02, warmup_steps=50, final_ratio=0.01)}
         num = config.expression
         self._matrix = torch.from_numpy(measure_rows(model, num))
@@ -89,8 +89,8 @@ class AudioRecipe(Recipe):
         rows = np.concatenate([clip_targets(clip, self.config.expression), clip.weight[:, None]], axis=1)
         rows, known = retime(rows, speed, self._late_s.get(clip.slug, 0.0))
         weight = (rows[:, -1] > 0.99) * known
-        heard = coefficients(heard_differently(clip.samples, speed, rng), len(rows)).astype(np.float16)
-        return Row(coefficients=heard, targets=rows[:, :-1], weight=weight.astype(np.float32))
+        heard = mfcc_rows(augment_speech(clip.samples, speed, rng), len(rows)).astype(np.float16)
+        return Row(inputs=heard, targets=rows[:, :-1], weight=weight.astype(np.float32))
 
     def networks(self) -> dict[str, nn.Module]:
         """ATC-net."""
@@ -113,15 +113,15 @@ class AudioRecipe(Recipe):
             row = self._copies[int(rng.integers(len(self._copies)))][int(rng.choice(len(self._share), p=self._share))]
             first = int(rng.integers(0, max(0, len(row.weight) - FRAMES) + 1))
             taken = min(FRAMES, len(row.weight) - first)
-            part = row.coefficients[FRAME_HOP * first : FRAME_HOP * first + length]
+            part = row.inputs[FRAME_HOP * first : FRAME_HOP * first + length]
             inputs[k, : len(part)] = part
             targets[k, :taken] = row.targets[first : first + taken]
             weight[k, :taken] = row.weight[first : first + taken]
             if first:
-                weight[k, :UNHEARD] = 0
+                weight[k, :WARM_UP_FRAMES] = 0
         for k in range(ROWS - SILENT_ROWS, ROWS):
             noise = room_noise(RATE_HZ * (FRAMES + 8) // 25, rng)
-            inputs[k], weight[k] = coefficients(noise, FRAMES), 1
+            inputs[k], weight[k] = mfcc_rows(noise, FRAMES), 1
         return {name: torch.from_numpy(value) for name, value in
                 (("inputs", inputs), ("targets", targets), ("weight", weight))}  # fmt: skip
 
@@ -130,7 +130,7 @@ class AudioRecipe(Recipe):
         num, weight = self.config.expression, batch["weight"][..., None]
         if self._keep_ears:
             self.audio.audio_eocder.eval()  # its statistics are those of many voices
-        spoken = self.audio(windows_of(batch["inputs"]))[0].float()
+        spoken = self.audio(to_windows(batch["inputs"]))[0].float()
         true_shape, true, true_pose = batch["targets"].split([num, 3, 6], dim=-1)
         shape, pose = spoken.split([num, 6], dim=-1)
         measures = shape @ self._matrix.to(shape.device).T
@@ -166,9 +166,9 @@ def mouth_correlations(network: nn.Module, clips: Sequence[SpeakingClip], matrix
     """
     device, expression, values = next(network.parameters()).device, matrix.shape[1], []
     for clip in clips:
-        rows = torch.from_numpy(coefficients(clip.samples, len(clip)))
+        rows = torch.from_numpy(mfcc_rows(clip.samples, len(clip)))
         with torch.no_grad():
-            numbers = network(windows_of(rows[None]).to(device))[0][0, :, :expression].float().cpu().numpy()
+            numbers = network(to_windows(rows[None]).to(device))[0][0, :, :expression].float().cpu().numpy()
         predicted, true = numbers @ matrix.T, clip_targets(clip, expression)[:, -9:-6]
         seen = clip.weight > 0
         values.append([best_lag(predicted[seen, k], true[seen, k], 3)[1] for k in range(3)])
@@ -181,7 +181,7 @@ def clip_targets(clip: SpeakingClip, expression: int) -> np.ndarray:
     return np.concatenate([clip.expression[:, :expression], measures, clip.pose / POSE_SCALE], 1).astype(np.float32)
 
 
-def heard_differently(samples: np.ndarray, speed: float, rng: np.random.Generator) -> np.ndarray:
+def augment_speech(samples: np.ndarray, speed: float, rng: np.random.Generator) -> np.ndarray:
     """Speech float32 [N] at 16 kHz played at `speed` in another room: equaliser, gain and background noise."""
     if speed != 1.0:
         import soxr

@@ -1,0 +1,174 @@
+"""Training of the compact variant's general weights, and of the avatar that is shipped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from talkingface.audio.read import read_audio
+from talkingface.clips.manifest import ClipEntry, PreparedClip, list_clips, listed_lags
+from talkingface.core.config import to_dict
+from talkingface.core.device import pick_device
+from talkingface.core.progress import tell
+from talkingface.core.types import Audio
+from talkingface.core.weights import save_avatar, save_weights
+from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
+from talkingface.nn.state import arrays, named
+from talkingface.systems.headpose import SPEC
+from talkingface.systems.headpose.compact.data import HeadCrops, crop_heads, load_crops, save_crops
+from talkingface.systems.headpose.compact.recipe import RendererRecipe
+from talkingface.systems.headpose.config import FitConfig, HeadposeConfig, preset
+from talkingface.systems.headpose.fit.pipeline import fit_avatar
+from talkingface.systems.headpose.fit.stages import GENERAL_SEED, FitJob, run_stage
+from talkingface.systems.headpose.motion.recipe import AudioRecipe
+from talkingface.systems.headpose.prepared import LEAST_UNIT_PX, choose_clips, load_faces
+from talkingface.training.prepare import RATE_HZ, prepare
+from talkingface.training.speaking_clips import FPS, speaking_clips
+from talkingface.video.read import read_frames
+from talkingface.video.write import VideoWriter
+
+AUDIO_STEPS, RENDERER_STEPS = 700, 1600
+MOST_CLIPS, MOST_FRAMES = 220, 18
+"""Clips that the renderer is trained on, and frames of each."""
+LEAST_VALIDATION = 60
+"""Frames of a clip that correlations are taken from."""
+GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 75, 2500
+"""The shipped avatar: whose sentences, the number of their frames that it keeps, and of its renderer's steps."""
+
+
+def make_general(data: Path, folder: Path) -> Path:
+    """Every stage from a data folder to `headpose.general`; returns the weights folder."""
+    config, started = preset("compact"), time.time()
+    prepared = folder / "prepared"
+    for problem in prepare(data, prepared):
+        print(f"left out: {problem}")
+    audio, heard = run_stage(audio_recipe(config, prepared, listed_lags(data)), folder / "audio", AUDIO_STEPS)
+    clips = crop_people(prepared, folder / "clips", load_mesh478(), config.renderer.view_px)
+    drawing, _ = run_stage(renderer_recipe(config, clips), folder / "renderer", RENDERER_STEPS, channels_last=True)
+    tensors = named("audio", arrays(audio["audio"])) | named("renderer", arrays(drawing["renderer"]))
+    card = {
+        "name": "headpose.general",
+        "system": SPEC.name,
+        "version": 1,
+        "licence": "research only",
+        "allows": "research and evaluation; parts of the training clips have terms that exclude other use",
+        "data": f"audio: all train clips with speech; renderer: {len(clips)} train clips, {MOST_FRAMES} frames of each",
+        "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
+        "origin": "trained by the talkingface project; no outside networks",
+        "paper": "arXiv 2002.10137",
+        "command": "talkingface train headpose.general DATA -o FOLDER",
+        "steps": {"audio": AUDIO_STEPS, "renderer": RENDERER_STEPS},
+        "seed": GENERAL_SEED,
+        "metrics": {name: round(value, 3) for name, value in heard.items()},
+        "config": {key: value for key, value in to_dict(config).items() if key != "fit"},
+        "trained_s": round(time.time() - started),
+    }
+    return save_weights(folder / "weights" / "headpose.general", tensors, card).folder
+
+
+def make_grid_avatar(data: Path, folder: Path) -> Path:
+    """`headpose.grid-s1`, the avatar that is shipped: speaker 1 of the GRID corpus (CC BY 4.0); returns its folder.
+
+    It is trained from scratch on that speaker's sentences alone, so that nothing of another licence is in it: four
+    minutes of one speaker need no general weights.
+    """
+    clips = [clip for clip in list_clips(data) if clip.identity == GRID_PERSON and clip.split == "train"]
+    film = folder / "grid-s1" / "film.mp4"
+    film.parent.mkdir(parents=True, exist_ok=True)
+    if not film.is_file():
+        _join_clips(clips, film)
+    own = FitConfig(
+        one_shot=False, shown_frames=GRID_SHOWN, audio_steps=AUDIO_STEPS, renderer_steps=GRID_STEPS, test_frames=150
+    )
+    config = replace(preset("compact"), fit=own)
+    work = folder / "grid-s1" / "work"
+    avatar = fit_avatar(FitJob(path=film, folder=work, config=config, weights=None, device=pick_device()))
+    card = {
+        **avatar.card,
+        "name": "headpose.grid-s1",
+        "version": 1,
+        "licence": "CC-BY-4.0",
+        "allows": "any use, with attribution to the GRID corpus (Cooke, Barker, Cunningham, Shao 2006)",
+        "data": f"{len(clips)} sentences of speaker 1 of the GRID audiovisual sentence corpus",
+        "origin": "trained by the talkingface project; no outside networks, no general weights",
+        "command": "talkingface train headpose.grid-s1 DATA -o FOLDER",
+        "steps": {"audio": AUDIO_STEPS, "renderer": GRID_STEPS},
+        "notes": [],
+    }
+    target = folder / "weights" / "headpose.grid-s1"
+    save_avatar(target, replace(avatar, card=card, files={"clip": avatar.files["clip"]}))
+    return target
+
+
+def _join_clips(clips: list[ClipEntry], film: Path) -> None:
+    """One film of all sentences, each for as long as its pictures last."""
+    pictures, sounds = [], []
+    for clip in clips:
+        frames = [frame.rgb for frame in read_frames(clip.path, fps=FPS)]
+        sound = read_audio(clip.sound, RATE_HZ).samples.mean(axis=0)
+        length = len(frames) * RATE_HZ // FPS
+        pictures.append(frames)
+        sounds.append(np.pad(sound[:length], (0, max(0, length - len(sound)))))
+    size = pictures[0][0].shape[1], pictures[0][0].shape[0]
+    sound = Audio(samples=np.concatenate(sounds)[None].astype(np.float32), rate_hz=RATE_HZ)
+    with VideoWriter(film, size, FPS, sound=sound, quality=12) as writer:
+        for rgb in (rgb for frames in pictures for rgb in frames):
+            writer.write(rgb)
+
+
+def audio_recipe(
+    config: HeadposeConfig, prepared: Path, lags: Mapping[str, float] = MappingProxyType({})
+) -> AudioRecipe:
+    """The general training of ATC-net on prepared clips; `lags`: delays of the lips in seconds by person."""
+    model = load_mesh478()
+    train = list(speaking_clips(prepared, model, split="train"))
+    validation = [clip for clip in speaking_clips(prepared, model, split="val") if len(clip) >= LEAST_VALIDATION]
+    validation = [clip for clip in validation if clip.person not in {other.person for other in train}]
+    late_s = {clip.slug: lags.get(clip.person, 0.0) for clip in train}
+    return AudioRecipe(train, model, config.audio, late_s=late_s, validation=validation, seed=GENERAL_SEED)
+
+
+def prepared_renderer_recipe(config: HeadposeConfig, folder: Path) -> RendererRecipe:
+    """The general training of the renderer on a folder of cropped heads (`crop_people`)."""
+    return renderer_recipe(config, [load_crops(path) for path in sorted(folder.glob("*.npz"))])
+
+
+def renderer_recipe(config: HeadposeConfig, clips: list[HeadCrops]) -> RendererRecipe:
+    """The general training of the renderer."""
+    return RendererRecipe(
+        clips,
+        load_mesh478(),
+        config.renderer.widths,
+        view_px=config.renderer.view_px,
+        batch_size=config.fit.batch_size,
+    )
+
+
+def crop_people(prepared: Path, folder: Path, model: LinearFaceModel, view_px: int) -> list[HeadCrops]:
+    """Cropped heads of train clips, of as many people as possible; kept in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clips = choose_clips(prepared, "train", MOST_CLIPS)
+    crops = []
+    for number, clip in enumerate(clips):
+        tell("cropping heads", number, len(clips))
+        file = folder / f"{clip.slug}.npz"
+        if file.is_file() or _crop_clip(clip, file, model, view_px):
+            crops.append(load_crops(file))
+    return crops
+
+
+def _crop_clip(clip: PreparedClip, target: Path, model: LinearFaceModel, view_px: int) -> bool:
+    """Crop one clip; False if its face is too small or seen in too few frames."""
+    track, free = load_faces(clip)
+    fit = fit_track(model, track)
+    if free.sum() < MOST_FRAMES // 2 or float(np.median(fit.scale[free])) < LEAST_UNIT_PX:
+        return False
+    numbers = np.flatnonzero(free)
+    keep = numbers[np.unique(np.linspace(0, len(numbers) - 1, MOST_FRAMES).astype(int))]
+    save_crops(target, crop_heads((frame.rgb for frame in read_frames(clip.path)), track.landmarks, fit, keep, view_px))
+    return True

@@ -4,7 +4,7 @@ from talkingface.core.spec import SystemSpec
 
 SPEC = SystemSpec(
     name="pcavs",
-    summary="any face, any voice, the pose of any video: a face crop drawn from codes of who, what is said, and pose",
+    summary="any face, any voice, the pose of any video: a face crop drawn from codes of identity, mouth and pose",
     source=("photo", "clip"),
     driving=("audio", "video"),
     pose=("none", "copied", "generated"),

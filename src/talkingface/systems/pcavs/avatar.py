@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SMALL_FACE_PX = 96
 BEYOND_EDGE = 0.12
-"""Share of the square beyond the picture's edge from which the user is told."""
+"""Share of the square beyond the picture's edge from which a note is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _cost_as_photo(track: Track) -> np.ndarray:
 
     open_eyes = eye_aspect(track.landmarks)
     sine_of_yaw = np.abs(fit_track(load_mesh478(), track).rotation[:, 0, 2])
-    # a mouth open by a quarter counts as much as a head in profile: its lips cannot be closed again without a trace
+    # a mouth open by a quarter of the eyes' distance costs as much as a head in profile
     rested = 4 * mouth_measures(track.landmarks)[:, 0] + sine_of_yaw
     return rested - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)
 

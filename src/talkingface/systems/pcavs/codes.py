@@ -48,6 +48,7 @@ def encode_clip(source: Photo | Clip, variant: Variant, face_index: int | None) 
         return EncodedClip(None, _encode_photo(rgb, track_image(rgb, face_index).landmarks, variant))
     tracked = track_clip(source, fps=FPS, longest_px=LONGEST_PX, face_index=face_index)
     codes = variant.encode_video(smooth_track(tracked.track), tracked.frames("reading the face"))
+    # mouths are not smoothed: a lip moves faster than a head
     pose = gaussian_filter1d(codes.pose, STEADY_FRAMES, axis=0, mode="nearest")
     return EncodedClip(tracked, Codes(codes.mouth, pose.astype(np.float32)))
 
@@ -64,6 +65,7 @@ def _encode_photo(rgb: np.ndarray, landmarks: np.ndarray, variant: Variant) -> C
 def follow_poses(motions: Iterable[Motion], pose: np.ndarray) -> Iterator[Motion]:
     """Motion at any rate with the pose rows [T, P] of a clip at 25 fps: past its end backwards, then forwards."""
     for piece in motions:
+        # in between, poses are mixed: at 50 frames a second every other picture would repeat the one before
         at = (piece.start + np.arange(len(piece))) * (FPS / piece.fps)
         before = at.astype(np.int64)
         share = (at - before)[:, None].astype(np.float32)

@@ -8,7 +8,9 @@ from typing import Literal
 from talkingface.systems.pcavs.official.config import OfficialConfig, tiny_official
 
 COMPACT_GAIN = 1.8
-"""What regression to the mean takes from heard mouths, given back: measured on four unseen people."""
+"""Mouth codes of speech regress to the mean and move the lips 0.59 times as far as real ones. With this factor drawn
+mouths move as far (0.3 to 1.4 of the real movement, four held-out people). At 1.4 the mouth distance is 2 % better, but
+mouths move less; from 2.2 on they hang open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +18,9 @@ class CodeConfig:
     """Lengths of the compact networks' codes."""
 
     mouth: int = 64
-    """Of the speech content, heard or seen: one space for both."""
+    """Of the mouth code, from sound or pictures: one space for both."""
     mouth_style: int = 48
-    """Of the part of the style that it becomes."""
+    """Of its part of the style."""
     pose: int = 12
 
 
@@ -35,15 +37,16 @@ class CompactConfig:
     identity: int = 64
     """Length of the identity code."""
     mouth_px: int = 48
-    """Side of the grey picture of the mouth from which its code is read."""
+    """Side of the mouth network's grey picture."""
     mouth_widths: tuple[int, ...] = (16, 24, 32, 48)
     pose_px: int = 64
-    """Side of the picture, without its mouth, from which the pose code is read."""
+    """Side of the pose network's picture, in which the mouth is hidden."""
     pose_widths: tuple[int, ...] = (12, 24, 36, 48)
     speech_width: int = 96
     speech_blocks: int = 3
     mel_frames: int = 40
-    """Length of the window of sound around a frame, at 100 a second: 400 ms, where the published networks hear 200."""
+    """Length of the window of sound around a frame, at 100 a second: 400 ms, where the published networks get 200.
+    Correlation of the gap on held-out people: 0.61 instead of 0.58; 800 ms added 0.02 and lost 0.01 of the width's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ class PcavsConfig:
 
     variant: Literal["compact", "official"] = field(default="official", metadata={"was": "kind"})
     mouth_gain: float = 1.2
-    """Factor on what is heard, when a face is animated; not in training."""
+    """Factor on mouth codes of speech, when a face is animated; not in training."""
     codes: CodeConfig = field(default_factory=CodeConfig)
     compact: CompactConfig = field(default_factory=CompactConfig)
     official: OfficialConfig = field(default_factory=OfficialConfig)

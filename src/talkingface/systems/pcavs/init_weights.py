@@ -18,6 +18,7 @@ def init_random(networks: nn.Module) -> None:
     rng = torch.Generator().manual_seed(SEED)
     with torch.no_grad():
         for value in networks.parameters():
+            # deviations that keep activations of every layer alive
             fan = max(1, value[0].numel()) if value.ndim > 1 else 16
             value.copy_(torch.randn(value.shape, generator=rng) * fan**-0.5)
 

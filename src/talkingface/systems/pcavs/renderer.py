@@ -34,6 +34,7 @@ class Renderer:
         rgb, landmarks = avatar.tensors["rgb"], avatar.tensors["landmarks"]
         whole = controls.crop == "full"
         size = controls.size if isinstance(controls.size, int) else None
+        # `size` is that of what is shown: the whole picture is scaled first, a crop is cut from the whole photo
         if whole and size:
             rgb, was = np.ascontiguousarray(resized(rgb, size)), rgb
             landmarks = landmarks * np.float32(max(rgb.shape[:2]) / max(was.shape[:2]))
@@ -56,6 +57,7 @@ class Renderer:
         start, motion = batch
         count = len(motion)
         pose = np.zeros((count, len(self._face.rest)), np.float32) if motion.pose is None else motion.pose
+        # filled up with the last row: networks give slightly other numbers for batches of another size
         fill = np.minimum(np.arange(BATCH), count - 1)
         squares, alpha = self._face.draw((motion.expression + self._silence)[fill], (pose + self._face.rest)[fill])
         squares, alpha = squares[:count], None if alpha is None else alpha[:count]

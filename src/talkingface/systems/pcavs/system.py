@@ -36,6 +36,7 @@ class PcavsSystem(System):
 
     def __init__(self, weights: Weights | None, config: PcavsConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
+        # weights may lack a pose map or a head motion (the authors' do): then heads stay at rest
         tensors = init_tensors(config.pose_numbers) if weights is None else weights.tensors
         self.variant = load_variant(config, None if weights is None else tensors, device)
         self.head_pose = HeadPose(PoseMap.load(tensors), tensors, config.pose_numbers)
@@ -88,6 +89,7 @@ class PcavsSystem(System):
         """See `System.render`. Draws the face crop, or with `crop` "full" the whole picture around it."""
         if controls.background not in ("keep", "transparent"):
             raise UsageError("pcavs cannot change the background; use keep or transparent, or --system portrait")
+        # frames do not depend on those before them: a resumed job begins where it is
         motion = skip_frames(motion, first)
         if controls.pose == "source" and "clip.pose" in avatar.tensors:
             motion = follow_poses(motion, avatar.tensors["clip.pose"] - rest_pose(avatar, self.variant))

@@ -1,4 +1,4 @@
-"""The two variants of the networks, compact and official, and what the system asks of both."""
+"""The two variants of the networks, compact and official, and what both do for the system."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Variant(Protocol):
     def face(self, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int) -> Face:
         """A photo uint8 [H, W, 3] with landmarks [478, 3], to be drawn in squares of `side` pixels.
 
-        `matte` uint8 [H, W]: where the person is, if that is asked for. Raises UsageError if the networks cannot tell.
+        `matte` uint8 [H, W]: where the person is, for a transparent background. Raises UsageError if the networks draw
+        the background too.
         """
         ...
 
@@ -61,6 +62,7 @@ def load_variant(config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, 
 
         return CompactVariant(config, tensors, device)
     except (RuntimeError, KeyError, ValueError) as error:
+        # a fault of the machine, not of the weights
         if "out of memory" in str(error):
             raise
         problem = " ".join(str(error).split())[:200]

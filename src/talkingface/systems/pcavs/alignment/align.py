@@ -60,6 +60,7 @@ def similarity(points: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray
     One for the whole clip: fitted to each frame, the face would grow and shrink with every movement of the mouth.
     Raises ValueError if the average points coincide.
     """
+    # points that were filled in over a gap would pull the average off the face
     counted = points[seen] if seen is not None and seen.any() else points
     source = counted.mean(axis=0, dtype=np.float64)
     centred, target = source - source.mean(axis=0), TEMPLATE - TEMPLATE.mean(axis=0)
@@ -89,7 +90,7 @@ def follow(fixed: np.ndarray, points: Iterable[np.ndarray]) -> Iterator[np.ndarr
 def head_shifts(matrices: np.ndarray) -> np.ndarray:
     """Shifts [T, 2] that make a clip's crops (`alignment`, [T, 2, 3]) follow the head and not the mouth.
 
-    The published alignment keeps the mouth's centre in place, so the eyes rise when it opens: what is said could be
+    The published alignment keeps the mouth's centre in place, so the eyes rise when it opens: speech could be
     learned from a pose code. Only the compact networks are trained on shifted crops.
     """
     shifts = matrices[..., 2].astype(np.float64)
@@ -117,6 +118,7 @@ def warp(rgb: np.ndarray, matrix: np.ndarray, border: Border = "black") -> np.nd
         height, width = rgb.shape[:2]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        # averaging keeps a picture's corners in place, the warp its pixel centres: they are half a pixel apart
         factors = np.array([width / size[0], height / size[1]])
         moved = matrix[:, 2] + matrix[:, :2] @ (0.5 * factors - 0.5)
         matrix = np.column_stack([matrix[:, :2] * factors, moved])

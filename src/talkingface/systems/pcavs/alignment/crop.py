@@ -27,6 +27,7 @@ def loader_crop(frames: np.ndarray, trim_px: int = 0) -> np.ndarray:
     """
     if frames.shape[-3:] != (SIZE_PX, SIZE_PX, 3) or frames.dtype != np.uint8:
         raise ValueError(f"crops are uint8 [..., {SIZE_PX}, {SIZE_PX}, 3], not {frames.dtype} {list(frames.shape)}")
+    # absolute pixels, as published: from a picture of another size they would cut its upper left part
     trim = slice(trim_px, SIZE_PX - trim_px)
     kept = frames[..., ROWS, COLUMNS, :][..., trim, trim, :]
     flat = kept.reshape(-1, *kept.shape[-3:])
@@ -72,6 +73,7 @@ def view(rgb: np.ndarray, matrix: np.ndarray, size_px: int, border: int = cv2.BO
     `border` is OpenCV's way beyond the picture's edges.
     """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    # below, bilinear sampling alone would skip pixels
     if scale < 0.7:
         rgb = cv2.GaussianBlur(rgb, (0, 0), 0.35 / scale)
     return cv2.warpAffine(rgb, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR, borderMode=border)

@@ -53,6 +53,7 @@ class Place:
         source = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         self._source = _coarse(source)
         inside = cv2.warpAffine(np.ones((height, width), np.uint8), matrix, (side, side), flags=cv2.INTER_NEAREST)
+        # colours are compared where the square fades and the picture has pixels of its own
         self._seam = _coarse((1 - feather) * inside)[..., None]
         self._seam_amount = np.maximum(cv2.GaussianBlur(self._seam, (0, 0), _COARSE_SIGMA), 1e-3)[..., None]
         self._reach = _coarse(near_edge(side, MATCHED))[..., None]
@@ -108,4 +109,5 @@ def near_edge(side: int, width: float) -> np.ndarray:
 
 
 def _coarse(values: np.ndarray) -> np.ndarray:
+    # light changes slowly: a coarse picture holds it, and is blurred at a sixteenth of the cost
     return cv2.resize(values.astype(np.float32), (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)

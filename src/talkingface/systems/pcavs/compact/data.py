@@ -32,8 +32,8 @@ CANDIDATES = 4
 LIVELY = np.radians(4)
 """Standard deviation of a head's turns that makes a clip worth twice as much as one that hardly moves."""
 RESHAPED = 0.3
-"""How often proportions change, too. With the published augmentation (always), the pose code could not say to the pixel
-where the head is."""
+"""How often proportions change, too. The published augmentation changes them always; with that, the pose code could not
+hold to the pixel where the head is."""
 MOST_TURN, MOST_GROWTH, MOST_SHIFT = np.radians(5), 0.09, 0.08
 """Of the random placement of both pictures: turn in radians, relative size, shift in halves of the side."""
 LONG_FRAMES = 250
@@ -152,6 +152,7 @@ class Pairs:
         self._usable = [np.flatnonzero(clip.weight > 0) for clip in self._clips]
         lengths = [min(len(usable), LONG_FRAMES) ** 0.5 for usable in self._usable]
         share = person_shares([clip.person for clip in self._clips], lengths)
+        # still heads show little of what a pose code is for
         share *= [0.5 + min(2.0, float(features.turns.std(axis=0).max()) / LIVELY) for features in self._features]
         self._share = share / share.sum()
         self._config, self._augmented, self._choice = config, augmented, choice
@@ -222,6 +223,7 @@ class Pairs:
             for frame, (n, p) in zip(self._clips[number].frames(chosen), both, strict=True)
         ]
         points = [on_square(features.points[n], p.matrix, size) for n, p in both]
+        # the boxes around mouths grow with the picture
         own_eyes, eyes = (EYES * float(np.hypot(*p.matrix[:, 0])) * SIDE_PX / size for p in placed)
         # the mouth is hidden before anything is changed: no augmentation may bring it back
         pose = hide_mouth(pictures[1], points[1], eyes)
@@ -233,6 +235,7 @@ class Pairs:
             pose = change.reshaped(cv2.resize(pose, (SIZE_PX, SIZE_PX))[None])[0]
         pose = cv2.resize(pose, (config.pose_px, config.pose_px), interpolation=cv2.INTER_AREA)
         if change is not None and change.blur_sizes:
+            # the widest published blurs would leave no eyes in a picture of 64 pixels
             pose = cv2.medianBlur(pose, min(change.blur_sizes[0], 5))
         own_features, other_features = (
             placed_features(features, n, at, p) for (n, p), at in zip(both, points, strict=True)
@@ -262,6 +265,7 @@ def fit_pose_map(clips: Sequence[CropClip], config: CompactConfig, encode: PoseE
         chosen = pairs.some_frames(number, frames)
         rows = [pairs.pair(number, int(frame), int(frame)) for frame in chosen]
         own, measured = encode(pairs.clip(number), chosen, rows), np.stack([row["pose_features"] for row in rows])
+        # about the person's mean: what is left between people is not pose
         codes.append(own - own.mean(axis=0))
         features.append(measured - measured.mean(axis=0))
     return regress_pose_map(np.concatenate(codes), np.concatenate(features), FEATURE_UNITS)

@@ -25,13 +25,7 @@ from talkingface.systems.pcavs.alignment.align import (
 from talkingface.systems.pcavs.alignment.crop import EYES, on_square, square_matrix, view
 from talkingface.systems.pcavs.alignment.paste import Square
 from talkingface.systems.pcavs.codes import Codes
-from talkingface.systems.pcavs.compact.networks import (
-    CompactNetworks,
-    Drawn,
-    Identity,
-    signed_mouths,
-    signed_pictures,
-)
+from talkingface.systems.pcavs.compact.networks import CompactNetworks, Drawn, Identity, signed_mouths, signed_pictures
 from talkingface.systems.pcavs.compact.views import mouth_view, pose_view
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.data.mel import mel_windows, speech_mel, voice_share
@@ -67,6 +61,7 @@ class CompactVariant:
     def __init__(self, config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, device: str) -> None:
         self._config, self._device = config, device
         self._precise = not likes_bfloat16(device)
+        # random networks hold nothing that a map could be of
         self._map = None if tensors is None else PoseMap.load(tensors)
         self._networks = CompactNetworks(config.codes, config.compact)
         if tensors is None:
@@ -75,6 +70,7 @@ class CompactVariant:
             if tensors is not None:
                 network.load_state_dict(tensors_of(tensors, name))
             network.eval().requires_grad_(False).to(device)
+            # CPUs convolve pictures faster with channels last; the speech network is one-dimensional
             if name != "speech":
                 network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         # as many rows as `encode_audio` has: other batch sizes differ in the last digit, and a mouth would never rest
@@ -174,8 +170,8 @@ class CompactFace:
 
     Colours are generated in the inner face alone. For the photo's own codes they would be the photo's if the networks
     were perfect; the difference is subtracted from every frame, carried along by the movement, so that at rest the
-    photo is seen to the pixel. Lips that part or close are left alone: the error of closed lips says nothing about an
-    open mouth.
+    photo appears to the pixel. Lips that part or close are left alone: the error of closed lips has nothing to do with
+    an open mouth.
     """
 
     def __init__(
@@ -201,6 +197,7 @@ class CompactFace:
         self._face = soft_mask(oval, FACE_REACH, variant.size_px)  # as large as the flow
         flow, mask, colour = (part[0] for part in _arrays(variant.draw(self._identity, self.rest, own.mouth, own.pose)))
         self._rest_flow, self._rest_gap = flow, float(variant.gap(own.mouth)[0])
+        # what the networks get wrong about the photo itself
         still = self._picture[room : room + side, room : room + side]
         self._rest_error = self._enlarged(1 - mask)[..., None] * (self._enlarged((colour + 1) * 127.5) - still)
 
@@ -231,6 +228,7 @@ class CompactFace:
         generated = blend[..., None] * (goal - moved[box])
         error = _fetched(self._rest_error, at) * (1 - changed * _fetched(self._lips, at))[..., None]
         moved[box] += inner[box][..., None] * (generated - error)
+        # it takes absolute values: below zero is black
         rgb = cv2.convertScaleAbs(np.maximum(moved, 0))
         return rgb, None if self._matte is None else _fetched(self._matte, wide)
 

@@ -1,9 +1,9 @@
 """The second round of the compact networks' training: mouths and eyes.
 
-A speaking mouth moves by two pixels at 128, so mean differences of pictures hardly tell it from a resting one: after
-the first round drawn lips moved 0.4 times as far as the code said. Here small networks learn to find the landmarks of
-lips and lids in real pictures, and what they find in drawn ones must be the same. They do what FAN does in the paper's
-losses, need no outside weights, and are not shipped. A second discriminator gets the mouth alone.
+A speaking mouth moves by two pixels at 128, so mean differences of pictures hardly separate it from a resting one:
+after the first round drawn lips moved 0.4 times as far as the code asked for. Here small networks learn to find the
+landmarks of lips and lids in real pictures, and what they find in drawn ones must be the same. They do what FAN does in
+the paper's losses, need no outside weights, and are not shipped. A second discriminator gets the mouth alone.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ class LandmarkNet(nn.Module):
         wanted = (self._own_points(points) - middle[:, None]) / POINT_UNIT
         cut = self.region.cut(pictures, middle)
         soft = functional.avg_pool2d(cut, 5, stride=1, padding=2, count_include_pad=False)
+        # none for half of them, up to full for the others
         blur = torch.rand(len(cut), 1, 1, 1, device=cut.device).sub(0.5).clamp(min=0) * 2
         return functional.smooth_l1_loss(self(cut + blur * (soft - cut)).float(), wanted)
 

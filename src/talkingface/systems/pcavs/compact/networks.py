@@ -76,15 +76,18 @@ class SpeechNet(nn.Module):
         self.second = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(config.speech_blocks))
         self.weight = nn.Conv1d(width, width, 1)
         self.out = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.ReLU(), nn.Linear(2 * width, codes.mouth))
+        # residual blocks begin as the identity
         for layer in self.second:
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
         self.place = nn.Parameter(torch.zeros(1, width, config.mel_frames))
 
     def forward(self, mel: Tensor) -> Tensor:
+        # from [0, 1] to about unit deviation
         x = functional.relu(self.enter(mel[:, 0] * 4 - 2)) + self.place
         for first, second in zip(self.first, self.second, strict=True):
             x = x + second(functional.relu(first(x)))
         x = functional.relu(x)
+        # attention over time as in the paper's A_sync, and beside it the column that is the frame's own
         pooled = (x * self.weight(x).softmax(-1)).sum(-1)
         return self.out(torch.cat([pooled, x[..., x.shape[-1] // 2]], dim=1))
 
@@ -193,7 +196,9 @@ class Generator(nn.Module):
         self.blend = nn.Conv2d(config.fine + 3, config.fine, 3, padding=1)
         self.heads = nn.Conv2d(config.fine, 4, 3, padding=1)
         self.finer = nn.Conv2d(config.fine, 2, 3, padding=1)
+        # a learned map that tells the places of the deepest features apart
         nn.init.normal_(self.place, std=0.5)
+        # flow begins near zero: at first nothing moves
         for layer in (self.flow, self.refine, self.heads, self.finer):
             nn.init.normal_(layer.weight, std=1e-3)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -205,6 +210,7 @@ class Generator(nn.Module):
         for block in self.deep:
             x = block(x, style)
         turned = self.move[0](self.up[0](x) + coarse, style)
+        # in single precision: half precision would round places to a hundredth of the side
         flow = self.flow(functional.relu(self.move[1](self.up[1](turned) + middle, style))).float()
         x = self.rejoin(torch.cat([turned, warped(coarse, resized(flow, coarse.shape[-2:]))], dim=1))
         x = self.grow[0](self.draw[0](x, style))
@@ -217,6 +223,7 @@ class Generator(nn.Module):
         x = functional.relu(self.blend(x))
         # an open mouth is a few pixels high: its lips part within a cell of anything coarser
         full = full + self.finer(x).float()
+        # one more in the mask: at first most of the photo is kept
         x = self.heads(x).float()
         return Drawn(flow=full, coarse=flow, mask=torch.sigmoid(x[:, 3:] + 1), colour=torch.tanh(x[:, :3]))
 
@@ -259,6 +266,6 @@ def warped(x: Tensor, flow: Tensor) -> Tensor:
 
 
 def sampled(flow: Tensor, points: Tensor) -> Tensor:
-    """`flow` [B, 2, H, W] read at `points` [B, N, 2] in [-1, 1]: [B, N, 2]."""
-    read = functional.grid_sample(flow.float(), points[:, None], padding_mode="border", align_corners=False)
-    return read[:, :, 0].transpose(1, 2)
+    """`flow` [B, 2, H, W] at `points` [B, N, 2] in [-1, 1]: [B, N, 2]."""
+    found = functional.grid_sample(flow.float(), points[:, None], padding_mode="border", align_corners=False)
+    return found[:, :, 0].transpose(1, 2)

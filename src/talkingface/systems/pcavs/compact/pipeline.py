@@ -35,8 +35,9 @@ from talkingface.training.pipeline import (
 )
 from talkingface.training.recipe import Recipe
 
-REENACT_STEPS, MOUTHS_FROM, ADVERSARIAL_FROM = 8000, 3000, 5600
-MOUTHS_STEPS, SPEECH_STEPS = 8500, 1500
+STEPS = {"reenact": 8000, "mouths": 8500, "speech": 1500}
+MOUTHS_FROM, ADVERSARIAL_FROM = 3000, 5600
+"""Steps of the first round, see `ReenactRecipe`."""
 SEED = 1
 BATCH = 12
 UNSURE_SOUND = ("quiz_elisha",)
@@ -82,15 +83,14 @@ def train_and_held_out(crops: Path) -> tuple[list[CropClip], list[CropClip]]:
 
 
 def train_compact(
-    train: Sequence[CropClip], held_out: Sequence[CropClip], folder: Path, config: PcavsConfig
-) -> dict[str, Trained]:
-    """The three trainings: heads, then mouths and eyes, then speech."""
-    fast = {"precision": "bf16", "channels_last": True}  # as convolutions like it
+    train: Sequence[CropClip], held_out: Sequence[CropClip], folder: Path, config: PcavsConfig,
+    steps: Mapping[str, int] = STEPS,
+) -> dict[str, Trained]:  # fmt: skip
+    """The three trainings in `folder`: heads, then mouths and eyes, then speech."""
+    convolutions = {"precision": "bf16", "channels_last": True}
 
-    def stage(name: str, steps: int, make: Callable[[Mapping[str, Trained]], Recipe], **options: Any) -> Stage:
-        often = {"evaluate_every": max(1, steps // 8), "preview_every": max(1, steps // 8)}
-        settings = {"config": to_dict(config), "batch": BATCH}
-        return Stage(name=name, steps=steps, make=make, settings=settings, options={**often, **options})
+    def reenact(done: Mapping[str, Trained]) -> Recipe:
+        return reenact_recipe(train, held_out, config)
 
     def mouths(done: Mapping[str, Trained]) -> Recipe:
         return MouthsRecipe(train, config, done["reenact"].networks, held_out=held_out, batch_size=BATCH)
@@ -98,11 +98,14 @@ def train_compact(
     def speech(done: Mapping[str, Trained]) -> Recipe:
         return speech_recipe(train, held_out, drawing_networks(done, config).mouth, config)
 
-    stages = [
-        stage("reenact", REENACT_STEPS, lambda done: reenact_recipe(train, held_out, config), **fast),
-        stage("mouths", MOUTHS_STEPS, mouths, **fast),
-        stage("speech", SPEECH_STEPS, speech),
-    ]
+    def stage(make: Callable[[Mapping[str, Trained]], Recipe], **options: Any) -> Stage:
+        count = steps[make.__name__]
+        often = {"evaluate_every": max(1, count // 8), "preview_every": max(1, count // 8)}
+        # with other ones the folder's stage is another training, and is refused
+        settings = {"config": to_dict(config), "batch": BATCH}
+        return Stage(name=make.__name__, steps=count, make=make, settings=settings, options={**often, **options})
+
+    stages = [stage(reenact, **convolutions), stage(mouths, **convolutions), stage(speech)]
     return run_stages(folder, stages, seed=SEED, ema_decay=0.998, checkpoint_every_s=180)
 
 

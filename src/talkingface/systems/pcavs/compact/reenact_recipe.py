@@ -15,12 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.face.topology import LIPS
-from talkingface.nn.gan import (
-    PatchDiscriminator,
-    feature_matching_loss,
-    hinge_discriminator_loss,
-    hinge_generator_loss,
-)
+from talkingface.nn.gan import PatchDiscriminator, feature_matching_loss, hinge_discriminator_loss, hinge_generator_loss
 from talkingface.systems.pcavs.alignment.align import MOUTH_POINTS
 from talkingface.systems.pcavs.alignment.crop import EYES
 from talkingface.systems.pcavs.compact.data import Choice, Pairs
@@ -65,10 +60,7 @@ class ReenactRecipe(Recipe):
     """
 
     name = "pcavs.reenact"
-    phases = (
-        Phase("discriminate", ("discriminator",), every=2),
-        Phase("draw", DRAWING),
-    )
+    phases = (Phase("discriminate", ("discriminator",), every=2), Phase("draw", DRAWING))
     loss_weights: Mapping[str, float] = {
         "discriminator": 1.0,
         "l1": 6.0,
@@ -97,6 +89,7 @@ class ReenactRecipe(Recipe):
     ) -> None:  # fmt: skip
         self._config, self._batch_size, self._adversarial_from = config, batch_size, adversarial_from
         self._mouths_from = mouths_from
+        # held-out pairs are not augmented: figures are of pictures as they are in use
         self._pairs = Pairs(clips, config.compact, choice=self.choice)
         self._held_out = Pairs(held_out, config.compact, augmented=False)
 
@@ -131,7 +124,7 @@ class ReenactRecipe(Recipe):
             drawn, batch["source_points"], batch["target_points"], lips_count=LIPS_COUNT if later else 1.0
         )
         losses |= {name: losses[name] * factor for name, factor in LATER.items()} if later else {}
-        exact = batch["exact"][:, None]  # other proportions say less about place and size
+        exact = batch["exact"][:, None]  # with other proportions place and size are not exact
         pose = functional.smooth_l1_loss(
             self.pose.facts(codes["pose"]).float(), batch["pose_features"], reduction="none"
         )
@@ -219,7 +212,9 @@ def picture_losses(drawn: Drawn, made: Tensor, target: Tensor, points: Tensor) -
     weight = BEHIND + (1 - BEHIND) * head_weight(points, made.shape[-1])
     lips = lip_weight(points, made.shape[-1])
     away = (made - target).abs()
+    # differences of neighbours: a blurred picture is near in colour and far in edges
     edges = (made - target).diff(dim=-1)[..., 1:, :].abs() + (made - target).diff(dim=-2)[..., :, 1:].abs()
+    # on coarse pictures colours far from an edge still pull it
     coarse = functional.avg_pool2d((made - target) * weight, 4).abs().mean()
     return {
         "l1": (away * weight).mean(),
@@ -237,12 +232,15 @@ def flow_losses(drawn: Drawn, source: Tensor, target: Tensor, lips_count: float 
 
     A point of the lips counts `lips_count` times.
     """
+    # flow goes backwards: from a place in the result to where it comes from
     wanted = source - target
     count = torch.ones(target.shape[1], 1, device=target.device)
     count[list(LIPS)] = lips_count
+    # the loss keeps its size, whatever lips count
     count /= count.mean()
     fine = ((sampled(drawn.flow, target) - wanted).abs() * count).mean()
     coarse = ((sampled(drawn.coarse, target) - wanted).abs() * count).mean()
+    # second differences: a stretch is smooth, a fold is not
     bends = [drawn.flow.diff(n=2, dim=dim).abs().mean() for dim in (-1, -2)]
     return {"flow": fine + 0.5 * coarse, "smooth": bends[0] + bends[1]}
 

@@ -95,6 +95,7 @@ class SpeechRecipe(Recipe):
         self._config, self._batch_size = config, batch_size
         self._clips = [clip for clip in clips if clip.weight.sum() >= SEGMENT]
         self._held_out = [clip for clip in held_out if clip.weight.sum() >= LEAST_FRAMES]
+        # codes in units of their deviation: all of them count alike
         everything = np.concatenate([clip.codes[clip.weight > 0] for clip in self._clips])
         self._scale = torch.from_numpy(everything.std(axis=0) + 1e-3)
         self._weight, self._bias = (torch.from_numpy(part) for part in readout)
@@ -117,6 +118,7 @@ class SpeechRecipe(Recipe):
             clip = self._clips[number]
             first = int(rng.integers(len(clip) - SEGMENT + 1))
             frames = np.arange(first, first + SEGMENT)
+            # another one for each segment: the same words in another room
             mel = disturbed(clip.mel, rng)
             rows["mel"].append(mel_windows(mel, frames, columns=self._config.compact.mel_frames))
             rows["codes"].append(clip.codes[frames])

@@ -1,7 +1,8 @@
-"""What the pose and mouth networks are given: the square without its mouth, and the mouth alone.
+"""The inputs of the pose and mouth networks: the square without its mouth, and the mouth alone.
 
-The pose network never sees the mouth, so nothing that is said can leak through the pose code; the mouth network sees
-nothing else. All boxes have fixed sizes and follow the tip of the nose, because the crop's scale is fixed for a clip.
+The pose network never gets the mouth, so no speech can leak through the pose code; the mouth network gets nothing else.
+In the original one encoder had both, and the separation was learned. All boxes have fixed sizes and follow the tip of
+the nose, because the crop's scale is fixed for a clip.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from talkingface.systems.pcavs.alignment.crop import EYES, view
 
 NOSE_TIP = 1
 HIDDEN_TOP, HIDDEN_BOTTOM, HIDDEN_ASIDE = 0.18, 1.7, 0.85
-"""The box that the pose network does not see, from the tip of the nose, in eye distances."""
+"""The box that is hidden from the pose network, from the tip of the nose, in eye distances."""
 MOUTH_BELOW, MOUTH_HALF = 0.68, 0.66
-"""Centre and half side of the square that the mouth network sees, likewise."""
+"""Centre and half side of the mouth network's square, likewise."""
 
 
 def hide_mouth(square: np.ndarray, points: np.ndarray, eyes: float = EYES) -> np.ndarray:

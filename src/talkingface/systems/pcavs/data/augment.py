@@ -48,6 +48,7 @@ class Augmentation:
     def coloured(self, frames: np.ndarray) -> np.ndarray:
         """Some channels brighter or darker, cut off at both ends."""
         first, last = self.channels
+        # cut off, not rounded, as published
         table = np.clip(np.arange(256) * self.factor, 0, 255).astype(np.uint8)
         changed = frames.copy()
         changed[..., first:last] = table[frames[..., first:last]]
@@ -68,6 +69,7 @@ class Augmentation:
     def _squeezed(self, frame: np.ndarray) -> np.ndarray:
         """The frame in its new proportions in a square of 224 + 2 `extra_px`."""
         less, more = SIZE_PX - 2 * self.reshape_px, SIZE_PX + 2 * self.reshape_px
+        # the square keeps a margin, which the tilt that follows turns into view
         pad, cut = self.reshape_px + self.extra_px, self.reshape_px - self.extra_px
         keep = slice(cut, SIZE_PX + pad)
         if self.narrow:

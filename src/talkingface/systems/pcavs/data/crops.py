@@ -192,6 +192,7 @@ def _cut_clip(clip: PreparedClip, target: Path, late_s: float) -> None:
     if seen[shown].sum() < LEAST_FRAMES:
         raise InputError(f"a face is seen in {int(seen[shown].sum())} frames only")
     landmarks = track.landmarks[shown]
+    # one alignment for the clip, as at run time
     matrices = alignment(three_points(landmarks), seen[shown])
     pictures = list(_jpegs(clip.path, shown, matrices))
     free = seen & clip.free(len(track))
@@ -213,6 +214,7 @@ def _cut_clip(clip: PreparedClip, target: Path, late_s: float) -> None:
             facts=json.dumps(facts),
             jpegs=np.frombuffer(b"".join(pictures), np.uint8),
             starts=np.cumsum([0, *map(len, pictures)]),
+            # half precision: steps of an eighth of a pixel
             landmarks=to_crop(landmarks, matrices).astype(np.float16),
             matrices=matrices.astype(np.float32),
             pose=Rotation.from_matrix(fit_track(load_mesh478(), track).rotation[shown]).as_rotvec().astype(np.float32),
@@ -228,7 +230,7 @@ def shown_frames(times_s: np.ndarray) -> np.ndarray:
 
 
 def moved_sound(samples: np.ndarray, late_s: float, num_frames: int) -> np.ndarray:
-    """The sound of so many frames, float32 [N], heard `late_s` later than it was recorded: as late as the lips."""
+    """The sound of so many frames, float32 [N], `late_s` later than it was recorded: as late as the lips."""
     late = round(late_s * RATE_HZ)
     moved = np.pad(samples, (late, 0)) if late > 0 else samples[-late:]
     return moved[: num_frames * RATE_HZ // FPS]
@@ -238,6 +240,7 @@ def _jpegs(path: Path, shown: np.ndarray, matrices: np.ndarray) -> Iterator[byte
     """The crop of each shown frame as a JPEG. Raises InputError if the clip has fewer frames than were tracked."""
     place = 0
     for number, frame in enumerate(read_frames(path)):
+        # a slow clip's frame is on screen at several moments of the clock
         while place < len(shown) and shown[place] == number:
             bgr = cv2.cvtColor(warp(frame.rgb, matrices[place], BORDER), cv2.COLOR_RGB2BGR)
             done, picture = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])

@@ -84,6 +84,7 @@ def mel_columns(padded: np.ndarray) -> np.ndarray:
 
     The samples have their level already. For streams: keep the last `PAST` samples in front of the next piece.
     """
+    # magnitudes, not powers, as published
     bands = spectra(padded) @ mel_filters().T
     level = 20 * np.log10(np.maximum(bands, np.float32(10 ** (_MIN_DB / 20)))) - _REFERENCE_DB
     return np.clip((level - _MIN_DB) / -_MIN_DB, 0, 1).astype(np.float32)
@@ -97,6 +98,7 @@ def speech_mel(samples: np.ndarray, gain: float | None = None) -> np.ndarray:
     >>> speech_mel(np.zeros(16000, np.float32)).shape
     (107, 80)
     """
+    # the level of the whole recording, as the published weights were trained
     scaled = samples.astype(np.float32, copy=False) * np.float32(speech_gain(samples) if gain is None else gain)
     total = mel_length(len(samples))
     padded = np.pad(scaled, (PAST, (total - 1) * HOP + WINDOW - PAST - len(samples)))

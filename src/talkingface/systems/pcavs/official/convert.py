@@ -1,8 +1,8 @@
 """`weights import pcavs FILES`: the authors' checkpoints become `pcavs.official`.
 
-Files are told apart by the tensors they hold, not by their names, and sizes are read off the tensors. What drawing
+Files are recognised by the tensors they hold, not by their names, and sizes are read off the tensors. What drawing
 needs must fit; heads that depend on how many people or frames a training had, the mapping network and fixed noise may
-be anything. What matched, what was left aside and what is missing is said in the card's notes.
+be anything. The card's notes list what matched, what was left aside and what is missing.
 """
 
 from __future__ import annotations
@@ -129,12 +129,14 @@ def _listed(path: Path, folder: Path) -> list[Path]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if _is_checkpoint(m.filename)]
+            # sizes are those that the archive states: nothing is unpacked before
             if sum(member.file_size for member in members) > _MOST_BYTES:
                 raise InputError(
                     f"{path.name} unpacks to more than {_MOST_BYTES >> 30} GB; it is not the authors' archive"
                 )
             unpacked = []
             for number, member in enumerate(members):
+                # a folder each: names may repeat in an archive, and what they say of folders is not followed
                 target = folder / f"{path.stem}-{number}" / Path(member.filename).name
                 target.parent.mkdir(parents=True)
                 with archive.open(member) as source, target.open("wb") as copy:
@@ -152,6 +154,7 @@ def _is_checkpoint(name: str) -> bool:
 def _read(found: _Found, path: Path) -> None:
     """Read one checkpoint and find out which part it is; others are noted."""
     state = {_renamed(name): values for name, values in read_foreign(path).items()}
+    # the order of `_SIGNS` counts: A_sync is told from A by the height of its last map
     part = next((part for part, is_it in _SIGNS.items() if is_it(state)), None)
     if part is None:
         found.notes.append(f"{path.name} was left aside: its {len(state)} tensors belong to no known network")
@@ -195,7 +198,7 @@ _SIGNS: dict[str, Callable[[Mapping[str, np.ndarray]], bool]] = {
 
 
 def _sizes(states: Mapping[str, Arrays]) -> NetworkSizes:
-    """Sizes of the networks as their tensors say; published ones for parts that are not there."""
+    """Sizes of the networks, read off their tensors; published ones for parts that are not there."""
     sizes = NetworkSizes()
     try:
         if state := states.get("identity"):
@@ -227,7 +230,7 @@ def _sizes(states: Mapping[str, Arrays]) -> NetworkSizes:
 
 
 def _fitted(found: _Found, part: str, state: Arrays, sizes: NetworkSizes) -> Arrays:
-    """The tensors that our network of this part holds, checked; says in the notes what else was there."""
+    """The tensors that our network of this part holds, checked; notes what else was there."""
     source = found.parts[part].name
     try:
         network = _maker(part, state, sizes)()

@@ -44,6 +44,7 @@ class _Layer:
         self.of_identity, self.of_rest = weight[:, :identity].contiguous(), weight[:, identity:].contiguous()
         self.bias = modulation.bias.detach().float() * modulation.lr_factor
         kernels = conv.weight.detach()[0].float() * conv.scale
+        # demodulation needs the power of scaled kernels: a matrix times the squared scales
         self.power = kernels.square().sum((2, 3)) if conv.demodulate else None
         self.kernels = kernels.to(dtype).contiguous(memory_format=_LAST)
 
@@ -85,9 +86,11 @@ class _Styled(_Layer):
     def _up(self, x: Tensor, scales: Tensor, gains: Tensor) -> Tensor:
         kernels, dtype, groups = self.kernels, x.dtype, len(gains)
         if x.numel() > kernels.numel():
+            # whichever is smaller is scaled: the weights, or the map
             kernels = kernels * scales[:, None, None, None].to(dtype)
         else:
             x = x * scales[:, None, None].to(dtype)
+        # the filter runs down, then across; the second carries the demodulation and the activation's gain
         x = functional.conv_transpose2d(x, kernels, stride=2)
         x = functional.conv2d(x, self.down_taps, padding=(1, 0), groups=groups)
         taps = (self.across_taps * gains[:, None, None, None]).to(dtype)
@@ -116,6 +119,7 @@ class FastGenerator:
         heads = [network.to_rgb1, *network.to_rgbs]
         self.heads = [_Layer(head.conv, identity, dtype) for head in heads]
         self.biases = [head.bias.detach().flatten().to(dtype) for head in heads]
+        # zeros between pixels and the filter, in one transposed convolution
         row = self.heads[0].bias.new_tensor(TAPS) * (2 / sum(TAPS))
         self.skip = torch.outer(row, row)[None, None].repeat(3, 1, 1, 1).to(dtype)
         self._network = network
@@ -139,6 +143,7 @@ class IdentityGenerator:
         self._noise = generator.noise_maps(noise)
         with torch.inference_mode():
             vector = identity.vector[0]
+            # the identity's map takes the place of the learned constant (paper, section 3.3)
             self._first = identity.map.to(generator.dtype).contiguous(memory_format=_LAST)
             self._convs = [layer.fix(vector) for layer in generator.convs]
             self._heads = [layer.fix(vector) for layer in generator.heads]
@@ -200,6 +205,7 @@ class FastRenderer:
     @torch.inference_mode()
     def pose(self, picture: Tensor) -> Tensor:
         """The pose code [12] that a picture [3, S, S] shows."""
+        # the hourglass alone runs in `dtype`; the small heads behind it keep single precision
         code = self._fan(picture[None].to(self.dtype, memory_format=_LAST)).float()
         return self._nonidentity.pose(code)[0]
 

@@ -58,7 +58,7 @@ class GeneratorRecipe(Recipe):
 
     `begin`: states to go on from ("identity", "nonidentity", "speech", "generator", "discriminator"). `vgg`,
     `vgg_face`: networks of others; without them the discriminator's features and the picture itself are all that is
-    matched. `words`: what is said in each of `clips` as a number, to take words out of poses (optional). `validation`:
+    matched. `words`: the word of each of `clips` as a number, to take words out of poses (optional). `validation`:
     clips of anybody, for previews and figures.
     """
 
@@ -74,6 +74,7 @@ class GeneratorRecipe(Recipe):
         training = config.training
         self._span = (training.frames - 1) * training.frame_interval + 1
         self.clip_set = ClipSet(clips, speaking=True, least_frames=max(2, self._span))
+        # two frames: one is the identity's
         self._validation = evenly([c for c in validation if c.speaks and (c.weight > 0).sum() > 1], MOST_CLIPS)
         self._vgg, self._vgg_face = vgg, vgg_face
         self._words = self._words_of(clips, words)
@@ -190,6 +191,7 @@ class GeneratorRecipe(Recipe):
 
     def _validation_batch(self, clip: TrainingClip, count: int) -> StageBatch:
         usable = np.flatnonzero(clip.weight > 0)
+        # from the second half, far from the identity picture, which is the first frame
         numbers = usable[np.unique(np.linspace(len(usable) // 2, len(usable) - 1, count).astype(int))]
         target, augmented = self._driving(make_rng(0, 0), clip, numbers)
         batch = {

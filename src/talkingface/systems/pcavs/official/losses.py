@@ -26,16 +26,16 @@ GanMode = Literal["hinge", "ls", "original", "w"]
 Contrast = Literal["cosine", "distance"]
 IMAGE_WEIGHT = 1.0
 TEMPERATURE = 0.1
-"""Of the cosine in `contrastive`; not published. Without one, 32 rows of cosines cannot tell right from wrong by more
-than a factor of seven."""
+"""Of the cosine in `contrastive`; not published. Without one, right and wrong among 32 rows of cosines cannot differ by
+more than a factor of seven."""
 VGG_FACE_FIRST = 2
 """The published loss leaves out the first levels of the face network."""
 _CLOSEST = 1e-2
 
 
 def score_loss(scores: Tensor, real: bool, mode: GanMode = "hinge", *, discriminator: bool = True) -> Tensor:
-    """How wrong raw `scores` are that ought to say `real`, for the discriminator; or False: for the generator, whose
-    own pictures ought to pass as `real`."""
+    """How wrong raw `scores` are whose target is `real`. `discriminator` False: for the generator, which wants its own
+    pictures to pass (`real` is True then)."""
     if mode == "ls":
         return (scores - float(real)).square().mean()
     if mode == "original":

@@ -84,6 +84,7 @@ def train_official(crops: Path, folder: Path, config: OfficialConfig) -> Path:
     ]  # fmt: skip
     precision = "bf16" if likes_bfloat16(pick_device()) else "32"
     done = run_stages(folder, stages, seed=SEED, precision=precision)
+    # drawing needs no counters of batches and no classifiers
     tensors = {
         f"{part}.{name}": value.numpy()
         for part in PARTS
@@ -128,6 +129,7 @@ def add_angles(weights: str | Path, crops: Path, folder: Path, name: str) -> Pat
     `folder` (`data.crops.make_crops`). Returns the new weights' folder. Raises WeightsError, InputError."""
     loaded = load_weights(find_weights(weights))
     config = from_dict(PcavsConfig, upgrade(loaded.card.get("config", {})))
+    # E as it runs in use, in its precision there
     variant = OfficialVariant(config, loaded.tensors, pick_device())
     tensors = dict(loaded.tensors)
     tensors |= official_pose_map(list(crop_clips(crops, split="train")), variant, config).tensors()

@@ -67,6 +67,7 @@ class IdentityRecipe(Recipe):
     def networks(self) -> dict[str, nn.Module]:
         """V."""
         self.identity = make_identity(self._config.sizes, len(self.clip_set.people))
+        # ImageNet first, so that an earlier stage 1 wins
         load_earlier(self.identity.model, self._begin.get("imagenet"), "the ImageNet network to begin with")
         load_earlier(self.identity, self._begin.get("identity"), "the identity network to begin with")
         return {"identity": self.identity}
@@ -143,10 +144,7 @@ class SyncRecipe(Recipe):
             numbers = apart(rng, self.clip_set.usable[k], training.sync_windows, training.apart_frames)
             pictures.append(self._driving(rng, self.clip_set.clips[k], numbers, training.augment))
             windows.append(self.clip_set.clips[k].mel_windows(numbers))
-        return {
-            "pictures": to_planes(np.concatenate(pictures)),
-            "windows": torch.from_numpy(np.concatenate(windows)),
-        }
+        return {"pictures": to_planes(np.concatenate(pictures)), "windows": torch.from_numpy(np.concatenate(windows))}
 
     def _driving(self, rng: np.random.Generator, clip: TrainingClip, numbers: np.ndarray, augment: bool) -> np.ndarray:
         return driving_pictures(rng, clip, numbers, crop_px=self._config.sizes.crop_px, augment=augment)[1]
@@ -166,6 +164,7 @@ class SyncRecipe(Recipe):
         found, moments = [], 0
         for clip in self._validation:
             numbers = np.flatnonzero(clip.weight > 0)[:: self._config.training.apart_frames][:_MOMENTS]
+            # not augmented: the figure is of pictures as they are in use
             pictures = to_planes(self._driving(make_rng(0, 0), clip, numbers, augment=False)).to(device)
             video = [self.nonidentity.mouth(self.nonidentity(to_signed(piece))) for piece in pictures.split(_PIECE)]
             audio = self.speech(torch.from_numpy(clip.mel_windows(numbers)).to(device))

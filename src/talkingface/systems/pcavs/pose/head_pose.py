@@ -38,6 +38,7 @@ class HeadPose:
             return np.zeros((count, self._num_codes), np.float32)
         voice, loudness = voice_activity(samples, count)
         rows = HeadMotion(motion, controls.seed, controls.blink).push(voice, loudness)
+        # blinks come also where the head does not move by itself
         scale = controls.pose_scale if controls.pose == "generated" else 0.0
         blink = rows.blink if controls.blink else None
         return self._map.code(rows.pose * np.float32(scale), blink, UNIT)

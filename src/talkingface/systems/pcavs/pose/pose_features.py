@@ -40,6 +40,7 @@ def pose_features(rotation: np.ndarray, points: np.ndarray, closure: float, brow
     """
     left, right = points[list(EYE_POINTS_LEFT)].mean(0), points[list(EYE_POINTS_RIGHT)].mean(0)
     nose = points[list(NOSE_BRIDGE)].mean(0)
+    # a logarithm: growing and shrinking by the same factor are as far from the mean
     size = np.log(max(float(np.linalg.norm(right - left)), 0.05) / EYES)
     turn = Rotation.from_matrix(rotation).as_rotvec() / TURN_UNIT
     place = nose[0] / PLACE_UNIT, (nose[1] - NOSE_HEIGHT) / PLACE_UNIT

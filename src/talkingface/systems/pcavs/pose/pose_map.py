@@ -54,7 +54,7 @@ class PoseMap:
 
 def regress_pose_map(codes: np.ndarray, features: np.ndarray, units: np.ndarray) -> PoseMap:
     """From codes [N, P] and features [N, 8] of many frames, rows about their person's mean."""
-    # angles alone: asked for a yaw, the head also shifts and changes size as turning heads do
+    # angles alone as causes: with a yaw the head also shifts and changes size, as turning heads do
     turns = _regress(codes, features[:, :NUM_TURNS]) / units[:NUM_TURNS]
     return PoseMap(turns.astype(np.float32), _regress(codes, features), units.astype(np.float32))
 

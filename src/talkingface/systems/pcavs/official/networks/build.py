@@ -48,10 +48,7 @@ def make_official(sizes: NetworkSizes, *, constant: bool = False) -> OfficialNet
 def make_identity(sizes: NetworkSizes, people: int = 0) -> IdentityNet:
     """V, with a classifier of so many people."""
     return IdentityNet(
-        people=people,
-        width=sizes.identity_width,
-        blocks=sizes.identity_blocks,
-        map_channels=sizes.most_channels,
+        people=people, width=sizes.identity_width, blocks=sizes.identity_blocks, map_channels=sizes.most_channels
     )
 
 
@@ -62,12 +59,7 @@ def make_nonidentity(sizes: NetworkSizes) -> NonIdentityNet:
     nothing could open it again. FAN weights have no such layer.
     """
     network = NonIdentityNet(
-        code=sizes.code,
-        pose=sizes.pose,
-        classes=0,
-        crop_px=sizes.crop_px,
-        width=sizes.fan_width,
-        depth=sizes.fan_depth,
+        code=sizes.code, pose=sizes.pose, classes=0, crop_px=sizes.crop_px, width=sizes.fan_width, depth=sizes.fan_depth
     )
     assert network.model.conv6.bias is not None
     nn.init.constant_(network.model.conv6.bias, 1.0)
@@ -92,12 +84,12 @@ def make_discriminator(sizes: NetworkSizes) -> Discriminator:
 
 
 def speech_sizes(state: Mapping[str, np.ndarray] | State) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Widths and numbers of blocks of the four stages of A or A_sync, as the state says. Raises KeyError."""
+    """Widths and numbers of blocks of the four stages of A or A_sync, read off its state. Raises KeyError."""
     return tuple(len(state[f"model.layer{k}.0.conv1.weight"]) for k in range(1, 5)), stage_blocks(state)
 
 
 def stage_blocks(state: Mapping[str, np.ndarray] | State) -> tuple[int, int, int, int]:
-    """Blocks in each of the four stages of V, A or A_sync, as the state says."""
+    """Blocks in each of the four stages of V, A or A_sync, read off its state."""
     one, two, three, four = (
         len({name.split(".")[2] for name in state if name.startswith(f"model.layer{k}.")}) for k in range(1, 5)
     )
@@ -135,6 +127,7 @@ def load_official(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> Off
             f"these weights hold no {', '.join(lacking)} network; import all of the authors' files in one command"
         )
     with torch.random.fork_rng([]):
+        # noise that is not stored must be the same each time: it is seen in the picture
         torch.manual_seed(0)
         nets = make_official(sizes, constant="input.input" in parts["generator"])
         if "voice" in parts:

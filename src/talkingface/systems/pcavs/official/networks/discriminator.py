@@ -35,6 +35,7 @@ class ScaleDiscriminator(nn.Module):
         self.layers = layers
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        # the picture comes first: feature matching takes it for the pixel loss
         found = [x]
         for k in range(self.layers + 1):
             found.append(self.get_submodule(f"model{k}")(found[-1]))

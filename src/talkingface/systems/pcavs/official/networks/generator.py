@@ -87,11 +87,13 @@ class Generator(nn.Module):
         self.input = ConstantInput(widths[0], self.start) if constant else None
         self.conv1 = StyledConv(widths[0], widths[0], style)
         self.to_rgb1 = ToRgb(widths[0], style, up=False)
+        # names and order of the published state dict
         self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
         for before, width in zip(widths, widths[1:], strict=False):
             self.convs.append(StyledConv(before, width, style, up=True))
             self.convs.append(StyledConv(width, width, style))
             self.to_rgbs.append(ToRgb(width, style))
+        # two layers a size; the first size has one
         self.noise_sides = [self.start << ((k + 1) // 2) for k in range(2 * doublings + 1)]
         for k, side in enumerate(self.noise_sides):
             self.noises.register_buffer(f"noise_{k}", torch.randn(1, 1, side, side))

@@ -1,4 +1,4 @@
-"""V: who is seen. A ResNeXt-50 that gives a vector and a small map of the identity."""
+"""V, the identity: a ResNeXt-50 (Xie et al., arXiv 1611.05431) with torchvision's names, so that weights load."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def resnext50(*, num_classes: int = 1000, width: int = 64) -> ResNet:
 class IdentityNet(nn.Module):
     """Pictures [B, N, 3, H, W] in [-1, 1], N of each person -> `Identity`, averaged over the N.
 
-    `people`: classes of the classifier that teaches it (0: none). `blocks`: of the four stages.
+    `people`: classes of the classifier that trains it (0: none). `blocks`: of the four stages.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class IdentityNet(nn.Module):
     def forward(self, pictures: Tensor) -> Identity:
         batch, count = pictures.shape[:2]
         maps = self.model.maps(pictures.flatten(0, 1))
+        # pooled to 7 x 7 at every picture size, as published
         small = functional.adaptive_avg_pool2d(self.conv1x1(maps), self.map_px)
         return Identity(
             vector=maps.mean((2, 3)).unflatten(0, (batch, count)).mean(1),

@@ -1,4 +1,4 @@
-"""E: what is not identity. A face alignment network (FAN, Bulat and Tzimiropoulos 2017) and small heads on its code."""
+"""E, what is not identity: a face alignment network (FAN, Bulat and Tzimiropoulos 2017) and small heads on its code."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class FanBlock(nn.Module):
             self.downsample = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), mix)
 
     def forward(self, x: Tensor) -> Tensor:
+        # three outputs as they leave the convolutions, without activation: the next block begins with one
         first = self.conv1(functional.relu(self.bn1(x)))
         second = self.conv2(functional.relu(self.bn2(first)))
         third = self.conv3(functional.relu(self.bn3(second)))
@@ -89,6 +90,7 @@ class Fan(nn.Module):
         x = functional.max_pool2d(self.conv2(x), 2)
         x = self.top_m_0(self.m0(self.conv4(self.conv3(x))))
         x = functional.relu(self.bn_end0(self.conv_last0(x)))
+        # a FAN for landmarks ends here; the layers that follow are the published addition
         x = self.conv6(functional.relu(self.bn5(self.l0(x))))
         return self.fc(functional.relu(x.flatten(1)))
 

@@ -1,4 +1,4 @@
-"""A_sync (what is said) and A (whose voice it is): SE-ResNet-34 over a mel spectrogram with attentive pooling.
+"""A_sync (speech content) and A (identity of the voice): SE-ResNet-34 over a mel spectrogram with attentive pooling.
 
 Order matters and differs from ResNet's: convolution, ReLU, then batch normalisation.
 """
@@ -19,7 +19,7 @@ _REDUCTION = 8
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by what all channels' means say."""
+    """Scales each channel by a factor computed from all channels' means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -45,6 +45,7 @@ class SpeechBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        # activation before normalisation: published weights need this order
         out = self.bn1(functional.relu(self.conv1(x)))
         out = self.se(self.bn2(self.conv2(out)))
         return functional.relu(out + self.downsample(x))
@@ -123,5 +124,6 @@ def voice_net(*, people: int = PEOPLE) -> SpeechNet:
 def tiled_voice(mel: Tensor) -> Tensor:
     """The first 3.2 s of a mel spectrogram [T, 80] as A's window [1, 1, 320, 80]; shorter speech is repeated, which
     the original could not do."""
+    # repeated, since the attention has a fixed length
     rows = torch.arange(VOICE_WINDOW) % len(mel)
     return mel[rows][None, None]

@@ -34,6 +34,7 @@ def upfirdn2d(x: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1, pad: tup
         x = x.reshape(batch, channels, height * up, width * up)
     x = functional.pad(x, (pad[0], pad[1], pad[0], pad[1]))
     flat = x.reshape(batch * channels, 1, x.shape[2], x.shape[3])
+    # a true convolution: PyTorch's is a correlation
     flat = functional.conv2d(flat, kernel.flip(0, 1).to(x.dtype)[None, None], stride=down)
     return flat.reshape(batch, channels, flat.shape[2], flat.shape[3])
 
@@ -167,11 +168,13 @@ class ModulatedConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         batch, inputs, height, width = x.shape
         kernels = self.scale * self.weight * self.style(style)
+        # instead of normalising the result, whose statistics would carry droplets (StyleGAN2, section 2)
         if self.demodulate:
             kernels = kernels * torch.rsqrt(kernels.square().sum((2, 3, 4), keepdim=True) + EPS)
         outputs = kernels.shape[1]
         if self.resample == "up":
             kernels = kernels.transpose(1, 2).reshape(batch * inputs, outputs, self.kernel_size, self.kernel_size)
+            # each picture of a batch has kernels of its own: groups keep them apart
             flat = x.reshape(1, batch * inputs, height, width)
             out = functional.conv_transpose2d(flat, kernels, stride=2, groups=batch)
             return self.blur(out.reshape(batch, outputs, *out.shape[2:]))

@@ -37,6 +37,7 @@ class VggMaps(nn.Module):
                 before = width
             else:
                 layers.append(nn.MaxPool2d(2, 2))
+        # pictures stay in [-1, 1], without ImageNet's statistics, as published
         self.features = nn.Sequential(*layers[: max(self.ends)])
         self.requires_grad_(False)
         self.eval()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from talkingface.clips.manifest import list_clips
 from talkingface.clips.tracked import track_clip
 from talkingface.core.device import num_cores, peak_memory_mb
 from talkingface.core.errors import InputError
-from talkingface.core.types import Track
 from talkingface.face import raster
 from talkingface.face.camera import to_screen
 from talkingface.face.fit3d import VideoFit, fit_video, lit_colours
@@ -35,7 +33,7 @@ def fit3d(job: TargetJob) -> Finding:
     path = _clip(job)
     track = track_clip(path).track
     count = min(job.limit or len(track), len(track))
-    track = _first(track, count)
+    track = track.part(0, count)
     model, surface = load_mesh478(), mesh478_surface()
     started, used = time.perf_counter(), time.process_time()
     fit = fit_video(model, surface, track, lambda: _pictures(path, count))
@@ -65,15 +63,6 @@ def _clip(job: TargetJob) -> Path:
         if clip.slug == CLIP:
             return clip.path
     raise InputError(f"{job.folder} has no clip {CLIP}; give the folder of development data")
-
-
-def _first(track: Track, count: int) -> Track:
-    return replace(
-        track,
-        landmarks=track.landmarks[:count],
-        times_s=track.times_s[:count],
-        confidence=track.confidence[:count],
-    )
 
 
 def _pictures(path: Path, count: int) -> Iterator[np.ndarray]:

@@ -63,7 +63,8 @@ def track(video: str | Path, *, face_index: int | None = None, preview: str | Pa
         found = Track.still(track_image(rgb, face_index).landmarks, (rgb.shape[1], rgb.shape[0]))
     else:
         tracked = track_clip(source, face_index=face_index, cached=False)
-        found, notes, has_audio = tracked.track, tracked.notes, source.info.has_audio
+        notes = (*tracked.notes, *tracked.gap_notes("points there are only interpolated", "they are interpolated"))
+        found, has_audio = tracked.track, source.info.has_audio
     if preview is not None and source.path is not None:
         _write_preview(source.path, found, preview, has_audio)
     return TrackedFace(
@@ -82,12 +83,13 @@ def _write_preview(path: Path, found: Track, preview: Path, has_audio: bool) -> 
 
     sound = path if has_audio else None
     with VideoWriter(preview, found.size, PREVIEW_FPS, sound=sound) as writer:
-        total = num_frames(float(found.times_s[-1]), PREVIEW_FPS)
+        total, present = num_frames(float(found.times_s[-1]), PREVIEW_FPS), found.present
         for number, frame in enumerate(read_frames(path, fps=PREVIEW_FPS)):
             tell("drawing the preview", number, total)
             row = max(0, int(np.searchsorted(found.times_s, frame.time_s, side="right")) - 1)
             colour = _DOT_RGB if found.confidence[row] > 0 else _FILLED_RGB
             picture = np.ascontiguousarray(frame.rgb)
-            for x, y in found.landmarks[row, :, :2]:
+            shown = found.landmarks[row, :, :2] if present[row] else ()
+            for x, y in shown:
                 cv2.circle(picture, (round(float(x)), round(float(y))), 1, colour, -1, cv2.LINE_AA)
             writer.write(picture)

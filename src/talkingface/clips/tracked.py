@@ -20,6 +20,9 @@ from talkingface.core.types import Clip, Track
 from talkingface.face.track import VERSION, track_frames
 from talkingface.video.read import VideoFrame, read_frames
 
+MOST_NAMED = 4
+"""Times that a note lists."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedClip:
@@ -42,10 +45,30 @@ class TrackedClip:
             if stage is not None:
                 tell(stage, number, len(self.track))
 
-    def gap_notes(self, bridged: str = "they were bridged") -> list[str]:
-        """Sentences about frames in which the face was not seen; `bridged` says what became of them."""
-        gaps = int((self.track.confidence == 0).sum())
-        return [f"the face was not seen in {gaps} of {len(self.track)} frames; {bridged}"] if gaps else []
+    def gap_notes(
+        self, absent: str = "those pictures are as they were", bridged: str = "they were bridged"
+    ) -> list[str]:
+        """Sentences about frames in which the face is not there, or was missed; the arguments say what becomes of them.
+
+        `absent`: outside the spans of the track, where somebody else or no face is shown; `bridged`: short gaps within.
+        """
+        track, notes = self.track, []
+        edges = [0, *(edge for span in track.spans for edge in span), len(track)]
+        gone = [(first, end) for first, end in zip(edges[::2], edges[1::2], strict=True) if first < end]
+        if gone:
+            times = [f"{self._time_s(first):.1f} to {self._time_s(end):.1f} s" for first, end in gone]
+            more = f" and {len(gone) - MOST_NAMED} more times" if len(gone) > MOST_NAMED else ""
+            notes.append(f"the face is not there from {', '.join(times[:MOST_NAMED])}{more}; {absent}")
+        missed = int((track.present & (track.confidence == 0)).sum())
+        if missed:
+            notes.append(f"the face was not seen in {missed} of {len(track)} frames; {bridged}")
+        return notes
+
+    def _time_s(self, frame: int) -> float:
+        """When a frame begins, or the last one ends."""
+        times = self.track.times_s
+        step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
+        return float(times[frame]) if frame < len(times) else float(times[-1]) + step_s
 
 
 def track_clip(
@@ -93,7 +116,7 @@ def save_track(path: str | Path, track: Track, *, notes: tuple[str, ...] = (), *
     with write_atomic(path) as file:
         np.savez(
             file, landmarks=track.landmarks, times_s=track.times_s, confidence=track.confidence,
-            size=np.array(track.size), notes=np.array(notes, np.str_), **arrays,
+            size=np.array(track.size), spans=np.array(track.spans, np.int64), notes=np.array(notes, np.str_), **arrays,
         )  # fmt: skip
 
 
@@ -110,6 +133,7 @@ def _load(path: Path) -> tuple[Track, list[str]]:
             track = Track(
                 landmarks=file["landmarks"], times_s=file["times_s"], confidence=file["confidence"],
                 size=(width, height),
+                spans=tuple((int(a), int(b)) for a, b in file["spans"]) if "spans" in file else (),
             )  # fmt: skip
             return track, [str(note) for note in file["notes"]] if "notes" in file else []
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

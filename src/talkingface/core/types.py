@@ -8,7 +8,7 @@ depth z grows away from the viewer, in the same pixel unit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -159,6 +159,8 @@ class Track:
 
     `landmarks` float32 [T, 478, 3] pixels of the upright frame (gaps are filled); `times_s` float64 [T];
     `confidence` float32 [T] in [0, 1] (0: filled in, not seen); `size` (width, height) of the frames.
+    `spans`: runs of frames [first, end) in which the face is there, within one shot; frames missed inside are bridged.
+    Outside of them it is not: a title card, somebody else. None given: one span over everything.
     """
 
     landmarks: np.ndarray
@@ -166,15 +168,37 @@ class Track:
     confidence: np.ndarray
     size: tuple[int, int]
     scheme: str = "lm478"
+    spans: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         t = len(self.times_s)
+        if not self.spans:
+            object.__setattr__(self, "spans", ((0, t),))
+        edges = [edge for span in self.spans for edge in span]
+        _check(edges == sorted(edges) and edges[0] >= 0 and edges[-1] <= t, f"spans must rise within 0 to {t}")
         _check(self.landmarks.shape == (t, NUM_POINTS, 3), f"landmarks must be [{t}, {NUM_POINTS}, 3]")
         _check(self.confidence.shape == (t,), f"confidence must be [{t}]")
         _finite("landmarks", self.landmarks)
 
     def __len__(self) -> int:
         return len(self.times_s)
+
+    @property
+    def present(self) -> np.ndarray:
+        """Frames within the spans, bool [T]."""
+        present = np.zeros(len(self), bool)
+        for first, end in self.spans:
+            present[first:end] = True
+        return present
+
+    def part(self, first: int, end: int) -> Track:
+        """Frames `first` to `end` (not included) as a track of their own."""
+        rows = slice(first, end)
+        clipped = ((max(a, first) - first, min(b, end) - first) for a, b in self.spans)
+        return replace(
+            self, landmarks=self.landmarks[rows], times_s=self.times_s[rows], confidence=self.confidence[rows],
+            spans=tuple((a, b) for a, b in clipped if a < b),
+        )  # fmt: skip
 
     @classmethod
     def still(cls, landmarks: np.ndarray, size: tuple[int, int]) -> Track:

@@ -129,7 +129,7 @@ def fit_track(model: LinearFaceModel, track: Track, neutral: np.ndarray | None =
         pose = fit_similarity(shape[STABLE_POINTS], points[:, STABLE_POINTS])
         upright = undo_similarity(points, *pose)
         if neutral is None:
-            shape = quiet_shape(upright)
+            shape = quiet_shape(upright[track.present])
     if neutral is None:
         neutral = close_mouth(model, shape)
     expression = model.expression_of((upright - neutral).astype(np.float32))

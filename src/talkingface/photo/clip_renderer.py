@@ -28,7 +28,8 @@ class ClipRenderer:
     """Draws new mouths onto the frames of a clip.
 
     `landmarks` [T, 478, 3], `expression` [T, E], `rotation` [T, 3, 3] and `scale` [T] belong to the clip's frames at
-    `fps`, as `video.read.read_frames(path, fps=fps)` gives them.
+    `fps`, as `video.read.read_frames(path, fps=fps)` gives them. Frames whose `present` [T] is 0 do not show the face
+    and pass as they are.
     """
 
     def __init__(
@@ -76,8 +77,20 @@ class ClipRenderer:
                 yield cv2.cvtColor(cv2.imread(f"{spool}/{at}.jpg"), cv2.COLOR_BGR2RGB)
 
     def _draw(self, start: int, pictures: list[np.ndarray], numbers: np.ndarray, motion: Motion) -> Frames:
+        rgb = np.stack(pictures)
+        rows = [k for k, number in enumerate(numbers) if self._fit["present"][number]]
+        if rows:
+            self._dub(rgb, rows, numbers, motion)
+        if self._controls.crop == "head":
+            x0, y0, x1, y1 = head_box(self._fit["landmarks"][0], (rgb.shape[2], rgb.shape[1]))
+            rgb = np.ascontiguousarray(rgb[:, y0:y1, x0:x1])
+        return Frames(rgb=rgb, start=start)
+
+    def _dub(self, rgb: np.ndarray, rows: list[int], numbers: np.ndarray, motion: Motion) -> None:
+        """Draw the mouths of some `rows` of the pictures uint8 [K, H, W, 3], which are the clip's frames `numbers`."""
         views, outs = [], []
-        for k, (picture, number) in enumerate(zip(pictures, numbers, strict=True)):
+        for k in rows:
+            picture, number = rgb[k], numbers[k]
             points = self._fit["landmarks"][number]
             target = self._target(int(number), motion.expression[k])
             out, alpha = self._warp(picture, points, target)
@@ -87,13 +100,9 @@ class ClipRenderer:
             views.append(make_view(drawn, photo, window, self._refiner.config.mouth_px))
             outs.append(out)
         face, mouth = self._refiner.changes(views + [views[-1]] * (BATCH - len(views)))
-        for k, out in enumerate(outs):
-            composite_residual(out, pictures[k], views[k], face[k], mouth[k])
-        rgb = np.stack(outs)
-        if self._controls.crop == "head":
-            x0, y0, x1, y1 = head_box(self._fit["landmarks"][0], (rgb.shape[2], rgb.shape[1]))
-            rgb = np.ascontiguousarray(rgb[:, y0:y1, x0:x1])
-        return Frames(rgb=rgb, start=start)
+        for k, (row, out) in enumerate(zip(rows, outs, strict=True)):
+            composite_residual(out, rgb[row], views[k], face[k], mouth[k])
+            rgb[row] = out
 
     def _target(self, number: int, expression: np.ndarray) -> np.ndarray:
         """The frame's own landmarks with the spoken mouth in place of the clip's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,11 +121,12 @@ def test_no_cache_is_no_obstacle(clip, runs, monkeypatch, tmp_path):
 
 
 def test_track_files_hold_what_was_saved(tmp_path):
-    track = some_track(4, 2.5)
+    track = dataclasses.replace(some_track(4, 2.5), spans=((0, 1), (2, 4)))
     save_track(tmp_path / "t.npz", track, notes=("a note",), samples=np.arange(3))
     again = load_track(tmp_path / "t.npz")
     assert np.array_equal(again.landmarks, track.landmarks) and np.array_equal(again.times_s, track.times_s)
-    assert again.size == track.size and np.array_equal(again.confidence, track.confidence)
+    assert again.size == track.size and again.spans == track.spans
+    assert np.array_equal(again.confidence, track.confidence)
     (tmp_path / "t.npz").write_bytes(b"no track")
     with pytest.raises(InputError, match="not a readable track file"):
         load_track(tmp_path / "t.npz")
@@ -137,4 +139,17 @@ def test_the_best_frame_shows_the_face(clip, runs):
     rgb, landmarks = best_frame(followed, np.where(np.isin(np.arange(FRAMES), (3, 5)), 0.0, 1.0))
     pictures = list(followed.frames())
     assert np.array_equal(rgb, pictures[5]) and np.array_equal(landmarks, track.landmarks[5])
-    assert followed.gap_notes("they are red") == [f"the face was not seen in 1 of {FRAMES} frames; they are red"]
+    (note,) = followed.gap_notes(bridged="they are red")
+    assert note == f"the face was not seen in 1 of {FRAMES} frames; they are red"
+
+
+def test_the_notes_say_when_the_face_is_not_there(clip, runs):
+    followed = track_clip(clip)
+
+    def notes(*spans: tuple[int, int], **said: str) -> list[str]:
+        return dataclasses.replace(followed, track=dataclasses.replace(followed.track, spans=spans)).gap_notes(**said)
+
+    (note,) = notes((2, 5), (5, 7), (10, FRAMES))
+    assert note == "the face is not there from 0.0 to 0.1 s, 0.3 to 0.4 s; those pictures are as they were"
+    (note,) = notes(*((k, k + 1) for k in range(1, FRAMES, 2)), absent="they are left out")
+    assert "and 2 more times; they are left out" in note

@@ -19,7 +19,7 @@ from talkingface.face.track import FaceTracker
 
 def _follow(shift: int) -> np.ndarray:
     tracker = FaceTracker()
-    found = [tracker.update(np.roll(sample_picture(), shift + 2 * k, axis=1)) for k in range(4)]
+    found = [tracker.update(np.roll(sample_picture(), shift + 2 * k, axis=1), k / 25) for k in range(4)]
     return np.stack([points for points in found if points is not None])
 
 

@@ -32,12 +32,13 @@ def refiner() -> Refiner:
     return Refiner({}, preset("tiny").refiner)
 
 
-def make_renderer(clip: Path, refiner: Refiner, **controls) -> ClipRenderer:
+def make_renderer(clip: Path, refiner: Refiner, present: np.ndarray | None = None, **controls) -> ClipRenderer:
     fit = {
         "landmarks": np.stack([mesh_points(50, (100 + 2 * k, 120)) for k in range(COUNT)]),
         "expression": np.zeros((COUNT, MODEL.expression.shape[-1]), np.float32),
         "rotation": np.stack([np.eye(3)] * COUNT).astype(np.float32),
         "scale": np.full(COUNT, 50, np.float32),
+        "present": np.ones(COUNT, bool) if present is None else present,
     }
     return ClipRenderer(clip, FPS, None, MODEL, fit, refiner, Controls(pose="source", **controls))
 
@@ -94,3 +95,16 @@ def test_rings_follow_the_jaw_and_fade():
     assert step[:36].max() > 1, "the near ring follows"
     assert step[36:].max() == 0, "the far one stays, so that there is no seam"
     assert _triangles().max() == 478 + 71
+
+
+def test_frames_without_the_face_pass_as_they_are(clip, refiner):
+    motion = still_motion(COUNT)
+    motion.expression[:, 0] = 1
+    present = np.array([True, False, False, True, True, True])
+    dubbed, whole = (render(make_renderer(clip, refiner, rows), motion) for rows in (present, None))
+    pictures = [frame.rgb for frame in read_frames(clip, fps=FPS)]
+    for k in range(COUNT):
+        assert np.array_equal(dubbed[k], whole[k] if present[k] else pictures[k])
+        assert not np.array_equal(whole[k], pictures[k])
+    nowhere = render(make_renderer(clip, refiner, np.zeros(COUNT, bool)), motion)
+    assert np.array_equal(nowhere, pictures)

@@ -55,7 +55,8 @@ def from_clip(tracked: TrackedClip, face_index: int | None) -> FaceTensors:
 
     rgb, landmarks = best_frame(tracked, _cost_as_photo(tracked.track))
     found = _described(rgb, landmarks, len(detect_faces(rgb)) if face_index is None else 1)
-    return FaceTensors(found.tensors, [*tracked.notes, *tracked.gap_notes(), *found.notes])
+    gaps = tracked.gap_notes("the pose of the head there is bridged")
+    return FaceTensors(found.tensors, [*tracked.notes, *gaps, *found.notes])
 
 
 def _cost_as_photo(track: Track) -> np.ndarray:

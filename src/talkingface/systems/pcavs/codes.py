@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from talkingface.core.motion import ping_pong
 from talkingface.core.types import Avatar, Clip, Motion, Photo, Track
@@ -41,16 +40,17 @@ class EncodedClip:
 def encode_clip(source: Photo | Clip, variant: Variant, face_index: int | None) -> EncodedClip:
     """Track the face of a clip (cached) or photo and encode it. Raises InputError, FaceError."""
     from talkingface.clips.tracked import track_clip
-    from talkingface.face.track import smooth_track, track_image
+    from talkingface.face.track import bridge, smooth_spans, smooth_track, track_image
 
     if isinstance(source, Photo):
         rgb = source.opaque()
         return EncodedClip(None, _encode_photo(rgb, track_image(rgb, face_index).landmarks, variant))
     tracked = track_clip(source, fps=FPS, longest_px=LONGEST_PX, face_index=face_index)
     codes = variant.encode_video(smooth_track(tracked.track), tracked.frames("reading the face"))
+    # pictures without the face were encoded, too
+    mouth, pose = (bridge(rows, tracked.track.present) for rows in codes)
     # mouths are not smoothed: a lip moves faster than a head
-    pose = gaussian_filter1d(codes.pose, STEADY_FRAMES, axis=0, mode="nearest")
-    return EncodedClip(tracked, Codes(codes.mouth, pose.astype(np.float32)))
+    return EncodedClip(tracked, Codes(mouth, smooth_spans(pose, tracked.track.spans, STEADY_FRAMES)))
 
 
 def rest_pose(avatar: Avatar, variant: Variant) -> np.ndarray:

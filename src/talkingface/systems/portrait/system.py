@@ -91,6 +91,7 @@ class PortraitSystem(System):
             "clip.expression": fit.expression,
             "clip.rotation": fit.rotation.astype(np.float32),
             "clip.scale": fit.scale.astype(np.float32),
+            "clip.present": track.present,
         }
         notes = [*tracked.notes, *tracked.gap_notes()]
         card = {**self._card("clip", notes), "fps": tracked.fps, "longest_px": _longest(size) or 0}
@@ -150,6 +151,8 @@ class PortraitSystem(System):
         if controls.fps is not None and controls.fps != avatar.card["fps"]:
             raise UsageError(f"a dubbed clip keeps its {avatar.card['fps']:g} frames per second; leave --fps out")
         fit = {name: avatar.tensors[f"clip.{name}"] for name in ("landmarks", "expression", "rotation", "scale")}
+        # avatars made before faces could leave a clip have one in every frame
+        fit["present"] = avatar.tensors.get("clip.present", np.ones(len(fit["scale"]), bool))
         longest = int(avatar.card.get("longest_px") or 0) or None  # type: ignore[call-overload]
         return ClipRenderer(
             avatar.files["clip"],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -139,6 +140,26 @@ def test_a_clip_is_dubbed_with_its_own_frames(system, clip):
         system.render(avatar, iter([motion]), Controls(pose="source", background="white"))
     with pytest.raises(UsageError, match="frames per second"):
         system.render(avatar, iter([motion]), Controls(pose="source", fps=30))
+
+
+def test_dubbing_pauses_where_the_face_is_not_there(system, clip, tmp_path):
+    pictures = [frame.rgb for frame in read_frames(clip)]
+    blank = np.full_like(pictures[0], (20, 60, 120))
+    shown = [*pictures[:4], *[blank] * 3, *pictures[4:8]]
+    (tmp_path / "cutaway").mkdir()
+    for k, rgb in enumerate(shown):
+        write_image(tmp_path / "cutaway" / f"{k}.png", rgb)
+    avatar = system.fit(open_media(tmp_path / "cutaway"))
+    assert avatar.card["notes"] == ["the face is not there from 0.2 to 0.3 s; those pictures are as they were"]
+    save_avatar(tmp_path / "me", avatar)
+    motion = still_motion(len(shown))
+    motion.expression[:, 0] = 1
+    for made in (avatar, load_avatar(tmp_path / "me")):
+        frames = np.concatenate([piece.rgb for piece in system.render(made, iter([motion]), Controls(pose="source"))])
+        kept = [np.array_equal(a, b) for a, b in zip(frames, shown, strict=True)]
+        assert kept == [False] * 4 + [True] * 3 + [False] * 4
+    older = dataclasses.replace(avatar, tensors={k: v for k, v in avatar.tensors.items() if k != "clip.present"})
+    assert not np.array_equal(next(system.render(older, iter([motion]), Controls(pose="source"))).rgb[4], shown[4])
 
 
 def test_a_clip_can_be_animated_like_a_photo(system, clip):

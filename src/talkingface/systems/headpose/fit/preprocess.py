@@ -93,7 +93,7 @@ def preprocess_clip(
         validate.check_pictures(path, np.array(scan["changes"]), FPS)
     notes += validate.check_others(path, scan["faces"], face_index is not None)
     late_s, more = validate.offset_note(scan["offset_frames"], scan["confidence"], FPS)
-    notes += tracked.gap_notes("they are bridged and not learned from")
+    notes += tracked.gap_notes("those pictures are left out", "they are bridged and not learned from")
     return PreprocessedClip(
         frames=folder / CLIP,
         size=track.size,
@@ -114,16 +114,19 @@ def _scan(tracked: TrackedClip, folder: Path, samples: np.ndarray) -> dict[str, 
     changes: list[float] = []
     faces: list[list[float]] = []
     mouths: list[np.ndarray] = []
+    present = track.present
     looks = set(np.linspace(0, len(track) - 1, _LOOKS).astype(int).tolist())
 
     def frames() -> Iterator[np.ndarray]:
         before: np.ndarray | None = None
         for number, rgb in enumerate(tracked.frames("storing frames")):
+            # a cutaway is left out and no cut, but the shot after it must be the one before
             thumb = cv2.resize(rgb, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-            if before is not None:
-                changes.append(round(float(np.abs(thumb - before).mean()), 5))
-            before = thumb
-            if number in looks:
+            if number:
+                moved = 0.0 if before is None or not present[number] else float(np.abs(thumb - before).mean())
+                changes.append(round(moved, 5))
+            before = thumb if present[number] else before
+            if number in looks and present[number]:
                 faces.append([float(box.side_px) for box in detect_faces(rgb)])
             mouths.append(mouth_crop(rgb, track.landmarks[number]))
             yield rgb

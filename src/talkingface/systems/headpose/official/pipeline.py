@@ -24,7 +24,6 @@ from talkingface.core.cache import output_error
 from talkingface.core.config import to_dict
 from talkingface.core.errors import InputError, TalkingFaceError, UsageError
 from talkingface.core.progress import tell
-from talkingface.core.types import Track
 from talkingface.core.weights import save_weights
 from talkingface.face.fit3d import fit_video
 from talkingface.face.morphable import load_mesh478
@@ -111,10 +110,7 @@ def _render_clip(clip: PreparedClip, face: FaceRenderModel, view_px: int, thumb_
     """Pairs of one clip; None if its face is too small or seen for too short a time."""
     whole, free = load_faces(clip)
     first, last = _stretch(free)
-    part = slice(first, last)
-    track = Track(
-        landmarks=whole.landmarks[part], times_s=whole.times_s[part], confidence=whole.confidence[part], size=whole.size
-    )
+    track = whole.part(first, last)
     unit = np.linalg.norm(track.landmarks[:, _EYES[0]] - track.landmarks[:, _EYES[1]], axis=-1)
     if last - first < LEAST_STRETCH or float(np.median(unit)) < LEAST_UNIT_PX:
         return None

@@ -83,15 +83,25 @@ class MeterSystem(System):
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         return np.concatenate([angles_rad, np.zeros_like(angles_rad)], axis=1)
 
-    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
-        for piece in skip_frames(motion, first):
+    def make_renderer(self, avatar: Avatar, controls: Controls) -> Bar:
+        return Bar(avatar.tensors["base"], self.config.gain, controls.background == "transparent")
+
+
+class Bar:
+    """Draws the bar."""
+
+    def __init__(self, base: np.ndarray, gain: float, transparent: bool) -> None:
+        self._base, self._gain, self._transparent = base, gain, transparent
+
+    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
+        for piece in skip_frames(motions, first):
             if piece.start == int(os.environ.get("METER_WAITS_AT", -1)):  # for tests that stop a running command
                 print("waiting", flush=True)
                 threading.Event().wait()
-            rgb = np.repeat(avatar.tensors["base"][None], len(piece), axis=0)
+            rgb = np.repeat(self._base[None], len(piece), axis=0)
             for row, picture in enumerate(rgb):
-                height = int(np.clip(piece.expression[row, 0] * self.config.gain, 0, 47))
+                height = int(np.clip(piece.expression[row, 0] * self._gain, 0, 47))
                 picture[47 - height :] = 220
                 picture[:, 0] = (piece.start + row) % 256
-            mask = np.full(rgb.shape[:3], 255, np.uint8) if controls.background == "transparent" else None
+            mask = np.full(rgb.shape[:3], 255, np.uint8) if self._transparent else None
             yield Frames(rgb=rgb, mask=mask, start=piece.start)

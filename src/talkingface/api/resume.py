@@ -12,11 +12,12 @@ import numpy as np
 
 from talkingface import __version__
 from talkingface.core.cache import content_hash, user_path
+from talkingface.core.digest import array_digest, avatar_digest
 from talkingface.core.options import PictureOptions
 from talkingface.core.picture_folder import is_picture_folder
 from talkingface.core.system import System
 from talkingface.core.types import Audio, Avatar, Motion
-from talkingface.core.weights import array_digest, avatar_digest, find_avatar
+from talkingface.core.weights import find_avatar
 
 
 def job_key(*, face: Any, speech: Any, system: System, options: PictureOptions, motion: Motion | None = None) -> str:

@@ -6,17 +6,25 @@ Stages are generators: typed pieces in, typed pieces out. Recurrent state is a l
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from talkingface.core.cache import content_hash
+from talkingface.core.digest import avatar_digest
 from talkingface.core.errors import UsageError
+from talkingface.core.kept import Kept
 from talkingface.core.motion import resample_motion
 from talkingface.core.spec import SystemSpec
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
+
+RENDERERS_KEPT = 2
+"""Renderers that a system keeps for the next use; each holds about 30 bytes a pixel of its picture."""
 
 
 class Weights(NamedTuple):
@@ -24,6 +32,27 @@ class Weights(NamedTuple):
 
     tensors: dict[str, np.ndarray]
     card: dict[str, Any]
+
+
+class Renderer(Protocol):
+    """An avatar ready to be drawn. Any number of threads may draw with one at the same time."""
+
+    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
+        """Pictures from motion at any rate, frame for frame from `first` on; `Frames.start` continues the motion's.
+
+        The motion comes from its beginning also where the pictures do not: a resumed job must go on exactly as it would
+        have, and what is seen may depend on what was. Each `Frames` is the receiver's to keep.
+        """
+        ...
+
+
+def _renderer_key(avatar: Avatar, controls: Controls) -> Hashable:
+    """Equal where renderers are: what only motion depends on does not count, a background picture does by content."""
+    background = controls.background
+    if os.path.isfile(background):
+        background = content_hash(background)
+    shown = replace(controls, background=background, seed=0, blink=1.0, expression_scale=1.0, pose_scale=1.0)
+    return avatar_digest(avatar), shown
 
 
 class System(ABC):
@@ -39,6 +68,7 @@ class System(ABC):
         self.weights = weights
         self.config = config
         self.device = device
+        self._renderers: Kept[Renderer] = Kept(RENDERERS_KEPT)
 
     @abstractmethod
     def fit(
@@ -86,15 +116,21 @@ class System(ABC):
         raise UsageError(f"system {self.SPEC.name} takes no head angles; give a video or a motion file for --pose")
 
     @abstractmethod
-    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
-        """Pictures from motion at any rate, frame for frame from `first` on; `Frames.start` continues the motion's.
-
-        The motion comes from its beginning also where the pictures do not: a resumed job must go on exactly as it would
-        have, and what is seen may depend on what was.
+    def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
+        """What draws an avatar as `controls` say; everything that is paid once for both belongs here.
 
         `Frames.mask` is given exactly when `controls.background` is "transparent". With `controls.pose` "source" the
-        head moves as in the avatar's clip, whatever the motion says. Each `Frames` is the receiver's to keep.
+        head moves as in the avatar's clip, whatever the motion says. What only motion depends on (the seed, scales) has
+        no influence. Called by `open`.
         """
+
+    def open(self, avatar: Avatar, controls: Controls) -> Renderer:
+        """The renderer of an avatar: made once, kept for the next use, shared by threads."""
+        return self._renderers.get(_renderer_key(avatar, controls), lambda: self.make_renderer(avatar, controls))
+
+    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
+        """Pictures of an avatar: see `Renderer.frames`."""
+        return self.open(avatar, controls).frames(motion, first)
 
     def fps(self, avatar: Avatar, controls: Controls) -> float:
         """Output frames per second: what was asked for, else the source clip's, else the system's clock."""

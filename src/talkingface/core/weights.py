@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,25 +190,6 @@ def find_avatar(name: str) -> Path | None:
         return None
     folders = (root / name for root in _roots())
     return next((folder for folder in folders if os.path.isfile(folder / _CARD) and is_avatar(folder)), None)
-
-
-def avatar_digest(avatar: Avatar) -> str:
-    """SHA-256 over everything that an avatar is: system, card, tensors, contents of its files."""
-    facts = [avatar.system, avatar.card, sorted(avatar.tensors), sorted(avatar.files)]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-    digest.update(array_digest(avatar.tensors[name] for name in sorted(avatar.tensors)).encode())
-    for name in sorted(avatar.files):
-        digest.update(content_hash(avatar.files[name]).encode())
-    return digest.hexdigest()
-
-
-def array_digest(arrays: Iterable[np.ndarray]) -> str:
-    """SHA-256 over kinds, shapes and values of arrays."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def save_avatar(folder: str | Path, avatar: Avatar) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talkingface.core.motion import batches, ping_pong
+from talkingface.core.motion import batches, ping_pong, skip_frames
 from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import head_box
@@ -39,17 +39,19 @@ class ClipRenderer:
         self._path, self._fps, self._longest_px = path, fps, longest_px
         self._model, self._fit, self._refiner, self._controls = model, fit, refiner, controls
         self._triangles = _triangles()
-        self._warper: Warper | None = None
 
-    def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
-        """Pictures for a stream of motion; past the clip's end it plays backwards, then forwards again."""
+    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
+        """See `core.system.Renderer`. Past the clip's end it plays backwards, then forwards again."""
         source: Iterator[np.ndarray] | None = None
-        for start, motion in batches(motions, BATCH):
+        warper: Warper | None = None
+        for start, motion in batches(skip_frames(motions, first), BATCH):
             if source is None:
                 source = self._source(start)
             numbers = ping_pong(np.arange(start, start + len(motion)), len(self._fit["landmarks"]))
             pictures = [next(source) for _ in numbers]
-            yield self._draw(start, pictures, numbers, motion)
+            if warper is None:
+                warper = Warper((pictures[0].shape[1], pictures[0].shape[0]))
+            yield self._draw(warper, start, pictures, numbers, motion)
 
     def _source(self, first: int) -> Iterator[np.ndarray]:
         """Frames of the clip from output frame `first` on, forwards and backwards for ever."""
@@ -76,24 +78,28 @@ class ClipRenderer:
                 number = max(number, first) + 1
                 yield cv2.cvtColor(cv2.imread(f"{spool}/{at}.jpg"), cv2.COLOR_BGR2RGB)
 
-    def _draw(self, start: int, pictures: list[np.ndarray], numbers: np.ndarray, motion: Motion) -> Frames:
+    def _draw(
+        self, warper: Warper, start: int, pictures: list[np.ndarray], numbers: np.ndarray, motion: Motion
+    ) -> Frames:
         rgb = np.stack(pictures)
         rows = [k for k, number in enumerate(numbers) if self._fit["present"][number]]
         if rows:
-            self._dub(rgb, rows, numbers, motion)
+            self._dub(warper, rgb, rows, numbers, motion)
         if self._controls.crop == "head":
             x0, y0, x1, y1 = head_box(self._fit["landmarks"][0], (rgb.shape[2], rgb.shape[1]))
             rgb = np.ascontiguousarray(rgb[:, y0:y1, x0:x1])
         return Frames(rgb=rgb, start=start)
 
-    def _dub(self, rgb: np.ndarray, rows: list[int], numbers: np.ndarray, motion: Motion) -> None:
+    def _dub(
+        self, warper: Warper, rgb: np.ndarray, rows: list[int], numbers: np.ndarray, motion: Motion
+    ) -> None:
         """Draw the mouths of some `rows` of the pictures uint8 [K, H, W, 3], which are the clip's frames `numbers`."""
         views, outs = [], []
         for k in rows:
             picture, number = rgb[k], numbers[k]
             points = self._fit["landmarks"][number]
             target = self._target(int(number), motion.expression[k])
-            out, alpha = self._warp(picture, points, target)
+            out, alpha = self._warp(warper, picture, points, target)
             window = window_at(points, window_side(points), self._refiner.config.crop_px)
             drawn = Drawn(picture=out, alpha=alpha, source=points, target=target)
             photo = look_at(picture, points, self._refiner.config)
@@ -111,17 +117,17 @@ class ClipRenderer:
         moved = self._model.displacement(change)
         return self._fit["landmarks"][number] + self._fit["scale"][number] * moved @ self._fit["rotation"][number].T
 
-    def _warp(self, picture: np.ndarray, points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _warp(
+        self, warper: Warper, picture: np.ndarray, points: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         height, width = picture.shape[:2]
-        if self._warper is None or self._warper.size != (width, height):
-            self._warper = Warper((width, height))
         out = to_rgba(picture)
         outer, moved = _rings(points, target)
         vertices = np.concatenate([target, moved]).astype(np.float32)
         shown = np.concatenate([points[:, :2], outer[:, :2]]).astype(np.float32)
         low, high = vertices[:, :2].min(0), vertices[:, :2].max(0)
         region = (int(low[0]), int(low[1]), int(high[0]) + 2, int(high[1]) + 2)
-        self._warper.warp(to_rgba(picture), shown, vertices, self._triangles, out, region=region)
+        warper.warp(to_rgba(picture), shown, vertices, self._triangles, out, region=region)
         out = np.ascontiguousarray(out[..., :3])
         hidden_mouth(picture, points).fill(out, target)
         return out, np.full((height, width), 255, np.uint8)

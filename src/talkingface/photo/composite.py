@@ -90,13 +90,13 @@ def hidden_mouth(photo: np.ndarray, points: np.ndarray) -> HiddenMouth:
 
 
 class Drawer:
-    """Draws one scene again and again into its own buffers; one object a thread."""
+    """Draws one scene again and again into its own buffers; one object a thread. `triangles`: those of `showing`."""
 
-    def __init__(self, scene: Scene, mouth: HiddenMouth) -> None:
+    def __init__(self, scene: Scene, mouth: HiddenMouth, triangles: np.ndarray | None = None) -> None:
         self.scene = scene
         self._mouth = mouth
         self._warper = Warper(scene.size)
-        self._triangles = showing(scene)
+        self._triangles = showing(scene) if triangles is None else triangles
         self._person = np.zeros((scene.size[1], scene.size[0], 4), np.uint8)
 
     def draw(self, target: np.ndarray, rigid: Rigid, out: np.ndarray, region: Box | None = None) -> np.ndarray:

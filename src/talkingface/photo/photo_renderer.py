@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import cv2
 import numpy as np
 
-from talkingface.core.motion import batches
+from talkingface.core.motion import batches, skip_frames
+from talkingface.core.stream import ordered_map
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import near_colours
 from talkingface.face.pose import head_box
 from talkingface.face.raster import Box
-from talkingface.photo.composite import Drawer, hidden_mouth
+from talkingface.photo.composite import Drawer, hidden_mouth, showing
 from talkingface.photo.refine import Drawn, Refiner, View, composite_residual, look_at, make_view
 from talkingface.photo.rig import MAX_SHIFT, Rig
 from talkingface.photo.scene import Scene, face_unit, make_scene
@@ -49,26 +49,27 @@ class PhotoRenderer:
         if controls.background != "keep":
             scene, still = _on_other_background(scene, rgb, points, alpha, controls.background)
         self._scene = scene
-        mouth = hidden_mouth(rgb, points)
-        self._drawers = [Drawer(scene, mouth) for _ in range(WORKERS)]
+        self._mouth = hidden_mouth(rgb, points)
+        self._triangles = showing(scene)
         self._region = moving_region(scene)
         self._side = window_side(points)
         self._photo = look_at(rgb, points, refiner.config, still)
         self._crop = head_box(points, scene.size) if controls.crop == "head" else None
 
-    def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
-        """Pictures for a stream of motion, frame for frame."""
-        with ThreadPoolExecutor(WORKERS) as pool:
-            making: deque[Future[Frames]] = deque()
-            for number, (start, rows) in enumerate(batches(motions, BATCH)):
-                if len(making) == WORKERS:  # so that no two batches in the making share a drawer
-                    yield making.popleft().result()
-                making.append(pool.submit(self._make, self._drawers[number % WORKERS], start, rows))
-            while making:
-                yield making.popleft().result()
+    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
+        """See `core.system.Renderer`."""
+        drawers: SimpleQueue[Drawer] = SimpleQueue()  # their buffers belong to one stream of frames
+        for _ in range(WORKERS):
+            drawers.put(Drawer(self._scene, self._mouth, self._triangles))
 
-    def _make(self, drawer: Drawer, start: int, motion: Motion) -> Frames:
-        return self._refine(self._draw(drawer, start, motion))
+        def make(batch: tuple[int, Motion]) -> Frames:
+            drawer = drawers.get()
+            try:
+                return self._refine(self._draw(drawer, *batch))
+            finally:
+                drawers.put(drawer)
+
+        return ordered_map(make, batches(skip_frames(motions, first), BATCH), WORKERS)
 
     def _draw(self, drawer: Drawer, start: int, motion: Motion) -> _Batch:
         count = len(motion)

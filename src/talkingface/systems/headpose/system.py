@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from talkingface.core.cache import cache_folder, content_hash
+from talkingface.core.digest import avatar_digest
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.kept import Kept
 from talkingface.core.spec import SystemSpec
-from talkingface.core.system import System, Weights
-from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
-from talkingface.core.weights import avatar_digest
+from talkingface.core.system import Renderer, System, Weights
+from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.config import HeadposeConfig, read_config
 
@@ -91,9 +91,9 @@ class HeadposeSystem(System):
         pose[:, :3] = rotation_vector(np.asarray(from_euler_degrees(np.degrees(angles_rad))))
         return pose
 
-    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
-        """See `System.render`. Motion without `source` gets the clip's frames of the nearest pose behind it."""
-        return self._person(avatar).renderer(controls).frames(motion, first)
+    def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
+        """See `System.make_renderer`. Motion without `source` gets the clip's frames of the nearest pose behind it."""
+        return self._person(avatar).renderer(controls)
 
     def _person(self, avatar: Avatar) -> _Person:
         """The networks and the clip of an avatar, loaded once."""

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from talkingface.core.motion import batches
+from talkingface.core.motion import batches, skip_frames
 from talkingface.core.stream import ordered_map
 from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.systems.pcavs.alignment.align import similarity, three_points
 from talkingface.systems.pcavs.alignment.crop import SIDE_PX
 from talkingface.systems.pcavs.alignment.paste import Place
 from talkingface.systems.pcavs.avatar import resized
+from talkingface.systems.pcavs.codes import follow_poses
 from talkingface.systems.pcavs.variants import Variant
 from talkingface.video.resize import shrink
 
@@ -24,13 +25,16 @@ LEAST_SIDE_PX, MOST_SIDE_PX = 224, 512
 """Of a generated square, unless a size is asked for: the original's, and what the networks' detail can bear."""
 
 
-class Renderer:
-    """Draws motion onto an avatar's photo: all that is paid once for an avatar and `controls`.
+class FaceRenderer:
+    """Draws motion onto an avatar's photo. With `poses`, rows [T, P] at the system's clock, the head moves like them.
 
     Nothing changes after construction, so threads may share it.
     """
 
-    def __init__(self, avatar: Avatar, variant: Variant, controls: Controls) -> None:
+    def __init__(
+        self, avatar: Avatar, variant: Variant, controls: Controls, poses: np.ndarray | None = None
+    ) -> None:
+        self._poses = poses
         rgb, landmarks = avatar.tensors["rgb"], avatar.tensors["landmarks"]
         whole = controls.crop == "full"
         size = controls.size if isinstance(controls.size, int) else None
@@ -49,8 +53,11 @@ class Renderer:
         self._place = Place(rgb, self._face.square) if whole else None
         self._around = matte if whole else None
 
-    def frames(self, motions: Iterator[Motion]) -> Iterator[Frames]:
-        """Pictures for a stream of motion, frame for frame."""
+    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
+        """See `core.system.Renderer`."""
+        motions = skip_frames(motions, first)  # frames do not depend on those before them
+        if self._poses is not None:
+            motions = follow_poses(motions, self._poses)
         return ordered_map(self._render, batches(motions, BATCH), WORKERS)
 
     def _render(self, batch: tuple[int, Motion]) -> Frames:

@@ -9,18 +9,17 @@ from typing import ClassVar
 import numpy as np
 
 from talkingface.core.errors import UsageError
-from talkingface.core.motion import skip_frames
 from talkingface.core.spec import SystemSpec
-from talkingface.core.system import System, Weights
-from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
+from talkingface.core.system import Renderer, System, Weights
+from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
 from talkingface.systems.pcavs import SPEC
 from talkingface.systems.pcavs.avatar import from_clip, from_photo
-from talkingface.systems.pcavs.codes import encode_clip, follow_poses, rest_pose
+from talkingface.systems.pcavs.codes import encode_clip, rest_pose
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.init_weights import init_tensors
 from talkingface.systems.pcavs.pose.head_pose import HeadPose
 from talkingface.systems.pcavs.pose.pose_map import PoseMap
-from talkingface.systems.pcavs.renderer import Renderer
+from talkingface.systems.pcavs.renderer import FaceRenderer
 from talkingface.systems.pcavs.variants import load_variant
 
 
@@ -85,15 +84,14 @@ class PcavsSystem(System):
         """See `System.pose_from_angles`."""
         return self.head_pose.from_angles(angles_rad)
 
-    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
-        """See `System.render`. Draws the face crop, or with `crop` "full" the whole picture around it."""
+    def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
+        """See `System.make_renderer`. Draws the face crop, or with `crop` "full" the whole picture around it."""
         if controls.background not in ("keep", "transparent"):
             raise UsageError("pcavs cannot change the background; use keep or transparent, or --system portrait")
-        # frames do not depend on those before them: a resumed job begins where it is
-        motion = skip_frames(motion, first)
+        poses = None
         if controls.pose == "source" and "clip.pose" in avatar.tensors:
-            motion = follow_poses(motion, avatar.tensors["clip.pose"] - rest_pose(avatar, self.variant))
-        return Renderer(avatar, self.variant, controls).frames(motion)
+            poses = avatar.tensors["clip.pose"] - rest_pose(avatar, self.variant)
+        return FaceRenderer(avatar, self.variant, controls, poses)
 
 
 def _motion(mouth: np.ndarray, pose: np.ndarray) -> Motion:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from talkingface.core.errors import UsageError
-from talkingface.core.motion import skip_frames
 from talkingface.core.spec import SystemSpec
-from talkingface.core.system import System, Weights
-from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
+from talkingface.core.system import Renderer, System, Weights
+from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
 from talkingface.face.camera import from_euler_degrees, rotation_vector
 from talkingface.face.morphable import fit_photo, fit_track, load_mesh478
 from talkingface.face.track import smooth_track
@@ -131,19 +130,18 @@ class PortraitSystem(System):
         pose[:, :3] = rotation_vector(rotations)
         return pose
 
-    def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
-        """See `System.render`. A clip avatar with pose "source" is dubbed; otherwise its best frame is animated."""
-        motion = skip_frames(motion, first)
+    def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
+        """See `System.make_renderer`. A clip avatar with pose "source" is dubbed; else its best frame is animated."""
         if controls.pose == "source" and avatar.card.get("kind") == "clip":
-            return self._dub(avatar, motion, controls)
+            return self._dub(avatar, controls)
         from talkingface.photo.photo_renderer import PhotoRenderer
 
         t = avatar.tensors
         rig = load_rig(t)
         matte = t["matte"].astype(np.float32) / 255
-        return PhotoRenderer(t["rgb"], t["landmarks"], matte, rig, self.refiner, controls).frames(motion)
+        return PhotoRenderer(t["rgb"], t["landmarks"], matte, rig, self.refiner, controls)
 
-    def _dub(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls) -> Iterator[Frames]:
+    def _dub(self, avatar: Avatar, controls: Controls) -> Renderer:
         from talkingface.photo.clip_renderer import ClipRenderer
 
         if controls.background != "keep":
@@ -162,7 +160,7 @@ class PortraitSystem(System):
             fit,
             self.refiner,
             controls,
-        ).frames(motion)
+        )
 
 
 def _longest(size: int | str | None) -> int | None:

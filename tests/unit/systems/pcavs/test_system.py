@@ -19,7 +19,7 @@ from talkingface.systems.pcavs.config import preset
 from talkingface.systems.pcavs.pose.head_pose import voice_activity
 from talkingface.systems.pcavs.pose.pose_features import CLOSURE, PLACE_X, SIZE
 from talkingface.systems.pcavs.pose.pose_map import regress_pose_map
-from talkingface.systems.pcavs.renderer import Renderer
+from talkingface.systems.pcavs.renderer import FaceRenderer
 from talkingface.systems.pcavs.system import PcavsSystem
 from talkingface.video.image import write_image
 from voices import make_voice
@@ -131,10 +131,10 @@ def test_a_small_crop_is_cut_from_the_whole_photo(system):
 def test_the_whole_picture_is_untouched_outside_of_the_square(system, avatar):
     rgb = drawn(system, avatar, motion(2, mouth=1.0, pose=0.5), crop="full")
     assert rgb.shape == (2, *sample_picture().shape)
-    matrix = Renderer(avatar, system.variant, Controls(crop="full"))._face.square.matrix
+    matrix = FaceRenderer(avatar, system.variant, Controls(crop="full"))._face.square.matrix
     y, x = np.mgrid[: rgb.shape[1], : rgb.shape[2]]
     at = np.stack([x, y], -1) @ matrix[:, :2].T + matrix[:, 2]
-    side = Renderer(avatar, system.variant, Controls(crop="full"))._face.square.side
+    side = FaceRenderer(avatar, system.variant, Controls(crop="full"))._face.square.side
     outside = ((at < -1.5) | (at > side + 0.5)).any(-1)
     assert outside.mean() > 0.2
     for picture in rgb:
@@ -250,7 +250,7 @@ def test_a_face_at_the_edge_is_said_and_not_bent(system):
     cut = np.ascontiguousarray(sample_picture()[:, int(points[:, 0].min() - 2) :])
     near = system.fit(open_media(cut))
     assert any("edge" in str(note) for note in near.card["notes"])
-    matrix = Renderer(near, system.variant, Controls(crop="head"))._face.square.matrix[:, :2]
+    matrix = FaceRenderer(near, system.variant, Controls(crop="head"))._face.square.matrix[:, :2]
     assert matrix @ matrix.T == pytest.approx(np.eye(2) * (matrix[0] ** 2).sum())
     assert np.linalg.det(matrix) > 0
     (square,) = drawn(system, near, motion(1), crop="head")
@@ -372,7 +372,7 @@ def test_drawing_on_two_threads_gives_what_one_gives(system, avatar):
     rng = np.random.default_rng(0)
     moves = dataclasses.replace(motion(30), expression=rng.normal(size=(30, 8)).astype(np.float32))
     together = drawn(system, avatar, moves, crop="head")
-    renderer = Renderer(avatar, system.variant, Controls(crop="head"))
+    renderer = FaceRenderer(avatar, system.variant, Controls(crop="head"))
     alone = [renderer._render((k, dataclasses.replace(moves, **{
         name: getattr(moves, name)[k : k + 8] for name in ("expression", "pose")
     }))).rgb for k in range(0, 30, 8)]  # fmt: skip

@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TypeVar
 
 import numpy as np
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+Tool = TypeVar("Tool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +91,24 @@ def ordered_map(make: Callable[[Item], Made], items: Iterable[Item], workers: in
             waiting.append(pool.submit(make, item))
         while waiting:
             yield waiting.popleft().result()
+
+
+def ordered_map_with(
+    make_tool: Callable[[], Tool], make: Callable[[Tool, Item], Made], items: Iterable[Item], workers: int
+) -> Iterator[Made]:
+    """`ordered_map` whose `make(tool, item)` also gets a tool that no other thread uses meanwhile, such as buffers.
+
+    One tool a worker is made, for this stream alone: who shares the maker between streams shares no tool.
+    """
+    tools: SimpleQueue[Tool] = SimpleQueue()
+    for _ in range(workers):
+        tools.put(make_tool())
+
+    def with_tool(item: Item) -> Made:
+        tool = tools.get()
+        try:
+            return make(tool, item)
+        finally:
+            tools.put(tool)
+
+    return ordered_map(with_tool, items, workers)

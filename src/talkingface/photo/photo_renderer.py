@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from queue import SimpleQueue
 
 import cv2
 import numpy as np
 
 from talkingface.core.motion import batches, skip_frames
-from talkingface.core.stream import ordered_map
+from talkingface.core.stream import ordered_map_with
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import near_colours
 from talkingface.face.pose import head_box
@@ -58,18 +57,12 @@ class PhotoRenderer:
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`."""
-        drawers: SimpleQueue[Drawer] = SimpleQueue()  # their buffers belong to one stream of frames
-        for _ in range(WORKERS):
-            drawers.put(Drawer(self._scene, self._mouth, self._triangles))
-
-        def make(batch: tuple[int, Motion]) -> Frames:
-            drawer = drawers.get()
-            try:
-                return self._refine(self._draw(drawer, *batch))
-            finally:
-                drawers.put(drawer)
-
-        return ordered_map(make, batches(skip_frames(motions, first), BATCH), WORKERS)
+        return ordered_map_with(
+            lambda: Drawer(self._scene, self._mouth, self._triangles),
+            lambda drawer, batch: self._refine(self._draw(drawer, *batch)),
+            batches(skip_frames(motions, first), BATCH),
+            WORKERS,
+        )
 
     def _draw(self, drawer: Drawer, start: int, motion: Motion) -> _Batch:
         count = len(motion)

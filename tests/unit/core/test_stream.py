@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkingface.core.stream import ordered_map, windows
+from talkingface.core.stream import ordered_map, ordered_map_with, windows
 
 
 def _split(values: np.ndarray, cuts: list[int]) -> list[np.ndarray]:
@@ -74,3 +74,18 @@ def test_an_error_comes_in_the_place_of_its_result() -> None:
     assert [next(results), next(results)] == [1.0, 0.5]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_tools_are_made_for_each_stream_and_never_shared() -> None:
+    made: list[list[int]] = []
+
+    def tool() -> list[int]:
+        made.append([])
+        return made[-1]
+
+    def use(own: list[int], item: int) -> int:
+        own.append(item)
+        return item * item
+
+    assert list(ordered_map_with(tool, use, range(50), 3)) == [k * k for k in range(50)]
+    assert len(made) == 3 and sorted(item for own in made for item in own) == list(range(50))

@@ -3,9 +3,7 @@ picture."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from torch import nn
 
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.motion import batches
+from talkingface.core.stream import ordered_map_with
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.state import tensors_of
@@ -34,6 +33,9 @@ WORKERS = 2
 BATCH = 8
 """Frames that the network sees at a time. Always full (padded), so that results do not depend on the split."""
 
+_Batch = tuple[int, list[tuple[np.ndarray, int, np.ndarray, np.ndarray]]]
+"""First frame, then for each: the clip's picture, its number, pose row and expression."""
+
 
 class CompactRenderer:
     """Draws motion with a clip's frames and a network that gives `RendererOutput`."""
@@ -50,39 +52,29 @@ class CompactRenderer:
         self._clip, self._model, self._network, self._view_px = clip, model, network, view_px
         self._controls, self._device = controls, device
         self._framing = choose_framing(clip, controls)
-        self._compositors = [Compositor(self._framing.size) for _ in range(WORKERS)]
         self._background = Background(controls, self._framing.size)
         self._fade = border_fade(view_px)
         self._precision = next((p.dtype for p in network.parameters()), torch.float32)
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
-        """Pictures for a stream of motion from frame `first` on."""
-        player = ClipPlayer(self._clip.head, self._controls)
-        with ThreadPoolExecutor(WORKERS) as pool:
-            making: deque[Future[Frames]] = deque()
-            number = 0
-            for start, motion in batches(motions, BATCH):
-                rows, numbers = player.play(motion)  # also for frames that are not drawn: the player has a state
-                skip = min(max(0, first - start), len(motion))
-                if skip == len(motion):
-                    continue
-                if len(making) == WORKERS:  # no two batches in the making may share a compositor
-                    yield making.popleft().result()
-                pictures = [self._clip.frames[int(n)] for n in numbers[skip:]]
-                job = (start + skip, pictures, numbers[skip:], rows[skip:], motion.expression[skip:])
-                making.append(pool.submit(self._make, self._compositors[number % WORKERS], *job))
-                number += 1
-            while making:
-                yield making.popleft().result()
+        """See `core.system.Renderer`."""
+        return ordered_map_with(
+            lambda: Compositor(self._framing.size), self._make, self._batches(motions, first), WORKERS
+        )
 
-    def _make(
-        self, compositor: Compositor, start: int, pictures: list[np.ndarray], numbers: np.ndarray, rows: np.ndarray,
-        expression: np.ndarray,
-    ) -> Frames:  # fmt: skip
-        warped = [
-            warp_frame(compositor, self._clip, self._model, self._framing, *frame)
-            for frame in zip(pictures, numbers.tolist(), rows, expression, strict=True)
-        ]
+    def _batches(self, motions: Iterator[Motion], first: int) -> Iterator[_Batch]:
+        player = ClipPlayer(self._clip.head, self._controls)
+        for start, motion in batches(motions, BATCH):
+            rows, numbers = player.play(motion)  # also for frames that are not drawn: the player has a state
+            skip = min(max(0, first - start), len(motion))
+            if skip < len(motion):
+                pictures = [self._clip.frames[int(n)] for n in numbers[skip:]]
+                frames = zip(pictures, numbers[skip:].tolist(), rows[skip:], motion.expression[skip:], strict=True)
+                yield start + skip, list(frames)
+
+    def _make(self, compositor: Compositor, batch: _Batch) -> Frames:
+        start, frames = batch
+        warped = [warp_frame(compositor, self._clip, self._model, self._framing, *frame) for frame in frames]
         matrices = [view_matrix(frame.target, self._view_px) for frame in warped]
         views = [sample_view(w.picture, m, self._view_px) for w, m in zip(warped, matrices, strict=True)]
         colour, share = self._correct(np.stack(views + [views[-1]] * (BATCH - len(views))))

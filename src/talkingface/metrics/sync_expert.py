@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.audio.mel import HOP
-from talkingface.audio.sync_columns import COLUMNS_PER_FRAME, sync_columns
+from talkingface.audio.sync_mel import COLUMNS_PER_FRAME, sync_mel
 from talkingface.core.config import from_dict
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.foreign import fit_tensors
@@ -70,7 +70,7 @@ class SyncExpert:
     def score(self, view: MouthView, samples: np.ndarray) -> SyncScore:
         """Judge a whole clip: view (`face.mouth_view`) and samples float32 [N] mono at 16 kHz, both from time 0."""
         length = len(view)
-        columns = sync_columns(samples, length)
+        columns = sync_mel(samples, length)
         max_lag = min(MAX_LAG, length - LEAST_OVERLAP)
         if columns is None or max_lag < 1 or not view.seen.any():
             nothing = np.zeros(0)

@@ -22,6 +22,9 @@ _VGG = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 51
 class _Scaling(nn.Module):
     """From [-1, 1] to what the backbones were trained with."""
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("shift", torch.tensor(_SHIFT)[None, :, None, None])

@@ -24,9 +24,8 @@ class ReconstructionNet(nn.Module):
         super().__init__()
         self.backbone = resnet50(num_classes=0)
         self.final_layers = nn.ModuleList(nn.Conv2d(self.backbone.num_features, size, 1) for size in HEADS.values())
-        for head in self.final_layers:
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        for parameter in self.final_layers.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.backbone(x)[:, :, None, None]

@@ -39,7 +39,7 @@ class SyncNetCpu:
         for number in range(len(self.config.pictures)):
             weight = self._tensors[f"convs.{number}.weight"]  # [out, in, 3, 3]
             padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-            windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
+            windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]  # type: ignore[call-overload]
             flat = windows.reshape(*windows.shape[:3], -1) @ weight.reshape(len(weight), -1).T
             x = np.maximum(flat + self._tensors[f"convs.{number}.bias"], 0)
         return self._linear("picture", x.transpose(0, 3, 1, 2).reshape(len(x), -1))

@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 
 from talkingface.audio.mel import NUM_BANDS
-from talkingface.audio.sync_columns import centred_columns, without_level
+from talkingface.audio.sync_mel import centred_columns, without_level
 from talkingface.clips.manifest import prepared_clips, prepared_file
 from talkingface.core.cache import write_atomic
 from talkingface.face.mouth_view import MouthView, mouth_crop, mouth_view, without_contrast

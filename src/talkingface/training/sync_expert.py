@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.audio.mel import NUM_BANDS
-from talkingface.audio.sync_columns import COLUMNS_PER_FRAME, SILENCE, sync_columns
+from talkingface.audio.sync_mel import COLUMNS_PER_FRAME, SILENCE, sync_mel
 from talkingface.clips.manifest import listed_lags, prepared_clips
 from talkingface.face.mouth_view import VIEW_FPS, without_contrast
 from talkingface.nn.state import arrays
@@ -200,7 +200,7 @@ def own_offsets(network: SyncNet, clips: Sequence[SyncClip], listed_s: Mapping[s
 
 def _late_s(network: SyncNet, clip: SyncClip) -> float:
     view = clip.view
-    columns = sync_columns(clip.samples, len(view) + 2 * MAX_LAG)
+    columns = sync_mel(clip.samples, len(view) + 2 * MAX_LAG)
     if columns is None:
         return 0.0
     padded = np.full((COLUMNS_PER_FRAME * MAX_LAG, NUM_BANDS), SILENCE, np.float32)

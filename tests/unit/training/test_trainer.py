@@ -28,8 +28,8 @@ class Toy(Recipe):
     """A generator with dropout and a spectrally normalised discriminator, trained on noise."""
 
     name = "test.toy"
-    phases = (Phase("generate", ("g",)), Phase("judge", ("d",), every=2))
-    loss_weights = {"l1": 10.0, "fool": 0.5, "real_or_fake": 1.0}
+    phases = (Phase("generate", ("g",)), Phase("discriminate", ("d",), every=2))
+    loss_weights = {"l1": 10.0, "adversarial": 0.5, "real_or_fake": 1.0}
     optimizers = {"g": OptimizerConfig(lr=1e-2, warmup_steps=3, weight_decay=0.01)}
 
     def __init__(self):
@@ -51,7 +51,7 @@ class Toy(Recipe):
             self.count += 1
             shared["fake"] = self.g(batch["x"])
             scores, _ = self.d(shared["fake"])
-            return {"l1": (shared["fake"] - batch["y"]).abs().mean(), "fool": hinge_generator_loss(scores)}
+            return {"l1": (shared["fake"] - batch["y"]).abs().mean(), "adversarial": hinge_generator_loss(scores)}
         return {"real_or_fake": hinge_discriminator_loss(self.d(batch["y"])[0], self.d(shared["fake"].detach())[0])}
 
     def preview(self, step):
@@ -98,7 +98,7 @@ def test_training_learns_and_tells(tmp_path):
     train = [row for row in rows if row["kind"] == "train"]
     assert [row["step"] for row in train] == [20, 40, 60]
     assert train[-1]["l1"] < train[0]["l1"]
-    assert {"fool", "real_or_fake", "grad_norm/g", "grad_norm/d", "lr/g", "steps_per_s"} <= train[0].keys()
+    assert {"adversarial", "real_or_fake", "grad_norm/g", "grad_norm/d", "lr/g", "steps_per_s"} <= train[0].keys()
     assert [row["step"] for row in rows if row["kind"] == "evaluate"] == [30, 60]
     assert outcome.metrics["l1"] == rows[-1]["l1"]
     assert sorted(p.name for p in (tmp_path / "previews").iterdir()) == ["picture_0000040.png", "picture_0000060.png"]
@@ -107,14 +107,14 @@ def test_training_learns_and_tells(tmp_path):
 def test_phases_run_when_due_and_train_only_their_networks(tmp_path):
     class Watched(Toy):
         def losses(self, phase, batch, shared):
-            mine = {"generate": self.g, "judge": self.d}[phase]
+            mine = {"generate": self.g, "discriminate": self.d}[phase]
             for network in (self.g, self.d):
                 assert all(p.requires_grad == (network is mine) for p in network.parameters())
             return super().losses(phase, batch, shared)
 
     recipe = Watched()
     Trainer(recipe, tmp_path, steps=3, device="cpu").run()
-    assert recipe.seen == [(0, "generate"), (0, "judge"), (1, "generate"), (2, "generate"), (2, "judge")]
+    assert recipe.seen == [(0, "generate"), (0, "discriminate"), (1, "generate"), (2, "generate"), (2, "discriminate")]
 
 
 def test_networks_outside_the_phases_stay_as_they_are(tmp_path):
@@ -134,7 +134,7 @@ def test_networks_outside_the_phases_stay_as_they_are(tmp_path):
 def test_a_loss_without_a_weight_raises_and_an_unused_weight_warns(tmp_path):
     recipe = Toy()
     recipe.loss_weights = {"l1": 1.0, "real_or_fake": 1.0}
-    with pytest.raises(UsageError, match="no weight for the loss fool of phase generate"):
+    with pytest.raises(UsageError, match="no weight for the loss adversarial of phase generate"):
         Trainer(recipe, tmp_path / "a", steps=2, device="cpu").run()
     recipe = Toy()
     recipe.loss_weights = {**Toy.loss_weights, "lips": 1.0}

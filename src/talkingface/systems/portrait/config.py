@@ -19,7 +19,7 @@ class PortraitConfig:
 
 
 def preset(name: str) -> PortraitConfig:
-    """The config called `name`: "official", "tiny" for tests, or "warp", the baseline that refining is judged by."""
+    """The config called `name`: "official", "tiny" for tests, or "warp", the baseline of refining."""
     if name == "tiny":
         return PortraitConfig(
             mouth=MouthConfig(width=16, front=16, dilations=(1, 2)),

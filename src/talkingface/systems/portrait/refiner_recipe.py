@@ -45,7 +45,7 @@ def refiner_changes(
     seen = functional.avg_pool2d(torch.cat([batch["warped"], batch["still"], batch["masks"]], 1), 2)
     share, colour = face(seen)
     allowed = torch.from_numpy(away_from_mouth(batch["corner"].cpu().numpy(), config))[:, None].to(share)
-    # the background is known: what is painted there, beyond the edge's own pixels, are ghosts of a moving outline
+    # the background is known: what is drawn there, beyond the edge's own pixels, are ghosts of a moving outline
     colour = colour * (2 * seen[:, 6:7]).clamp(max=1)
     change = torch.cat([share * allowed * batch["stillness"][:, None, None, None], colour], 1)
     large = functional.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False)
@@ -58,13 +58,13 @@ def refiner_changes(
 def refine(face: FaceNet, mouth: MouthNet, batch: dict[str, Tensor], config: RefinerConfig) -> tuple[Tensor, Tensor]:
     """The refined crop before and after the mouth, [B, 3, S, S] in [0, 1] each (not clamped)."""
     warped, still = batch["warped"], batch["still"]
-    small, painted = refiner_changes(face, mouth, batch, config)
+    small, patches = refiner_changes(face, mouth, batch, config)
     change = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
     refined = warped + change[:, :1] * (still - warped) + change[:, 1:]
     full = refined.clone()
     width, height = config.mouth_px
     for k, (x, y) in _corners(batch):
-        full[k, :, y : y + height, x : x + width] += painted[k]
+        full[k, :, y : y + height, x : x + width] += patches[k]
     return refined, full
 
 
@@ -81,7 +81,7 @@ def mouth_patches(pictures: Tensor, batch: dict[str, Tensor], config: RefinerCon
 def make_sample(
     drawer: Drawer, photo: np.ndarray, target: np.ndarray, truth: np.ndarray, config: RefinerConfig
 ) -> dict[str, np.ndarray]:
-    """What the networks see of one frame, and the true frame: uint8 [S, S, C] each, and `corner` [2] (see `paint`)."""
+    """What the networks see of one frame, and the true frame: uint8 [S, S, C] each, and `corner` [2] (see `refine`)."""
     source = drawer.scene.points
     square = (config.crop_px, config.crop_px)
     window = window_at(target, window_side(source), config.crop_px)
@@ -124,22 +124,22 @@ class RefinerRecipe(Recipe):
     """
 
     name = "portrait.refiner"
-    phases = (Phase("paint", ("face", "mouth")), Phase("judge", ("judge",)))
+    phases = (Phase("refine", ("face", "mouth")), Phase("discriminate", ("discriminator",)))
     loss_weights = {
         "face": 1.0,
         "mouth": 1.5,
         "inside": 0.5,
         "squared": 6.0,
         "edges": 1.0,
-        "fool": 0.1,
+        "adversarial": 0.1,
         "features": 0.5,
         "sparse": 0.02,
-        "judge": 1.0,
+        "discriminator": 1.0,
     }
     optimizers = {
         "face": OptimizerConfig(lr=1e-3, warmup_steps=100),
         "mouth": OptimizerConfig(lr=2e-3, warmup_steps=100),
-        "judge": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=100),
+        "discriminator": OptimizerConfig(lr=4e-4, betas=(0.5, 0.99), warmup_steps=100),
     }
 
     def __init__(
@@ -162,8 +162,8 @@ class RefinerRecipe(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         self.face, self.mouth = FaceNet(self.config), MouthNet(self.config)
-        self.judge = PatchDiscriminator(4, (32, 64, 128))
-        networks = {"face": self.face, "mouth": self.mouth, "judge": self.judge}
+        self.discriminator = PatchDiscriminator(4, (32, 64, 128))
+        networks = {"face": self.face, "mouth": self.mouth, "discriminator": self.discriminator}
         for name, state in self.start.items():
             networks[name].load_state_dict(state)
         return networks
@@ -189,26 +189,26 @@ class RefinerRecipe(Recipe):
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         truth = batch["truth"]
-        if phase == "judge":
-            real = self.judge(_with_opening(truth, batch, self.config))[0]
+        if phase == "discriminate":
+            real = self.discriminator(_with_opening(truth, batch, self.config))[0]
             made = shared["fake"].detach()
-            fake = self.judge(made)[0]
+            fake = self.discriminator(made)[0]
             doubts = functional.relu(1 - real) + functional.relu(1 + fake)
-            return {"judge": mean_at_opening(doubts, made[:, 3:])}
+            return {"discriminator": mean_at_opening(doubts, made[:, 3:])}
         refined, full = refine(self.face, self.mouth, batch, self.config)
         fake = _with_opening(full, batch, self.config)
         shared["fake"] = fake
         real_mouth = _with_opening(truth, batch, self.config)
-        scores, features = self.judge(fake)
+        scores, features = self.discriminator(fake)
         with torch.no_grad():
-            wanted = self.judge(real_mouth)[1]
+            wanted = self.discriminator(real_mouth)[1]
         return {
             "face": (full - truth).abs().mean() + 0.3 * (refined - truth).abs().mean(),
             "squared": (full - truth).square().mean(),
             "mouth": (fake[:, :3] - real_mouth[:, :3]).abs().mean(),
             "inside": _inside(fake, real_mouth),
             "edges": _edge_loss(fake[:, :3], real_mouth[:, :3]) + 0.5 * _edge_loss(full, truth),
-            "fool": -mean_at_opening(scores, fake[:, 3:]),
+            "adversarial": -mean_at_opening(scores, fake[:, 3:]),
             "features": torch.stack(
                 [mean_at_opening((f - w).abs(), fake[:, 3:]) for f, w in zip(features, wanted, strict=True)]
             ).mean(),
@@ -216,7 +216,7 @@ class RefinerRecipe(Recipe):
         }
 
     def evaluate(self) -> dict[str, float]:
-        """Mean PSNR in dB over held-out clips, over the refiner's square: still photo, bare warp, painted."""
+        """Mean PSNR in dB over held-out clips, over the refiner's square: still photo, bare warp, refined."""
         rows = []
         for clip in self.held_out:
             if len(clip.jpegs) < 2:
@@ -230,12 +230,12 @@ class RefinerRecipe(Recipe):
             rows.append(
                 [_psnr(batch[name], batch["truth"]) for name in ("still", "warped")] + [_psnr(full, batch["truth"])]
             )
-        still, warped, painted = np.mean(rows, axis=0)
+        still, warped, refined = np.mean(rows, axis=0)
         worst = float(min(row[2] - row[0] for row in rows))
         return {
             "still_db": float(still),
             "warp_db": float(warped),
-            "painted_db": float(painted),
+            "refined_db": float(refined),
             "worst_gain_db": worst,
         }
 
@@ -249,7 +249,7 @@ class RefinerRecipe(Recipe):
             full = refine(self.face, self.mouth, batch, self.config)[1]
             rows.append(torch.cat([batch["still"], batch["warped"], full, batch["truth"]], 3)[0])
         picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0).numpy()
-        return {"still_warp_painted_truth": np.round(picture * 255).astype(np.uint8)}
+        return {"still_warp_refined_truth": np.round(picture * 255).astype(np.uint8)}
 
 
 def _psnr(a: Tensor, b: Tensor) -> float:
@@ -263,7 +263,7 @@ def _with_opening(pictures: Tensor, batch: dict[str, Tensor], config: RefinerCon
 def mean_at_opening(values: Tensor, opening: Tensor) -> Tensor:
     """Mean of [B, C, h, w] that counts the open mouth in full and the rest hardly.
 
-    Without it the judge sees almost only skin, which is never wrong, and learns nothing: teeth stay soft.
+    Without it the discriminator sees almost only skin, which is never wrong, and learns nothing: teeth stay soft.
     """
     weight = functional.adaptive_avg_pool2d(opening, (values.shape[-2], values.shape[-1])) + 0.02
     return (values.mean(1, keepdim=True) * weight).sum() / weight.sum()

@@ -59,23 +59,23 @@ def test_untrained_networks_change_little(recipe):
 
 def test_every_loss_has_a_weight_and_reaches_its_networks(recipe):
     batch, shared = recipe.batch(2, 0), {}
-    losses = recipe.losses("paint", batch, shared)
-    judged = recipe.losses("judge", batch, shared)
+    losses = recipe.losses("refine", batch, shared)
+    judged = recipe.losses("discriminate", batch, shared)
     assert {*losses, *judged} == set(recipe.loss_weights)
     sum(losses.values()).backward()
     for net in (recipe.face, recipe.mouth):
         assert all(values.grad is not None and values.grad.isfinite().all() for values in net.parameters())
         net.zero_grad()
-    recipe.judge.zero_grad()
-    judged["judge"].backward()
-    assert all(values.grad is not None for values in recipe.judge.parameters())
+    recipe.discriminator.zero_grad()
+    judged["discriminator"].backward()
+    assert all(values.grad is not None for values in recipe.discriminator.parameters())
     assert all(values.grad is None or not values.grad.any() for values in recipe.face.parameters())
 
 
 def test_held_out_clips_are_scored(recipe):
     with torch.no_grad():
         scores = recipe.evaluate()
-    assert {"still_db", "warp_db", "painted_db", "worst_gain_db"} <= set(scores)
+    assert {"still_db", "warp_db", "refined_db", "worst_gain_db"} <= set(scores)
     assert scores["warp_db"] > scores["still_db"], "landmarks tell where the pixels went"
 
 

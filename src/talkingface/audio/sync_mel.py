@@ -30,7 +30,7 @@ def without_level(columns: np.ndarray) -> np.ndarray:
     return np.clip((columns - voice_level(columns) + 30.0) / 20.0, SILENCE, _LOUDEST).astype(np.float32)
 
 
-def sync_columns(samples: np.ndarray, num_frames: int) -> np.ndarray | None:
+def sync_mel(samples: np.ndarray, num_frames: int) -> np.ndarray | None:
     """Network input for frames 0 to `num_frames` - 1 of 25 fps: float32 [4 num_frames, 80]; None if it is silent.
 
     The same sound at another loudness gives the same.

@@ -81,7 +81,8 @@ def _load(spec: SystemSpec, ref: store.WeightsRef, device: str) -> System:
             f"{ref.name} belongs to system {weights.card['system']}, not {spec.name}; change --system or --weights"
         )
     try:
-        config = from_dict(type(registry.get_config(spec, spec.presets[0])), upgrade(weights.card.get("config", {})))
+        kind = type(registry.get_config(spec, spec.presets[0]))
+        config = from_dict(kind, upgrade(weights.card.get("config", {}), kind))
     except UsageError as error:
         raise WeightsError(f"the config in the card of {ref.name} does not fit: {error}") from error
     return registry.import_attribute(spec.factory)(weights, config, device)
@@ -124,7 +125,8 @@ def _with_config(system: System, config: str) -> System:
         data = parse_json(path.read_text(encoding="utf-8"), str(path))
         if not isinstance(data, dict):
             raise UsageError(f"{path} must hold one JSON object")
-        chosen = from_dict(type(system.config), merged(to_dict(system.config), upgrade(data)), path.name)
+        kind = type(system.config)
+        chosen = from_dict(kind, merged(to_dict(system.config), upgrade(data, kind)), path.name)
     return registry.import_attribute(spec.factory)(system.weights, chosen, system.device)
 
 

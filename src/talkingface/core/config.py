@@ -38,8 +38,7 @@ def _to_plain(value: Any) -> Any:
 
 
 def from_dict(cls: type[Config], data: Mapping[str, Any], path: str = "config") -> Config:
-    """A config of class `cls` from JSON values; missing keys take their defaults. A field that had another name before
-    says so beside its default, `field(default=64, metadata={"was": "judge_width"})`; that key is understood, too.
+    """A config of class `cls` from JSON values; missing keys take their defaults.
 
     Raises UsageError naming the full path of an unknown key (with close names), a wrong type, or a value that the
     dataclass's own check refuses.
@@ -50,10 +49,8 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], path: str = "config") 
         raise UsageError(f"{path} must be an object, not {_kind(data)}")
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
-    renamed = {field.metadata["was"]: name for name, field in fields.items() if "was" in field.metadata}
     values: dict[str, Any] = {}
     for key, value in data.items():
-        key = renamed.get(key, key)
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, n=3)
             hint = f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(fields)}"
@@ -153,10 +150,12 @@ def parse_json(text: str, name: str) -> Any:
         raise InputError(f"{name} is not valid JSON: {error}") from error
 
 
-def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring config JSON of any earlier format to the present one; the only place that knows old formats.
+def upgrade(data: Mapping[str, Any], cls: type[Any]) -> dict[str, Any]:
+    """Bring config JSON of any earlier format to that of class `cls` today.
 
-    Raises UsageError for a file written by a newer version.
+    A field that had another name before says so beside its default, `field(default=64, metadata={"was": "width"})`, a
+    dict whose keys had others with `metadata={"keys": {"old": "new"}}`. Raises UsageError for a file written by a newer
+    version.
     """
     data = dict(data)
     version = data.pop(_VERSION_KEY, 1)  # cards hold configs without a version
@@ -164,14 +163,22 @@ def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"config format {version!r} is not known to this version (1 to {FORMAT_VERSION}); upgrade talkingface"
         )
-    if version == 1 and "painter" in data:  # the refiner's name in `portrait` before format 2
-        data["refiner"] = data.pop("painter")
-    if version == 1 and isinstance(renderer := data.get("renderer"), Mapping):  # the discriminator's in `headpose`
-        renamed = {"judge_width": "discriminator_width"}
-        data["renderer"] = renderer = {renamed.get(key, key): value for key, value in renderer.items()}
-        if isinstance(weights := renderer.get("loss_weights"), Mapping):
-            renderer["loss_weights"] = {{"fool": "adversarial"}.get(key, key): value for key, value in weights.items()}
-    return data
+    return _renamed(data, cls)
+
+
+def _renamed(data: Mapping[str, Any], cls: type[Any]) -> dict[str, Any]:
+    fields, hints = {field.name: field for field in dataclasses.fields(cls)}, typing.get_type_hints(cls)
+    today = {field.metadata["was"]: name for name, field in fields.items() if "was" in field.metadata}
+    result: dict[str, Any] = {}
+    for key, value in data.items():
+        key = today.get(key, key)
+        if isinstance(value, Mapping) and key in fields:
+            hint = hints[key]
+            inner = [c for c in (hint, *typing.get_args(hint)) if isinstance(c, type) and dataclasses.is_dataclass(c)]
+            keys = fields[key].metadata.get("keys", {})
+            value = _renamed(value, inner[0]) if inner else {keys.get(k, k): item for k, item in value.items()}
+        result[key] = value
+    return result
 
 
 def save_config(path: str | Path, config: Any) -> None:
@@ -192,4 +199,4 @@ def load_config(path: str | Path, cls: type[Config]) -> Config:
     data = parse_json(text, str(path))
     if not isinstance(data, dict):
         raise UsageError(f"{path} must hold one JSON object")
-    return from_dict(cls, upgrade(data), Path(path).name)
+    return from_dict(cls, upgrade(data, cls), Path(path).name)

@@ -14,7 +14,7 @@ from talkingface.core.errors import InputError, UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Optim:
-    lr: float = 1e-3
+    lr: float = field(default=1e-3, metadata={"was": "rate"})
     kind: Literal["adam", "sgd"] = "adam"
 
 
@@ -24,9 +24,10 @@ class Settings:
     size: tuple[int, int] = (96, 80)
     optim: Optim = field(default_factory=Optim)
     stages: tuple[Optim, ...] = ()
-    weights: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict, metadata={"keys": {"old": "l1"}})
     name: str | None = None
     fast: bool = field(default=False, metadata={"was": "quick"})
+    best: Optim | None = field(default=None, metadata={"was": "top"})
 
     def __post_init__(self) -> None:
         if not self.widths:
@@ -46,7 +47,11 @@ def test_missing_keys_take_defaults() -> None:
 
 
 def test_a_key_of_an_earlier_version_is_understood() -> None:
-    assert configs.from_dict(Settings, {"quick": True}).fast
+    old = {"quick": True, "weights": {"old": 2.0, "l2": 1.0}, "top": {"rate": 0.5}}
+    found = configs.from_dict(Settings, configs.upgrade(old, Settings))
+    assert found == Settings(fast=True, weights={"l1": 2.0, "l2": 1.0}, best=Optim(lr=0.5))
+    with pytest.raises(UsageError, match=r"unknown key config\.kwick"):
+        configs.from_dict(Settings, configs.upgrade({"kwick": True}, Settings))
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,13 @@ class RendererConfig:
     """adain: slots of the memory of identity features."""
     query_width: int = 64
     """adain: channels of the first stage of the query network's ResNet-18."""
-    discriminator_width: int = 64
+    discriminator_width: int = field(default=64, metadata={"was": "judge_width"})
     """adain, unetac: channels of the first layer of the discriminator."""
     mirror: bool = False
     """adain, unetac: whether half of the training pictures are mirrored, background and asymmetries included."""
     loss_weights: dict[str, float] = field(
-        default_factory=lambda: {"adversarial": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5}
+        default_factory=lambda: {"adversarial": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5},
+        metadata={"keys": {"fool": "adversarial"}},
     )
     """adain, unetac: of the losses of `official.recipe.generator_losses`; these are the published ones for
     fine-tuning."""
@@ -105,7 +106,7 @@ class HeadposeConfig:
 
 def read_config(stored: Any) -> HeadposeConfig:
     """The config in a card of any version; settings that came later have their defaults. Raises UsageError."""
-    return from_dict(HeadposeConfig, upgrade(stored) if isinstance(stored, dict) else stored)
+    return from_dict(HeadposeConfig, upgrade(stored, HeadposeConfig) if isinstance(stored, dict) else stored)
 
 
 OFFICIAL_STEPS = 2235

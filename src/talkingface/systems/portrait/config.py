@@ -14,7 +14,7 @@ class PortraitConfig:
 
     mouth: MouthConfig = field(default_factory=MouthConfig)
     """The network from speech to mouth motion."""
-    refiner: RefinerConfig | None = field(default_factory=RefinerConfig)
+    refiner: RefinerConfig | None = field(default_factory=RefinerConfig, metadata={"was": "painter"})
     """The networks that correct the warped photo; None: the bare warp."""
 
 

@@ -58,7 +58,9 @@ PUBLISHED_WEIGHTS = {
     "word": 1.0,
 }
 """Weights of the losses of stage 3, see `official.losses`."""
-_OLD_WORDS = {"fool": "adversarial", "judge": "discriminator", "heard": "audio", "seen": "video"}
+_WORDS = {"adversarial": "fool", "discriminator": "judge", "audio": "heard", "video": "seen"}
+_OLD_LOSSES = {"_".join(_WORDS.get(word, word) for word in name.split("_")): name for name in PUBLISHED_WEIGHTS}
+"""Names of version 1 -> names of today, as in cards and configs made before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ class OfficialTraining:
     augment: bool = True
     audio_only: bool = field(default=False, metadata={"was": "heard_only"})
     """Draw by speech alone, without the video-driven picture: the last phase of the published training."""
-    loss_weights: dict[str, float] = field(default_factory=dict)
+    loss_weights: dict[str, float] = field(default_factory=dict, metadata={"keys": _OLD_LOSSES})
     """Weights of stage 3 that differ from `PUBLISHED_WEIGHTS`."""
     identity_steps: int = 100_000
     sync_steps: int = 50_000
@@ -96,14 +98,10 @@ class OfficialTraining:
 
     def all_loss_weights(self) -> dict[str, float]:
         """The published weights with those of `loss_weights` in their places. Raises UsageError for other names."""
-        weights = dict(PUBLISHED_WEIGHTS)
-        for name, weight in self.loss_weights.items():
-            # names of version 1, as in cards and configs made before
-            name = "_".join(_OLD_WORDS.get(word, word) for word in name.split("_"))
-            if name not in weights:
-                raise UsageError(f"loss_weights names no loss of stage 3: {name!r}; known: {', '.join(weights)}")
-            weights[name] = weight
-        return weights
+        if unknown := sorted(set(self.loss_weights) - set(PUBLISHED_WEIGHTS)):
+            known = ", ".join(PUBLISHED_WEIGHTS)
+            raise UsageError(f"loss_weights names {unknown[0]!r}, which is no loss of stage 3; known: {known}")
+        return {**PUBLISHED_WEIGHTS, **self.loss_weights}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,7 +128,7 @@ def add_angles(weights: str | Path, crops: Path, folder: Path, name: str) -> Pat
     """`weights` (a name or a folder) with a pose map and a head motion, learned from `crops` and the clips prepared in
     `folder` (`data.crops.make_crops`). Returns the new weights' folder. Raises WeightsError, InputError."""
     loaded = load_weights(find_weights(weights))
-    config = from_dict(PcavsConfig, upgrade(loaded.card.get("config", {})))
+    config = from_dict(PcavsConfig, upgrade(loaded.card.get("config", {}), PcavsConfig))
     # E as it runs in use, in its precision there
     variant = OfficialVariant(config, loaded.tensors, pick_device())
     tensors = dict(loaded.tensors)

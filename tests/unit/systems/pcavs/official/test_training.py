@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from crops import ArrayClip
-from talkingface.core.config import from_dict
+from talkingface.core.config import from_dict, upgrade
 from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.weights import find_weights, load_weights, save_weights
 from talkingface.systems.pcavs.config import PcavsConfig
@@ -232,7 +232,7 @@ def weights_of(folder: Path) -> torch.Tensor:
 def test_names_of_version_1_are_understood(tmp_path: Path) -> None:
     """Cards, configs and trainings made before."""
     old = {"sizes": {"judge_width": 8}, "training": {"heard_only": True, "loss_weights": {"fool_heard": 3.0}}}
-    config = from_dict(PcavsConfig, {"kind": "compact", "official": old})
+    config = from_dict(PcavsConfig, upgrade({"kind": "compact", "official": old}, PcavsConfig))
     assert config.variant == "compact" and config.official.sizes.discriminator_width == 8
     weights = config.official.training.all_loss_weights()
     assert config.official.training.audio_only and weights["adversarial_audio"] == 3.0

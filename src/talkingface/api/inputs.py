@@ -137,14 +137,18 @@ def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls:
     elif path.suffix.lower() in (".csv", ".txt"):
         result_fps = (controls.fps or system.SPEC.fps) if avatar is None else system.fps(avatar, controls)
         return system.pose_from_angles(read_angles(path, system.SPEC.fps, result_fps)) * np.float32(controls.pose_scale)
-    elif avatar is None:
-        raise UsageError("head motion from a video or photo is measured against a face; give --face too")
     else:
         motions = system.motion_from_video(avatar, open_media(path), controls)
     pose = concatenate(resample_motion(motions, system.SPEC.fps)).pose
     if pose is None:
         raise UsageError(f"{path} holds no head pose; give a video, a motion file with a pose, or a CSV")
     return pose
+
+
+def is_media(file: str | Path) -> bool:
+    """Whether a head pose's file is neither a table of angles nor a motion file: then it is a video or a photo."""
+    path = existing_media(file)
+    return path.suffix.lower() not in (".csv", ".txt") and not zipfile.is_zipfile(path)
 
 
 def default_pose(pose: str | None, drive: str | None, avatar: Avatar | None) -> str:

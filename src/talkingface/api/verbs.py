@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from talkingface.api.animation import Animation
-from talkingface.api.inputs import Speech, SpeechSource, default_pose, pose_rows
+from talkingface.api.inputs import Speech, SpeechSource, default_pose, is_media, pose_rows
 from talkingface.api.layout import LAYOUTS, make_strip
 from talkingface.api.resume import job_key
 from talkingface.clips.source import Source, existing, existing_media, open_media, open_source
@@ -152,8 +152,9 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     driver = None if choice.drive is None else open_media(choice.drive)
     system, avatar = _prepare(source, choice, choice.face_index, choice.size)
     pose = default_pose(choice.pose, choice.drive, avatar)
-    controls = _controls(choice, choice, pose, system)
     posed = None if pose in ("drive", "still", "generated", "source") else pose
+    _check_origin(choice, system, pose == "drive" or (posed is not None and is_media(posed)))
+    controls = _controls(choice, choice, pose, system)
     rows = None if posed is None else pose_rows(posed, system, avatar, controls)
     spoken = partial(_spoken, system, avatar, voice, controls, rows)
     motions = spoken
@@ -200,7 +201,7 @@ def _driven(
 def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) -> Motion:
     """The motion of a voice, to be edited, saved with `core.motion.save_motion`, and rendered.
 
-    `face` is only needed when `pose` names a video, and by systems whose motion depends on the person. Options:
+    `face` is only needed for `pose_origin` "none" and by systems whose motion depends on the person. Options:
     `core.options.MotionOptions` and `SystemOptions`; `pose="source"` is for `animate`.
 
     Example: `talkingface.motion("hi.wav", seed=3).expression.shape`
@@ -219,8 +220,10 @@ def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) ->
     pose = choice.pose or "generated"
     if pose == "source":
         raise UsageError("--pose source is added when the face is drawn; use it with talkingface animate")
+    posed = None if pose in ("still", "generated") else pose
+    _check_origin(choice, system, posed is not None and is_media(posed))
     controls = _controls(choice, PictureOptions(), pose, system)
-    rows = None if pose in ("still", "generated", "source") else pose_rows(pose, system, avatar, controls)
+    rows = None if posed is None else pose_rows(posed, system, avatar, controls)
     return concatenate(_spoken(system, avatar, voice, controls, rows))
 
 
@@ -265,6 +268,18 @@ def _prepare(
     return load(source.system, weights=weights, device=choice.device), source
 
 
+def _check_origin(choice: MotionOptions, system: System, from_video: bool) -> None:
+    """Refuse a pose origin that the system does not know, or that nothing is measured from."""
+    origins = system.SPEC.pose_origins
+    if choice.pose_origin is None:
+        return
+    if choice.pose_origin not in origins:
+        known = f"; it knows {', '.join(origins)}" if origins else ""
+        raise UsageError(f"system {system.SPEC.name} has no --pose-origin {choice.pose_origin}{known}")
+    if not from_video:
+        raise UsageError("--pose-origin is for head motion from a video; name one with --drive or --pose")
+
+
 def _controls(moving: MotionOptions, picture: PictureOptions, pose: str, system: System) -> Controls:
     try:
         return Controls(
@@ -272,6 +287,7 @@ def _controls(moving: MotionOptions, picture: PictureOptions, pose: str, system:
             blink=moving.blink,
             expression_scale=moving.expression_scale,
             pose_scale=moving.pose_scale,
+            pose_origin=moving.pose_origin,  # type: ignore[arg-type]
             pose=pose if pose in ("generated", "source") else "still",  # type: ignore[arg-type]
             background=picture.background,
             crop=picture.crop or system.SPEC.default_crop,  # type: ignore[arg-type]

@@ -68,6 +68,12 @@ class MotionOptions:
         "generated",
         metavar="still|generated|source|FILE",
     )
+    pose_origin: str | None = option(
+        None,
+        "head motion from a video is measured from its first frame, from its mean, or not at all (none): the head goes "
+        "where the video's is in the picture, in its size too; default: first, but for pcavs none",
+        choices=("first", "mean", "none"),
+    )
     blink: float = option(1.0, "blink rate, 1 is natural, 0 is none", parse=float, metavar="SCALE")
     expression_scale: float = option(1.0, "strength of mouth and brows", parse=float, metavar="SCALE")
     pose_scale: float = option(1.0, "strength of the head motion", parse=float, metavar="SCALE")

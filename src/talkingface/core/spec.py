@@ -9,6 +9,7 @@ from typing import Literal
 Source = Literal["photo", "clip"]
 Driving = Literal["audio", "video"]
 Pose = Literal["none", "copied", "generated"]
+PoseOrigin = Literal["first", "mean", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class SystemSpec:
     source: tuple[Source, ...]
     driving: tuple[Driving, ...]
     pose: tuple[Pose, ...]
+    pose_origins: tuple[PoseOrigin, ...] = ()
+    """What head motion from a video may be measured from, the default first; (): that cannot be chosen."""
     features: tuple[str, ...]
     """Kinds of audio features that `motion_from_audio` reads, e.g. ("mel80",)."""
     motion_space: str

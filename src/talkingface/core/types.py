@@ -304,7 +304,9 @@ class Controls:
     """What a user may ask of a system while it speaks; the same record goes to every stage.
 
     `blink` scales the blink rate (0: none), `expression_scale` the mouth and brows, `pose_scale` the head motion.
-    `pose`: "still", "generated" or "source" (the clip's own; only for avatars made from a clip). `background`: "keep",
+    `pose`: "still", "generated" or "source" (the clip's own; only for avatars made from a clip). `pose_origin`: what
+    head motion from a video is measured from: "first" (its first frame), "mean" (its mean), "none" (the head goes where
+    the video's is in the picture, in its size too), or None for the system's default. `background`: "keep",
     "transparent", a colour ("#rrggbb" or a name) or the path of a picture. `crop`: "full" or "head". `size`: the
     longest side in pixels, "native" (the source's own), or None (at most 1280). `fps`: output rate, None for the
     source's rate or else the system's clock.
@@ -315,6 +317,7 @@ class Controls:
     expression_scale: float = 1.0
     pose_scale: float = 1.0
     pose: Literal["still", "generated", "source"] = "generated"
+    pose_origin: Literal["first", "mean", "none"] | None = None
     background: str = "keep"
     crop: Literal["full", "head"] = "full"
     size: int | Literal["native"] | None = None
@@ -325,6 +328,7 @@ class Controls:
         for name in ("blink", "expression_scale", "pose_scale"):
             _check_number(name, getattr(self, name), 0, 10)
         _check(self.pose in ("still", "generated", "source"), "pose must be still, generated or source")
+        _check(self.pose_origin in (None, "first", "mean", "none"), "pose_origin must be first, mean or none")
         _check(self.crop in ("full", "head"), "crop must be full or head")
         _check(
             self.size in (None, "native") or (isinstance(self.size, int) and 64 <= self.size <= 8192),

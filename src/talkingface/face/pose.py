@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 STABLE_POINTS = np.array(
@@ -38,6 +40,31 @@ def apply_similarity(
 def undo_similarity(points: np.ndarray, rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """The inverse of `apply_similarity`."""
     return (points - translation[..., None, :]) @ rotation / np.asarray(scale)[..., None, None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose:
+    """Where a head is, weak perspective: pixel = scale * rotation @ model point + translation.
+
+    `rotation` [3, 3], `scale` pixels per model unit, `translation` [3] pixels.
+    """
+
+    rotation: np.ndarray
+    scale: float
+    translation: np.ndarray
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Model units [N, 3] to pixels."""
+        return apply_similarity(points, self.rotation, np.asarray(self.scale), self.translation)
+
+    def undo(self, points: np.ndarray) -> np.ndarray:
+        """Pixels [N, 3] to model units."""
+        return undo_similarity(points, self.rotation, np.asarray(self.scale), self.translation)
+
+    def moved(self, factor: float, offset: np.ndarray) -> Pose:
+        """The same head in a picture whose pixels are `factor` times as many and whose corner lies at `offset` [2]."""
+        shift = np.array([offset[0], offset[1], 0.0])
+        return Pose(rotation=self.rotation, scale=self.scale * factor, translation=(self.translation - shift) * factor)
 
 
 def head_box(points: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -97,15 +97,19 @@ class Drawer:
         self._mouth = mouth
         self._warper = Warper(scene.size)
         self._triangles = showing(scene) if triangles is None else triangles
-        self._person = np.zeros((scene.size[1], scene.size[0], 4), np.uint8)
+        self._person = scene.person.copy()
+        self._rests = True  # outside of the last region the person is as in the photo
 
     def draw(self, target: np.ndarray, rigid: Rigid, out: np.ndarray, region: Box | None = None) -> np.ndarray:
         """Write the picture for landmarks [478, 3] and head movement into `out` uint8 [H, W, 3].
 
-        Only `region` (x0, y0, x1, y1) is touched when given. Returns the person's opacity uint8 [H, W], valid
-        until the next call.
+        Only `region` (x0, y0, x1, y1) is touched when given: outside of it the person rests. Returns the person's
+        opacity uint8 [H, W], valid until the next call.
         """
         x0, y0, x1, y1 = region or (0, 0, *self.scene.size)
+        if region is not None and not self._rests:
+            self._person[:] = self.scene.person
+        self._rests = region is not None
         self._person[y0:y1, x0:x1] = 0
         vertices, shown = self.scene.pose(target, rigid)
         self._warper.warp(self.scene.person, shown, vertices, self._triangles, self._person, region=region)

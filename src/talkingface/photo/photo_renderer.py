@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -42,8 +42,9 @@ class PhotoRenderer:
     def __init__(
         self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, refiner: Refiner, controls: Controls
     ) -> None:
-        self._rig, self._refiner, self._controls = rig, refiner, controls
+        self._refiner, self._controls = refiner, controls
         scene = make_scene(rgb, points, alpha)
+        self._rig = replace(rig, room=scene.room())
         still = rgb
         if controls.background != "keep":
             scene, still = _on_other_background(scene, rgb, points, alpha, controls.background)
@@ -74,10 +75,11 @@ class PhotoRenderer:
             pose = None if motion.pose is None else motion.pose[k]
             closure = 0.0 if motion.blink is None else float(motion.blink[k, 0])
             target, rigid = self._rig.target(motion.expression[k], pose, closure)
-            alpha = drawer.draw(target, rigid, rgb[k], self._region)
+            alpha = drawer.draw(target, rigid, rgb[k], self._region if rigid.body is None else None)
             if masks is not None:
                 masks[k] = alpha
-            window = window_at(target, self._side, self._refiner.config.crop_px)
+            side = self._side if rigid.body is None else round(self._side * rigid.body.scale)
+            window = window_at(target, side, self._refiner.config.crop_px)
             drawn = Drawn(picture=rgb[k], alpha=alpha, source=self._scene.points, target=target)
             views.append(make_view(drawn, self._photo, window, self._refiner.config.mouth_px))
         return _Batch(start, count, rgb, masks, views)
@@ -111,8 +113,6 @@ def _on_other_background(
     scene: Scene, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, background: str
 ) -> tuple[Scene, np.ndarray]:
     """The scene before another background, its colours freed of the old one; and the resting picture."""
-    from dataclasses import replace
-
     from talkingface.face.matte import unmix_colours
     from talkingface.photo.scene import with_face
 

@@ -13,10 +13,15 @@ from talkingface.face.camera import rotation_matrix
 from talkingface.face.eyelids import close_lids
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.topology import skin_triangles
-from talkingface.photo.scene import Rigid, face_unit
+from talkingface.photo.scene import BodyMovement, Rigid, Room, face_unit
 
 MAX_TURN_RAD = 0.42  # the photo holds no more of the head's side than this
-MAX_SHIFT = 0.6
+MAX_SHIFT = 0.6  # of the head alone, in eye distances: more than that no neck gives
+MAX_LOG_SCALE = 0.7  # between half and twice the size
+CARRIED_SHIFT, CARRIED_LOG_SCALE = (0.2, 0.5), (0.1, 0.3)
+"""From where a shift and a change of size begin to move the body too, and where they wholly do. Heads that sway while
+they speak stay below."""
+NECK_SHARE = 0.4  # of what the head alone gives, while the body carries it: necks would look too long
 SLIVER = 2e-4  # triangles of less area, in squared eye distances, count as edges
 UNFOLDING_STEPS = 64
 
@@ -35,6 +40,8 @@ class Rig:
     rotation: np.ndarray
     scale: float
     translation: np.ndarray
+    room: Room | None = None
+    """How far the picture lets the whole person move; None: only the head moves."""
 
     def target(self, expression: np.ndarray, pose: np.ndarray | None, closure: float) -> tuple[np.ndarray, Rigid]:
         """Landmarks [478, 3] in photo pixels and the head movement, for one row of motion (see `core.types.Motion`)."""
@@ -48,12 +55,24 @@ class Rig:
         if pose is None:
             return Rigid(rotation=np.eye(3), scale=1.0, translation=np.zeros(3))
         turn = soft_limit(pose[:3].astype(np.float64), MAX_TURN_RAD)
-        shift = soft_limit(pose[3:5].astype(np.float64), MAX_SHIFT)
+        wanted = pose[3:5].astype(np.float64)
+        shift = self.scale * soft_limit(wanted, MAX_SHIFT)
+        log_scale = float(np.clip(pose[5], -MAX_LOG_SCALE, MAX_LOG_SCALE))
+        carried = ramp(float(np.linalg.norm(wanted)), *CARRIED_SHIFT)
+        growth = log_scale * ramp(abs(log_scale), *CARRIED_LOG_SCALE)
+        body = None
+        if self.room is not None and (carried or growth):
+            reached = self.room.limited(self.scale * wanted)
+            body = BodyMovement(
+                scale=float(np.exp(growth)), centre=self.translation[:2],
+                shift=carried * (reached - NECK_SHARE * shift), room=self.room,
+            )  # fmt: skip
+            shift = shift * (1 - carried * (1 - NECK_SHARE)) + body.shift
         rotation = np.asarray(rotation_matrix(turn))
-        scale = float(np.exp(np.clip(pose[5], -0.3, 0.3)))
+        scale = float(np.exp(log_scale))
         centre = self.translation  # the origin of the face model: the head turns about it
-        moved = centre + self.scale * np.array([shift[0], shift[1], 0.0])
-        return Rigid(rotation=rotation, scale=scale, translation=moved - scale * rotation @ centre)
+        moved = centre + np.array([shift[0], shift[1], 0.0])
+        return Rigid(rotation=rotation, scale=scale, translation=moved - scale * rotation @ centre, body=body)
 
 
 def load_rig(tensors: Mapping[str, np.ndarray]) -> Rig:
@@ -105,6 +124,12 @@ def _areas(points: np.ndarray) -> np.ndarray:
     """Signed areas of the skin triangles in the picture plane."""
     a, b, c = (points[skin_triangles()[:, k], :2] for k in range(3))
     return ((b - a)[:, 0] * (c - a)[:, 1] - (c - a)[:, 0] * (b - a)[:, 1]) / 2
+
+
+def ramp(value: float, low: float, high: float) -> float:
+    """From 0 at `low` to 1 at `high`, without corners."""
+    x = min(max((value - low) / (high - low), 0.0), 1.0)
+    return x * x * (3 - 2 * x)
 
 
 def soft_limit(values: np.ndarray, limit: float) -> np.ndarray:

@@ -38,6 +38,9 @@ DEPTH_GROWTH = 0.35
 NECK_LENGTH = 0.85
 HEAD_HALF_WIDTH, SIDE_FALLOFF = 1.7, 1.2
 JAW_REACH = 0.12
+MARGIN = 0.5  # how far the mesh reaches beyond the picture: so far a cut-off head may leave a border without a gap
+HAIR = 0.9  # usual distance from the face's outline to that of the head
+TOUCHING = 0.02  # share of a border's pixels that show the person, from which the person is cut off there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class Rigid:
     rotation: np.ndarray
     scale: float
     translation: np.ndarray
+    body: BodyMovement | None = None
+    """What of the movement the rest of the person does too; None: only the head moves."""
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         return self.scale * points @ self.rotation.T + self.translation
@@ -60,6 +65,50 @@ def rigid_between(source: np.ndarray, target: np.ndarray) -> Rigid:
     """The head movement between two sets of landmarks [478, 3]."""
     rotation, scale, translation = fit_similarity(source[STABLE_POINTS], target[STABLE_POINTS])
     return Rigid(rotation=rotation, scale=float(scale), translation=translation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How far a person may move in a picture of `size` (width, height): pixels for its left, right, top, bottom border.
+
+    What lies behind the person is filled in, but not what a border cuts off. Where the person is cut off, moving away
+    from the border stretches what lies within `reach` [4] of it, by no more than the same again: `away` [4], infinite
+    where the person does not touch the border. The middle of the head, `centre` [2], stays in the picture.
+    """
+
+    size: tuple[int, int]
+    centre: np.ndarray
+    reach: np.ndarray
+    away: np.ndarray
+
+    def limited(self, shift: np.ndarray) -> np.ndarray:
+        """A shift [2] in pixels, softly kept within the room; hardly changed up to half of it."""
+        ahead = np.where(shift > 0, self.size - self.centre, self.centre)
+        most = np.minimum(np.where(shift > 0, self.away[[0, 2]], self.away[[1, 3]]), np.maximum(ahead, 1))
+        return most * np.tanh(shift / most)
+
+    def held(self, points: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        """Moves [M, 2] of points [M, 2], held at the borders that the person is cut off by and would leave."""
+        far = np.stack([points[:, 0], self.size[0] - points[:, 0], points[:, 1], self.size[1] - points[:, 1]])
+        share = _smoothstep(far / self.reach[:, None])
+        share[np.isinf(self.away)] = 1
+        left, right, top, bottom = share
+        x = moves[:, 0] * np.where(moves[:, 0] > 0, left, right)
+        return np.stack([x, moves[:, 1] * np.where(moves[:, 1] > 0, top, bottom)], axis=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyMovement:
+    """What the body does of a head movement: it grows by `scale` about `centre` [2] and goes `shift` [2] pixels."""
+
+    scale: float
+    centre: np.ndarray
+    shift: np.ndarray
+    room: Room
+
+    def moves(self, points: np.ndarray) -> np.ndarray:
+        """How far points [M, 2] move."""
+        return self.room.held(points, (self.scale - 1) * (points - self.centre) + self.shift)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +138,19 @@ class Scene:
         """Resting places [V, 2] of the vertices that `triangles` number."""
         return np.concatenate([self.points[:, :2], self.points[list(LIDS), :2], self.outer[:, :2]])
 
+    def room(self) -> Room:
+        """How far the person may move."""
+        height, width = self.person.shape[:2]
+        unit, oval = face_unit(self.points), self.points[_OVAL_NUMBERS, :2]
+        low, high = oval.min(0) - HAIR * unit, oval.max(0) + HAIR * unit
+        reach = np.array([low[0], width - high[0], low[1], height - high[1]])
+        alpha = self.person[..., 3]
+        borders = alpha[:, 0], alpha[:, -1], alpha[0], alpha[-1]
+        touched = np.array([(border > 127).mean() for border in borders]) > TOUCHING
+        reach = np.maximum(reach, MARGIN * unit)
+        away = np.where(touched, reach, np.inf)
+        return Room(size=(width, height), centre=oval.mean(axis=0), reach=reach, away=away)
+
     def pose(self, target: np.ndarray, rigid: Rigid) -> tuple[np.ndarray, np.ndarray]:
         """Vertices [V, 3] and the photo coordinates [V, 2] they show, for target landmarks and head movement."""
         lids, oval = target[_LID_NUMBERS], target[_OVAL_NUMBERS]
@@ -98,6 +160,8 @@ class Scene:
         vertices = np.empty((count + len(moved), 3), np.float32)
         vertices[:first], vertices[first:count] = target, lids + (0, 0, 1e-2)
         vertices[count:] = self.outer + self.head_share[:, None] * (moved - self.outer) + jaw
+        if rigid.body is not None:
+            vertices[count:, :2] += (1 - self.head_share[:, None]) * rigid.body.moves(self.outer[:, :2])
         shown = np.empty((len(vertices), 2), np.float32)
         shown[:first], shown[count:] = self.points[:, :2], self.outer[:, :2]
         shown[first:count] = rigid.inverse(lids)[:, :2]  # the target's expression, in the photo's own pose
@@ -178,7 +242,7 @@ def _outer_points(points: np.ndarray, width: int, height: int) -> np.ndarray:
     outward = oval - centre
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     rings = [oval + outward * ring * unit for ring in RINGS]
-    margin = 0.5 * unit  # beyond the picture, so that the head may move down without opening a gap
+    margin = MARGIN * unit
     columns = np.linspace(
         -margin, width + margin, max(6, round((width + 2 * margin) / max(GRID_STEP * unit, width / 40)))
     )

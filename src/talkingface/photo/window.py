@@ -76,8 +76,11 @@ def window_side(points: np.ndarray) -> int:
 
 def cut(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     """The part of `picture` [H, W, ...] in `box`, edge pixels repeated outside."""
-    x0, y0, x1, y1 = box
     h, w = picture.shape[:2]
+    # beside the picture all boxes show the same edge: no border is made wider than the box
+    side_x, side_y = box[2] - box[0], box[3] - box[1]
+    x0, y0 = min(max(box[0], 1 - side_x), w - 1), min(max(box[1], 1 - side_y), h - 1)
+    x1, y1 = x0 + side_x, y0 + side_y
     inner = picture[max(0, min(y0, h - 1)) : max(1, min(y1, h)), max(0, min(x0, w - 1)) : max(1, min(x1, w))]
     left, top = max(0, -x0), max(0, -y0)
     right, bottom = x1 - x0 - left - inner.shape[1], y1 - y0 - top - inner.shape[0]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from talkingface.clips.manifest import PreparedClip, prepared_clips
 from talkingface.core.types import Track
 from talkingface.face.blink import eye_closure
+from talkingface.face.mesh478_motion import mean_pose, pose_rows
 from talkingface.face.morphable import LinearFaceModel, fit_track
 from talkingface.face.mouth_measures import mouth_measures
 
@@ -64,11 +64,12 @@ def describe_clip(
     """The motion of a tracked clip by `model`, on the clock. `weight` [T]: None counts the frames that were seen."""
     weight = (track.confidence > 0).astype(np.float32) if weight is None else weight
     fit = fit_track(model, track)
+    heads = fit.rotation, fit.scale, fit.translation
     rows = np.concatenate(
         [
             fit.expression,
             mouth_measures(track.landmarks),
-            relative_pose(fit.rotation, fit.scale, fit.translation),
+            pose_rows(*heads, mean_pose(*heads, np.ones(len(track), bool))),
             eye_closure(track.landmarks),
             weight[:, None],
         ],
@@ -87,15 +88,6 @@ def describe_clip(
         blink=blink,
         weight=(weight[:, 0] == 1).astype(np.float32),
     )
-
-
-def relative_pose(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
-    """Pose [T, 6] about the clip's mean: rotation vector, translation over inter-ocular distance, log scale."""
-    mean = Rotation.from_matrix(rotation).mean()
-    rotvec = (Rotation.from_matrix(rotation) * mean.inv()).as_rotvec()
-    size = np.exp(np.log(scale).mean())
-    shift = (translation[:, :2] - translation[:, :2].mean(axis=0)) / size
-    return np.concatenate([rotvec, shift, np.log(scale / size)[:, None]], axis=1)
 
 
 def on_clock(rows: np.ndarray, times_s: np.ndarray) -> np.ndarray:

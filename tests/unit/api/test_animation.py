@@ -161,6 +161,16 @@ def test_head_pose_from_files(photo: Path, voice_file: Path, tmp_path: Path) -> 
         _animate(photo, voice_file, pose="source")
 
 
+def test_pose_origins_are_checked(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    table = tmp_path / "pose.csv"
+    table.write_text("0,0,0,0\n1,9,0,0\n")
+    for options in ({}, {"pose": str(table)}, {"pose": "still"}):
+        with pytest.raises(UsageError, match="--pose-origin is for head motion from a video"):
+            talkingface.motion(voice_file, pose_origin="mean", **options)
+    with pytest.raises(UsageError, match="system meter has no --pose-origin mean"):
+        _animate(photo, voice_file, pose=str(table), pose_origin="mean")
+
+
 def test_driving_by_video(photo: Path, voice_file: Path, tmp_path: Path) -> None:
     drive = tmp_path / "drive.mp4"
     _animate(photo, voice_file).save(drive)

@@ -16,7 +16,7 @@ from talkingface.api import inputs
 from talkingface.api.resume import job_key
 from talkingface.clips.source import existing, open_source
 from talkingface.core.cache import content_hash
-from talkingface.core.errors import InputError, SpeechError, UsageError, WeightsError
+from talkingface.core.errors import InputError, SpeechError, WeightsError
 from talkingface.core.options import AnimateOptions
 from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
 from talkingface.core.weights import load_avatar, save_avatar
@@ -155,8 +155,6 @@ def test_a_photo_is_one_held_pose(photo: Path, folder: Path, avatar: Avatar, tmp
     one = write_folder(tmp_path / "one", 1)
     for source in (photo, one):
         np.testing.assert_array_equal(inputs.pose_rows(source, system, avatar, Controls()), np.full((1, 6), 0.5))
-    with pytest.raises(UsageError, match="a video or photo is measured against a face"):
-        inputs.pose_rows(photo, system, None, Controls())
 
 
 @pytest.mark.usefixtures("meter")

@@ -11,6 +11,7 @@ from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import person_matte
 from talkingface.face.morphable import fit_photo, load_mesh478
 from talkingface.face.pose import head_box
+from talkingface.face.track import track_image
 from talkingface.photo.photo_renderer import PhotoRenderer, moving_region
 from talkingface.photo.refine import Refiner
 from talkingface.photo.rig import Rig
@@ -134,3 +135,51 @@ def test_the_moving_region_holds_the_face_and_lies_in_the_picture():
     x0, y0, x1, y1 = moving_region(scene)
     assert 0 <= x0 < points[:, 0].min() and points[:, 0].max() < x1 <= 256
     assert 0 <= y0 < points[:, 1].min() and points[:, 1].max() < y1 <= 256
+
+
+def test_a_head_is_seen_where_a_far_shift_puts_it(refiner):
+    """Three quarters of an eye distance to the right and grown: the face is found there, and nothing tears."""
+    renderer = make_renderer(refiner)
+    nothing = np.zeros((2, MODEL.expression.shape[-1]), np.float32)
+    pose = np.zeros((2, 6), np.float32)
+    pose[1] = 0, 0, 0, 0.75, 0, 0.25
+    still, moved = gathered(list(renderer.frames(iter([
+        Motion(space="mesh478", expression=nothing, pose=pose, blink=None, fps=25)
+    ]))))  # fmt: skip
+    enlarged = [cv2.resize(picture, None, fx=2, fy=2) for picture in (still, moved)]
+    before, after = (track_image(picture).landmarks for picture in enlarged)
+    unit = np.linalg.norm(before[33] - before[263])
+    assert (after - before)[[6, 168], 0].mean() == pytest.approx(0.75 * unit, rel=0.15)
+    assert np.linalg.norm(after[33] - after[263]) / unit == pytest.approx(np.exp(0.25), rel=0.05)
+
+
+@pytest.mark.parametrize("row", [[10.0] * 3 + [100.0, 100.0, 10.0], [0, 0, 0, -100, -100, -10]])
+def test_the_largest_motion_that_a_file_may_hold_is_drawn(refiner, row):
+    renderer = make_renderer(refiner, background="transparent")
+    expression = np.full((1, MODEL.expression.shape[-1]), 100, np.float32)
+    motion = Motion(
+        space="mesh478", expression=expression, pose=np.float32([row]), blink=np.ones((1, 1), np.float32), fps=25
+    )
+    (frames,) = renderer.frames(iter([motion]))
+    assert frames.mask is not None and frames.mask.any()
+
+
+def test_the_mask_shows_the_whole_person_also_where_nothing_moves(refiner):
+    """A picture much larger than the head; a far shift in between must leave nothing behind."""
+    rgb = cv2.copyMakeBorder(cv2.resize(sample_picture(), (120, 120)), 0, 240, 120, 120, cv2.BORDER_REPLICATE)
+    points = sample_points() / np.float32(3) + np.float32([120, 0, 0])
+    matte = np.zeros(rgb.shape[:2], np.float32)
+    matte[30:, 60:300] = 1
+    fit = fit_photo(MODEL, points)
+    rig = Rig(
+        model=MODEL, photo=points.astype(np.float64), resting=fit.resting.astype(np.float64), rotation=fit.rotation[0],
+        scale=float(fit.scale[0]), translation=fit.translation[0],
+    )  # fmt: skip
+    renderer = PhotoRenderer(rgb, points, matte, rig, refiner, Controls(background="transparent"))
+    pose = np.zeros((40, 6), np.float32)
+    pose[8:12, 3] = 1.0
+    nothing = np.zeros((40, MODEL.expression.shape[-1]), np.float32)
+    motion = Motion(space="mesh478", expression=nothing, pose=pose, blink=None, fps=25)
+    masks = np.concatenate([piece.mask for piece in renderer.frames(iter([motion]))])
+    assert (masks[:, 300, 100:260] > 250).all(), "the body below the head"
+    assert (masks[12:] == masks[0]).all() and (masks[:, 300, :40] < 5).all()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from faces import mesh_points, open_mouth, sample_points
 from talkingface.face.blink import eye_aspect
 from talkingface.face.morphable import fit_photo, inner_lip_gap, load_mesh478
-from talkingface.photo.rig import MAX_SHIFT, MAX_TURN_RAD, Rig, close_lids, folded, soft_limit, unfold
+from talkingface.photo.rig import MAX_LOG_SCALE, MAX_SHIFT, MAX_TURN_RAD, Rig, close_lids, folded, soft_limit, unfold
+from talkingface.photo.scene import Room
 
 MODEL = load_mesh478()
 NOTHING = np.zeros(MODEL.expression.shape[-1], np.float32)
@@ -61,7 +64,44 @@ def test_no_motion_file_can_tear_the_head_off(row):
     turn = np.arccos(np.clip((np.trace(rigid.rotation) - 1) / 2, -1, 1))
     assert turn <= MAX_TURN_RAD + 1e-6
     assert np.linalg.norm(rigid(rig.translation) - rig.translation) <= MAX_SHIFT * rig.scale + 1e-6
-    assert np.exp(-0.3) - 1e-6 <= rigid.scale <= np.exp(0.3) + 1e-6
+    assert abs(np.log(rigid.scale)) <= MAX_LOG_SCALE + 1e-6
+
+
+ROOM = Room(
+    size=(400, 300), centre=np.array([130.0, 120]), reach=np.array([60.0, 60, 50, 80]),
+    away=np.array([np.inf, 60, 50, 80]),
+)  # fmt: skip
+
+
+@given(st.lists(st.floats(-100, 100), min_size=6, max_size=6))
+def test_with_room_it_stays_within_reach_of_the_picture(row):
+    rig = replace(make_rig(mesh_points()), room=ROOM)
+    rigid = rig.movement(np.array(row, np.float32))
+    x, y, _ = rigid(rig.translation) - rig.translation
+    assert -60.001 <= x <= 270.001 and -80.001 <= y <= 50.001
+    assert abs(np.log(rigid.scale)) <= MAX_LOG_SCALE + 1e-6
+
+
+def test_small_movements_are_the_heads_alone_and_large_ones_take_the_body_along():
+    alone = make_rig(mesh_points())
+    rig = replace(alone, room=ROOM)
+    for row in ([0, 0.1, 0, 0.1, 0.1, 0.08], [0, 0, 0, -0.19, 0, 0]):
+        own, with_room = alone.movement(np.float32(row)), rig.movement(np.float32(row))
+        assert with_room.body is None and np.array_equal(own.translation, with_room.translation)
+    far = rig.movement(np.float32([0, 0, 0, 2.0, 0, 0]))
+    assert far.body is not None and not far.body.shift[1]
+    assert far(rig.translation)[0] - rig.translation[0] == pytest.approx(2 * rig.scale, rel=0.1)
+    assert 0.8 * 2 * rig.scale < far.body.shift[0] < 2 * rig.scale
+    grown = rig.movement(np.float32([0, 0, 0, 0, 0, 0.4]))
+    assert grown.body is not None and grown.body.scale == pytest.approx(grown.scale)
+
+
+def test_shifts_grow_without_a_jump():
+    rig = replace(make_rig(mesh_points()), room=ROOM)
+    rows = np.zeros((200, 6), np.float32)
+    rows[:, 3] = np.linspace(0, 1.5, 200)
+    places = np.array([rig.movement(row)(rig.translation)[0] for row in rows])
+    assert (np.diff(places) > 0).all() and np.diff(places).max() < 3 * np.diff(places).min()
 
 
 def test_the_pose_turns_the_way_it_says():

@@ -136,3 +136,16 @@ def test_triangles_cover_the_picture_once_at_rest(unit):
     flat = np.column_stack([scene.triangles_points, np.zeros(len(scene.triangles_points))]).astype(np.float32)
     assert scene.triangles.max() < len(flat)
     assert (rasterize(flat, scene.triangles, (256, 256)).face_id >= 0).all()
+
+
+def test_the_room_of_a_person_whom_the_border_cuts_off():
+    """The drawn person reaches the lower border only."""
+    room = make_drawn().room()
+    assert np.isinf(room.away).tolist() == [True, True, True, False]
+    points = np.float32([[0, 128], [128, 255], [128, 256 - room.reach[3]], [128, 0]])
+    up = room.held(points, np.tile([0.0, -30.0], (4, 1)))
+    assert up[:, 1] == pytest.approx([-30 * 1, 0, -30, -30], abs=1), "held below, free elsewhere"
+    down = room.held(points, np.tile([0.0, 30.0], (4, 1)))
+    assert (down[:, 1] == 30).all(), "what goes towards the border may leave"
+    assert room.limited(np.array([3.0, -3.0])) == pytest.approx([3, -3], rel=0.01)
+    assert abs(room.limited(np.array([0.0, -1e6]))[1]) <= room.away[3]

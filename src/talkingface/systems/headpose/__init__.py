@@ -8,6 +8,7 @@ SPEC = SystemSpec(
     source=("clip",),
     driving=("audio", "video"),
     pose=("none", "copied", "generated"),
+    pose_origins=("first", "mean", "none"),
     features=("mfcc12",),
     motion_space="mesh478",
     fps=25.0,

@@ -78,18 +78,16 @@ class HeadposeSystem(System):
         )
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
-        """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""
+        """See `System.motion_from_video`."""
         from talkingface.systems.headpose.motion.from_video import video_motion
 
-        yield video_motion(source, controls)
+        yield video_motion(source, controls, None if avatar is None else self._person(avatar).clip.resting_head())
 
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         """See `System.pose_from_angles`."""
-        from talkingface.face.camera import from_euler_degrees, rotation_vector
+        from talkingface.face.mesh478_motion import turned_rows
 
-        pose = np.zeros((len(angles_rad), 6), np.float32)
-        pose[:, :3] = rotation_vector(np.asarray(from_euler_degrees(np.degrees(angles_rad))))
-        return pose
+        return turned_rows(angles_rad)
 
     def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
         """See `System.make_renderer`. Motion without `source` gets the clip's frames of the nearest pose behind it."""

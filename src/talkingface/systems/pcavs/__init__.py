@@ -8,6 +8,8 @@ SPEC = SystemSpec(
     source=("photo", "clip"),
     driving=("audio", "video"),
     pose=("none", "copied", "generated"),
+    # not "first": it can lie at one end of a movement, and codes from twice as far as in training tear faces
+    pose_origins=("none", "mean"),
     features=("mel80",),
     motion_space="pcavs",
     fps=25.0,

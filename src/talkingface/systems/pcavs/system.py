@@ -71,14 +71,26 @@ class PcavsSystem(System):
         yield _motion(mouth * np.float32(controls.expression_scale), pose)
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
-        """See `System.motion_from_video`. The head is held as in the video, not relative to its mean; a photo gives one
-        frame. Without an avatar the pose is about the video's mean."""
+        """See `System.motion_from_video`. With origin "none", the default, the head is held as in the video, and a
+        photo gives one frame; place and size are about the video's mean, because the codes know no others. Without an
+        avatar everything is about the mean."""
         codes = encode_clip(source, self.variant, None).codes
-        rest = codes.pose.mean(axis=0) if avatar is None else rest_pose(avatar, self.variant)
+        rest = self._pose_origin(avatar, codes.pose, controls)
         mouth = codes.mouth - self.variant.silence
         yield _motion(
             mouth * np.float32(controls.expression_scale), (codes.pose - rest) * np.float32(controls.pose_scale)
         )
+
+    def _pose_origin(self, avatar: Avatar | None, poses: np.ndarray, controls: Controls) -> np.ndarray:
+        """The code float32 [P] that poses [T, P] of a driver are measured from."""
+        origin = controls.pose_origin or ("mean" if avatar is None else "none")
+        if origin == "none":
+            if avatar is None:
+                raise UsageError("--pose-origin none measures heads against a face; name it with --face")
+            return rest_pose(avatar, self.variant)
+        if controls.pose_origin is not None and len(poses) == 1:
+            raise UsageError("--pose-origin mean needs a video; a photo is held as it is (--pose-origin none)")
+        return poses.mean(axis=0)
 
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         """See `System.pose_from_angles`."""

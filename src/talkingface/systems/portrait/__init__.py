@@ -8,6 +8,7 @@ SPEC = SystemSpec(
     source=("photo", "clip"),
     driving=("audio", "video"),
     pose=("none", "copied", "generated"),
+    pose_origins=("first", "mean", "none"),
     features=("mel80",),
     motion_space="mesh478",
     fps=25.0,

@@ -13,7 +13,6 @@ from talkingface.core.errors import UsageError
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import Renderer, System, Weights
 from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
-from talkingface.face.camera import from_euler_degrees, rotation_vector
 from talkingface.face.morphable import fit_photo, fit_track, load_mesh478
 from talkingface.face.track import smooth_track
 from talkingface.photo.config import RefinerConfig
@@ -107,28 +106,24 @@ class PortraitSystem(System):
         return self.speech.stream(pieces, controls)
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
-        """See `System.motion_from_video`. Head pose is relative to the driver's mean pose."""
+        """See `System.motion_from_video`."""
         from talkingface.clips.source import open_clip
         from talkingface.clips.tracked import track_clip
-        from talkingface.face.blink import eye_closure
+        from talkingface.face.mesh478_motion import RestingHead, driven_motion
 
         clip = open_clip(source, "what drives a face")
-        track = smooth_track(track_clip(clip, fps=SPEC.fps, longest_px=DEFAULT_LONGEST_PX).track)
-        fit = fit_track(load_mesh478(), track)
-        yield Motion(
-            space=SPEC.motion_space,
-            expression=(fit.expression * controls.expression_scale).astype(np.float32),
-            pose=_relative_pose(fit.rotation, fit.scale, fit.translation) * np.float32(controls.pose_scale),
-            blink=eye_closure(track.landmarks),
-            fps=SPEC.fps,
-        )
+        track = track_clip(clip, fps=SPEC.fps, longest_px=DEFAULT_LONGEST_PX).track
+        head = None
+        if avatar is not None:
+            height, width = avatar.tensors["rgb"].shape[:2]
+            head = RestingHead(points=avatar.tensors["landmarks"], size=(width, height))
+        yield driven_motion(track, SPEC.fps, controls, head)
 
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         """See `System.pose_from_angles`."""
-        rotations = np.asarray(from_euler_degrees(np.degrees(angles_rad)))
-        pose = np.zeros((len(angles_rad), 6), np.float32)
-        pose[:, :3] = rotation_vector(rotations)
-        return pose
+        from talkingface.face.mesh478_motion import turned_rows
+
+        return turned_rows(angles_rad)
 
     def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
         """See `System.make_renderer`. A clip avatar with pose "source" is dubbed; else its best frame is animated."""
@@ -203,17 +198,6 @@ def _notes(num_faces: int, face_index: int | None, landmarks: np.ndarray) -> lis
     if side < SMALL_FACE_PX:
         notes.append(f"the face is only {side:.0f} px high; a larger picture gives a sharper result")
     return notes
-
-
-def _relative_pose(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray) -> np.ndarray:
-    """Pose rows float32 [T, 6] relative to the mean pose (see `core.types.Motion`)."""
-    from scipy.spatial.transform import Rotation
-
-    mean = Rotation.from_matrix(rotation).mean().as_matrix()
-    turn = Rotation.from_matrix(rotation @ mean.T).as_rotvec()
-    size = float(np.median(scale))
-    shift = (translation[:, :2] - translation[:, :2].mean(0)) / size
-    return np.column_stack([turn, shift, np.log(scale / size)]).astype(np.float32)
 
 
 def _cost_as_photo(landmarks: np.ndarray, expression: np.ndarray) -> np.ndarray:

@@ -181,7 +181,7 @@ def test_a_driving_video_gives_its_motion(system, avatar, clip):
     motion = concatenate(system.motion_from_video(avatar, open_media(clip), Controls()))
     assert len(motion) == COUNT and motion.space == "mesh478"
     assert motion.pose.shape == (COUNT, 6) and motion.blink.shape == (COUNT, 1)
-    assert np.abs(motion.pose.mean(0))[:2].max() < 0.05, "relative to the driver's mean pose"
+    assert np.abs(motion.pose[0]).max() < 0.01, "relative to the driver's first frame"
     assert motion.pose[-1, 3] > motion.pose[0, 3] + 0.05, "it drifts to the right"
     still = concatenate(system.motion_from_video(avatar, open_media(clip), Controls(pose_scale=0, expression_scale=0)))
     assert not still.pose.any() and not still.expression.any()

@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.add_argument("speech", help="sound or video file")
     add_output(parser, "motion file to make (.npz)")
-    parser.add_argument("--face", default=argparse.SUPPRESS, help="whose motion; for --pose VIDEO")
+    parser.add_argument("--face", default=argparse.SUPPRESS, help="whose motion it is; needed for --pose-origin none")
     add_options(parser, MotionOptions, SystemOptions)
 
 

@@ -10,17 +10,20 @@ import numpy as np
 
 from talkingface.core.motion import ping_pong
 from talkingface.core.types import Controls, Motion, Track
+from talkingface.face.mesh478_motion import RestingHead
 from talkingface.face.morphable import FaceFit, LinearFaceModel
-from talkingface.face.pose import head_box
+from talkingface.face.pose import Pose, head_box
 from talkingface.face.raster import to_rgba
 from talkingface.nn.state import named, part
 from talkingface.systems.headpose.compositing.composite import Compositor, deform
-from talkingface.systems.headpose.motion.head_poses import ClipHead, FrameChooser, Pose, frame_pose, make_head
+from talkingface.systems.headpose.motion.head_poses import ClipHead, FrameChooser, frame_pose, make_head
 from talkingface.video.resize import shrink
 
 LONGEST_PX = 1280
 POINT_STEPS = 16
 """Landmarks are stored in sixteenths of a pixel."""
+MOST_POSE = np.array([0.8, 0.8, 0.8, 1.5, 1.5, 0.7], np.float32)
+"""Foreign poses go no further than this: beyond, the warped frame is torn, and its pixels would fill any memory."""
 _SAME_POSE = 2e-3  # rows closer than this are the frame's own pose: it is shown without turning the head
 
 
@@ -40,6 +43,12 @@ class AvatarClip:
     points: np.ndarray
     expression: np.ndarray
     head: ClipHead
+
+    def resting_head(self) -> RestingHead:
+        """The landmarks of the head at rest, by the frame that comes closest to it."""
+        nearest = int((np.abs(self.head.rows).sum(axis=1) + 10.0 * ~self.head.seen).argmin())
+        neutral = frame_pose(self.head, nearest).undo(self.points[nearest])
+        return RestingHead(points=self.head.rest.apply(neutral), size=self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ class ClipPlayer:
         rows = np.zeros((len(motion), 6), np.float32) if motion.pose is None else motion.pose
         if motion.source is not None:
             return rows, np.clip(np.rint(motion.source[:, 0]), 0, len(self._head) - 1).astype(int)
+        rows = np.clip(rows, -MOST_POSE, MOST_POSE)
         return rows, np.array([self._chooser.choose(row) for row in rows])
 
 

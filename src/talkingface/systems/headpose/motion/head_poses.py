@@ -5,41 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
+from talkingface.face.mesh478_motion import mean_pose, pose_of_row, pose_rows
 from talkingface.face.morphable import FaceFit
-from talkingface.face.pose import apply_similarity, undo_similarity
+from talkingface.face.pose import Pose
 
 STEADY_FRAMES = 75
 """Frames that play behind a head that is asked to be still."""
 JUMP = 0.06
 """How much worse the next frame of the clip may fit than the best one before the picture jumps there."""
 _WEIGHTS = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pose:
-    """Where a head is, weak perspective: pixel = scale * rotation @ model point + translation.
-
-    `rotation` [3, 3], `scale` pixels per model unit, `translation` [3] pixels.
-    """
-
-    rotation: np.ndarray
-    scale: float
-    translation: np.ndarray
-
-    def apply(self, points: np.ndarray) -> np.ndarray:
-        """Model units [N, 3] to pixels."""
-        return apply_similarity(points, self.rotation, np.asarray(self.scale), self.translation)
-
-    def undo(self, points: np.ndarray) -> np.ndarray:
-        """Pixels [N, 3] to model units."""
-        return undo_similarity(points, self.rotation, np.asarray(self.scale), self.translation)
-
-    def moved(self, factor: float, offset: np.ndarray) -> Pose:
-        """The same head in a picture whose pixels are `factor` times as many and whose corner lies at `offset` [2]."""
-        shift = np.array([offset[0], offset[1], 0.0])
-        return Pose(rotation=self.rotation, scale=self.scale * factor, translation=(self.translation - shift) * factor)
 
 
 def frame_pose(fit: FaceFit | ClipHead, frame: int) -> Pose:
@@ -67,20 +42,13 @@ class ClipHead:
 
     def absolute(self, row: np.ndarray) -> Pose:
         """The pose in pixels of a row [6]."""
-        size = float(self.rest.scale)
-        rotation = Rotation.from_rotvec(row[:3]).as_matrix() @ self.rest.rotation
-        shift = np.array([row[3] * size, row[4] * size, 0.0])
-        return Pose(rotation=rotation, scale=size * float(np.exp(row[5])), translation=self.rest.translation + shift)
+        return pose_of_row(row, self.rest)
 
 
 def make_head(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, seen: np.ndarray) -> ClipHead:
     """The head of a clip from its fit; frames that were not seen do not count for the mean."""
-    mean = Rotation.from_matrix(rotation[seen]).mean()
-    size = float(np.exp(np.log(scale[seen]).mean()))
-    centre = translation[seen].mean(axis=0)
-    turn = (Rotation.from_matrix(rotation) * mean.inv()).as_rotvec()
-    rows = np.concatenate([turn, (translation[:, :2] - centre[:2]) / size, np.log(scale / size)[:, None]], axis=1)
-    rest = Pose(rotation=mean.as_matrix(), scale=size, translation=centre)
+    rest = mean_pose(rotation, scale, translation, seen)
+    rows = pose_rows(rotation, scale, translation, rest)
     return ClipHead(
         rotation=rotation, scale=scale, translation=translation, seen=seen, rows=rows.astype(np.float32), rest=rest
     )

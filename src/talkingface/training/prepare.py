@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from talkingface.clips.manifest import ClipEntry, list_clips, prepared_file, write_index
-from talkingface.core.errors import TalkingFaceError
+from talkingface.clips.manifest import ClipEntry, list_clips, prepared_clips, prepared_file, write_index
+from talkingface.core.errors import InputError, TalkingFaceError
+from talkingface.core.progress import tell
 
 RATE_HZ = 16000
+Found = TypeVar("Found")
 
 
 def prepare(data: Path, folder: Path, workers: int = 2) -> list[str]:
@@ -19,20 +22,33 @@ def prepare(data: Path, folder: Path, workers: int = 2) -> list[str]:
     clips = list_clips(data)
     todo = [(clip, folder) for clip in clips if not prepared_file(folder, clip.slug).is_file()]
     failed = []
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for slug, problem in pool.imap_unordered(_prepare_one, todo):
-            if problem:
-                failed.append(f"{slug}: {problem}")
+    if todo:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            for number, (slug, problem) in enumerate(pool.imap_unordered(_prepare_one, todo), 1):
+                tell("tracking clips", number, len(todo))
+                if problem:
+                    failed.append(f"{slug}: {problem}")
     write_index(folder, clips)
     return failed
 
 
 def prepare_data(data: Path, folder: Path) -> Path:
-    """The same into `folder`/prepared, which is returned; clips that failed are named on standard output."""
+    """The same into `folder`/prepared, which is returned; clips that failed are named on standard output.
+
+    Raises InputError if no train clip is there to learn from.
+    """
     prepared = folder / "prepared"
     for problem in prepare(data, prepared):
         print(f"left out: {problem}")
+    something(prepared_clips(prepared, "train"), "train clip with a face", data)
     return prepared
+
+
+def something(found: list[Found], what: str, data: Path) -> list[Found]:
+    """`found` as it is. Raises InputError if it is empty: nothing could be learned."""
+    if not found:
+        raise InputError(f"{data} has no {what} to learn from; docs/training.md says what a data folder needs")
+    return found
 
 
 def _prepare_one(job: tuple[ClipEntry, Path]) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from talkingface.training.pipeline import (
     run_stages,
     save_made,
 )
-from talkingface.training.prepare import prepare_data
+from talkingface.training.prepare import prepare_data, something
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.sync_data import (
     SPEEDS,
@@ -222,7 +222,7 @@ def make_weights(data: Path, folder: Path) -> Path:
     """
     prepared = prepare_data(data, folder)
     make_views(prepared, folder / "views")
-    clips = list(sync_clips(prepared, folder / "views", "train"))
+    clips = something(list(sync_clips(prepared, folder / "views", "train")), "train clip with speech", data)
     run, config, listed = folder / "sync_expert", SyncConfig(), listed_lags(data)
 
     def first(done: Mapping[str, Trained]) -> SyncRecipe:

@@ -9,7 +9,8 @@ import pytest
 
 from faces import sample_picture
 from talkingface.clips.manifest import list_clips
-from talkingface.training.prepare import _prepare_one, prepare
+from talkingface.core.errors import InputError
+from talkingface.training.prepare import _prepare_one, prepare, prepare_data
 from talkingface.video.write import VideoWriter
 from voices import make_voice, write_wav
 
@@ -55,6 +56,12 @@ def test_silent_clips_get_silence_and_faceless_ones_are_named(tmp_path):
     slug, problem = _prepare_one((faceless, tmp_path))
     assert slug == "b" and "face" in problem
     assert not (tmp_path / "b.npz").exists()
+
+
+def test_a_folder_without_train_clips_is_refused(tmp_path):
+    data = make_folder(tmp_path / "data", [("video/a.mp4", "portrait", "a", "train", "ann", "x")])
+    with pytest.raises(InputError, match="no train clip with a face to learn from"):
+        prepare_data(data, tmp_path / "out")
 
 
 @pytest.mark.slow

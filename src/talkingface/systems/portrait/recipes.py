@@ -30,7 +30,7 @@ from talkingface.training.pipeline import (
     run_stages,
     save_made,
 )
-from talkingface.training.prepare import prepare_data
+from talkingface.training.prepare import prepare_data, something
 from talkingface.training.speaking_clips import FREE_LICENCES
 
 REFINER_STEPS = {"clean": 4000, "research": 3500}
@@ -38,6 +38,7 @@ AUDIO_STEPS = {"clean": 800, "research": 1200}
 MOUTH_GAIN = {"clean": 1.05, "research": 1.05}
 """Makes up for the movement that regression to the mean takes away on unseen people."""
 SEED = 1
+FREE_CLIP = "public-domain or CC BY train clip"
 TERMS = {"clean": FREE, "research": RESEARCH}
 
 
@@ -65,7 +66,8 @@ def make_face_model(data: Path, folder: Path) -> Path:
 
     clips = prepared_clips(prepare_data(data, folder), "train")
     clips = [clip for clip in clips if clip.licence_class in FREE_LICENCES and clip.use != "motion"]
-    tracks = [(clip.identity, clip.load_track()) for clip in clips if clip.held_back is None]
+    clips = something([clip for clip in clips if clip.held_back is None], FREE_CLIP, data)
+    tracks = [(clip.identity, clip.load_track()) for clip in clips]
     portraits = list(_free_portraits(data))
     tensors = model_to_tensors(learn_mesh478(tracks, portraits))
     for name in ("identity", "expression"):
@@ -91,6 +93,8 @@ def make_weights(data: Path, folder: Path, tag: str) -> Path:
     free_only = tag == "clean"
     config = PortraitConfig()
     prepared = prepare_data(data, folder)
+    if free_only:
+        something([c for c in prepared_clips(prepared, "train") if c.licence_class in FREE_LICENCES], FREE_CLIP, data)
     crops = folder / "crops"
     crop_prepared(prepared, crops)
     model = load_mesh478()

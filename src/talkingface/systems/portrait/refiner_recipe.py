@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.core.errors import InputError
 from talkingface.nn.gan import PatchDiscriminator
 from talkingface.photo.composite import Drawer, hidden_mouth
 from talkingface.photo.config import RefinerConfig
@@ -157,6 +158,8 @@ class RefinerRecipe(Recipe):
         self.clips = [load_face_clip(path) for path in train]
         self.held_out = [load_face_clip(path) for path in held_out]
         usable = np.array([np.sqrt(min(len(c.jpegs), 80)) if len(c.jpegs) > 1 else 0.0 for c in self.clips])
+        if not usable.any():
+            raise InputError("the refiner learns from pairs of frames; no clip here has two that show its face")
         self.chance = usable / usable.sum()
         self.drawer_of = functools.lru_cache(maxsize=700)(self._make_drawer)
 
@@ -216,7 +219,7 @@ class RefinerRecipe(Recipe):
         }
 
     def evaluate(self) -> dict[str, float]:
-        """Mean PSNR in dB over held-out clips, over the refiner's square: still photo, bare warp, refined."""
+        """Mean PSNR in dB of held-out clips over the refiner's square: still photo, bare warp, refined; {} without."""
         rows = []
         for clip in self.held_out:
             if len(clip.jpegs) < 2:
@@ -230,6 +233,8 @@ class RefinerRecipe(Recipe):
             rows.append(
                 [_psnr(batch[name], batch["truth"]) for name in ("still", "warped")] + [_psnr(full, batch["truth"])]
             )
+        if not rows:
+            return {}
         still, warped, refined = np.mean(rows, axis=0)
         worst = float(min(row[2] - row[0] for row in rows))
         return {
@@ -248,6 +253,8 @@ class RefinerRecipe(Recipe):
             )
             full = refine(self.face, self.mouth, batch, self.config)[1]
             rows.append(torch.cat([batch["still"], batch["warped"], full, batch["truth"]], 3)[0])
+        if not rows:
+            return {}
         picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0).numpy()
         return {"still_warp_refined_truth": np.round(picture * 255).astype(np.uint8)}
 

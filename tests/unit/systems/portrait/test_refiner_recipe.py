@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from faces import drawn_picture, mesh_points, open_mouth
+from talkingface.core.errors import InputError
 from talkingface.systems.portrait.config import preset
 from talkingface.systems.portrait.data import FaceClip, save_face_clip
 from talkingface.systems.portrait.refiner_recipe import RefinerRecipe, _augment, refine
@@ -100,3 +101,15 @@ def test_mirroring_keeps_pictures_and_corner_together():
         assert np.array_equal(out["own_mouth"][..., :3], out["still"][patch])
         seen.add(int(x))
     assert seen == {60, square - width - 60}
+
+
+def test_without_held_out_clips_there_are_no_figures(recipe, tmp_path):
+    still = FaceClip(slug="still", jpegs=recipe.clips[0].jpegs[:1], landmarks=recipe.clips[0].landmarks[:1])
+    save_face_clip(tmp_path / "still.npz", still)
+    clip = recipe.clips[0]
+    save_face_clip(tmp_path / "clip.npz", clip)
+    alone = RefinerRecipe([tmp_path / "clip.npz"], [], CONFIG)
+    alone.networks()
+    assert alone.evaluate() == {} and alone.preview(1) == {}
+    with pytest.raises(InputError, match="no clip here has two"):
+        RefinerRecipe([tmp_path / "still.npz"], [], CONFIG)

@@ -46,10 +46,10 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
 
 
 def _cepstra(frames: np.ndarray) -> np.ndarray:
-    spectrum = scipy.fft.rfft(frames, NUM_FFT, axis=1)
+    spectrum = np.asarray(scipy.fft.rfft(frames, NUM_FFT, axis=1))
     power = (spectrum.real**2 + spectrum.imag**2) / NUM_FFT
     bands = _log(power @ _filters().T)
-    cepstra = scipy.fft.dct(bands, type=2, axis=1, norm="ortho")[:, :NUM_COEFFICIENTS]
+    cepstra = np.asarray(scipy.fft.dct(bands, type=2, axis=1, norm="ortho"))[:, :NUM_COEFFICIENTS]
     cepstra *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(NUM_COEFFICIENTS) / _LIFTER)
     cepstra[:, 0] = _log(power.sum(1))
     return cepstra

@@ -11,7 +11,7 @@ from functools import lru_cache
 from math import gcd
 
 import numpy as np
-import scipy.signal
+from scipy.signal import upfirdn, windows
 
 _ZERO_CROSSINGS, _STEPS = 64, 512
 _ROLLOFF, _BETA = 0.9475937167399596, 14.769656459379492
@@ -37,7 +37,7 @@ def resample_kaiser(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray
     # upfirdn starts where the kernel does: skip whole output samples until the kernel's centre has met sample 0
     skip = -(-centre // down)
     shifted = np.pad(kernel, (skip * down - centre, 0))
-    filtered = scipy.signal.upfirdn(shifted, samples, up, down, axis=-1)[..., skip : skip + count]
+    filtered = upfirdn(shifted, samples, up, down, axis=-1)[..., skip : skip + count]
     missing = count - filtered.shape[-1]
     return np.pad(filtered, [(0, 0)] * (samples.ndim - 1) + [(0, missing)]).astype(np.float32, copy=False)
 
@@ -73,4 +73,4 @@ def _table() -> np.ndarray:
     """Half of the windowed sinc, 512 steps to each of 64 zero crossings: float64 [32769]."""
     half = _ZERO_CROSSINGS * _STEPS
     place = np.arange(half + 1) / _STEPS
-    return _ROLLOFF * np.sinc(_ROLLOFF * place) * scipy.signal.windows.kaiser(2 * half + 1, _BETA)[half:]
+    return _ROLLOFF * np.sinc(_ROLLOFF * place) * windows.kaiser(2 * half + 1, _BETA)[half:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import av
 import cv2
 import numpy as np
+from av.video.plane import VideoPlane
 
 _KR, _KB = 0.2126, 0.0722  # ITU-R BT.709
 _LUMA = np.array([_KR, 1 - _KR - _KB, _KB])
@@ -42,6 +43,6 @@ def to_even(image: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE) if bottom or right else image
 
 
-def _fill(plane: av.video.plane.VideoPlane, values: np.ndarray | int) -> None:
-    rows = np.frombuffer(plane, dtype=np.uint8).reshape(plane.height, plane.line_size)
+def _fill(plane: VideoPlane, values: np.ndarray | int) -> None:
+    rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(plane.height, plane.line_size)
     rows[:, : plane.width] = values

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import av.error
 import cv2
 import numpy as np
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
 
 from talkingface.core.cache import output_error
 from talkingface.core.errors import OutputError
@@ -110,8 +113,8 @@ class Output:
     def __init__(self, path: Path, plan: Plan, sound: Sound | None) -> None:
         self.num_frames = 0
         self._path, self._plan, self._sound = path, plan, sound
-        self._picture: av.VideoStream | None = None
-        self._voice: av.AudioStream | None = None
+        self._picture: VideoStream | None = None
+        self._voice: AudioStream | None = None
         self._encodes = False
         with self._reported():
             options = dict(plan.format.container_options)
@@ -172,10 +175,10 @@ class Output:
             for frame in self._sound.until(sample_of_frame(self.num_frames, self._plan.fps, RATE_HZ)):
                 self._file.mux(self._voice.encode(frame))
 
-    def _add_encoder(self, width: int, height: int) -> av.VideoStream:
+    def _add_encoder(self, width: int, height: int) -> VideoStream:
         self._encodes = True
         fmt, fps = self._plan.format, self._plan.fps
-        stream = self._file.add_stream(fmt.codec, rate=fps, options=dict(fmt.codec_options))
+        stream = cast(VideoStream, self._file.add_stream(fmt.codec, rate=fps, options=dict(fmt.codec_options)))
         stream.width, stream.height, stream.pix_fmt = width, height, fmt.pixels
         stream.time_base = 1 / fps
         context = stream.codec_context
@@ -195,7 +198,8 @@ class Output:
             return
         codec = self._plan.format.sound_codec
         options = {"aac_coder": "fast"} if codec == "aac" else {}  # saves 40 %; at these bit rates not heard
-        stream = self._file.add_stream(codec, rate=RATE_HZ, layout=self._sound.layout, options=options)
+        added = self._file.add_stream(codec, rate=RATE_HZ, layout=self._sound.layout, options=options)
+        stream = cast(AudioStream, added)
         if codec != "pcm_s16le":
             stream.bit_rate = 128_000 if self._sound.layout == "mono" else 192_000
         self._voice = stream

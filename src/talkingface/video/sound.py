@@ -1,39 +1,150 @@
-"""The sound of a video being written: any file or `Audio`, streamed as 48 kHz into the encoder."""
+"""Sound tracks decoded and resampled: as speech that is heard, and as the sound of a video being written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 import av.error
 import av.filter
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 
 from talkingface.core.errors import InputError, SpeechError
 from talkingface.core.types import Audio
-from talkingface.video.read import open_media, zero_s
+from talkingface.video.channels import mix
+from talkingface.video.clock import RESTART_S
+from talkingface.video.container import DEMUXER_ERRORS, open_media, packets, sound_track, zero_s
+from talkingface.video.survey import survey
 
 RATE_HZ = 48000
+_COUNTED = frozenset(("aac", "ac3", "eac3", "mp3"))
+"""Formats without time stamps: FFmpeg counts their frames."""
 
-# The same treatment of gaps and late starts as when the speech is read, so that what drove the mouth is what is heard.
-_SETTINGS = f"{RATE_HZ}:async=1:first_pts=0:min_comp=0.00002:min_hard_comp=0.015:rematrix_maxval=1"
+# Fill gaps and late starts with silence and cut overlaps, by timestamp. 15 ms is less than one lost packet of any codec
+# and more than the rounding of container clocks. Only the first sample is placed more finely than that.
+# rematrix_maxval: the mean of the channels, not a sum that clips.
+_SETTINGS = "async=1:min_comp=0.00002:min_hard_comp=0.015:rematrix_maxval=1"
+
+
+def decode_sound(path: Path, track: int | None) -> Iterator[av.AudioFrame]:
+    """Decoded frames with `pts` counted from the file's zero; packets that do not decode leave a gap.
+
+    `track`: see `container.sound_track`. The parts of a file that was joined from several follow each other, and may
+    differ in rate and channels. Raises InputError, SpeechError.
+    """
+    found = survey(path)
+    end_s = Fraction(0)
+    for part in found.parts:
+        with open_media(part) as container:
+            if part is not found.parts[0] and not container.streams.audio:
+                continue
+            stream = sound_track(container, path, track)
+            stream.codec_context.thread_type = "AUTO"
+            later_s = Fraction(part.begins_s - zero_s(container))
+            # sound alone goes on without a gap, and so it does where FFmpeg counts at the rate of the first frame
+            follows, rate_hz = end_s > 0 and not found.info.has_video, 0
+            for frame in _frames(container, stream):
+                tick, rate_hz = frame.time_base, rate_hz or frame.sample_rate
+                if frame.pts is not None and tick is not None:
+                    follows |= frame.sample_rate != rate_hz and container.format.name in _COUNTED
+                    if follows or frame.pts * tick + later_s < end_s - Fraction(RESTART_S):
+                        later_s, follows = end_s - frame.pts * tick, False
+                    frame.pts += round(later_s / tick)
+                    end_s = frame.pts * tick + Fraction(frame.samples, frame.sample_rate)
+                yield frame
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+    for packet in packets(container, stream):
+        try:
+            yield from stream.decode(packet)
+        except av.error.FFmpegError:
+            continue
+
+
+class Resampler:
+    """Brings frames to `rate_hz` and `layout` as float32 [C, n] pieces of any length.
+
+    `signs` (1 or -1 for each channel) turns channels over before they are mixed. The frames may change their rate and
+    channels midway.
+    """
+
+    def __init__(self, rate_hz: int, layout: str, signs: Sequence[int] = ()) -> None:
+        self._rate_hz, self._layout, self._signs = rate_hz, layout, signs
+        self._graph: av.filter.Graph | None = None
+        self._kind: tuple[int, str, str, Fraction | None] | None = None
+        self._given = 0
+
+    def push(self, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+        """Take the next frame, None after the last; gives what is ready. Raises InputError if it cannot be used."""
+        try:
+            if frame is not None:
+                kind = (frame.sample_rate, frame.format.name, frame.layout.name, frame.time_base)
+                if kind != self._kind:
+                    yield from self._run(None)
+                    self._open(frame)
+                    self._kind = kind
+            yield from self._run(frame)
+        except DEMUXER_ERRORS as error:
+            raise InputError("the sound is of a kind that cannot be converted; convert it to WAV first") from error
+
+    def _run(self, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+        if self._graph is None:
+            return
+        self._graph.push(frame)
+        while True:
+            try:
+                piece = self._graph.pull().to_ndarray()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            self._given += piece.shape[-1]
+            yield piece
+
+    def _open(self, frame: av.AudioFrame) -> None:
+        """Set up from a decoded frame, because a container may state half the rate (HE-AAC)."""
+        graph = av.filter.Graph()
+        source = graph.add_abuffer(
+            sample_rate=frame.sample_rate,
+            format=frame.format.name,
+            layout=frame.layout.name,
+            time_base=frame.time_base,
+        )
+        nodes = [source]
+        if len(self._signs) == frame.layout.nb_channels and min(self._signs) < 0:
+            name = frame.layout.name if " " not in frame.layout.name else f"{frame.layout.nb_channels}c"
+            turned = "|".join(f"c{at}={sign}*c{at}" for at, sign in enumerate(self._signs))
+            nodes.append(graph.add("pan", f"{name}|{turned}"))
+        begins = round(Fraction(self._given * frame.sample_rate, self._rate_hz))  # counted at the rate that comes in
+        settings = f"{self._rate_hz}:first_pts={begins}:{_SETTINGS}"
+        nodes += [
+            graph.add("aresample", f"{settings}:out_sample_fmt=fltp:out_chlayout={self._layout}"),
+            graph.add("aformat", f"sample_fmts=fltp:channel_layouts={self._layout}"),
+            graph.add("abuffersink"),
+        ]
+        graph.link_nodes(*nodes).configure()
+        self._graph = graph
 
 
 class Sound:
-    """Blocks of sound on demand; only what was asked for is decoded.
+    """The sound of a video being written, in blocks on demand; only what was asked for is decoded.
 
-    Raises InputError for an unreadable file and SpeechError for one without sound, both at once.
+    `track`: which sound track of a file, see `container.sound_track`. Raises InputError for an unreadable file and
+    SpeechError for one without sound, both at once.
     """
 
-    def __init__(self, source: str | Path | Audio) -> None:
-        frames = _of_audio(source) if isinstance(source, Audio) else _of_file(Path(source))
+    def __init__(self, source: str | Path | Audio, track: int | None = None) -> None:
+        frames = _of_audio(source) if isinstance(source, Audio) else decode_sound(Path(source), track)
         first = next(frames, None)
         if first is None:
             raise SpeechError(f"{source if not isinstance(source, Audio) else 'the sound'} holds no sound; give speech")
         self.layout = "mono" if first.layout.nb_channels == 1 else "stereo"
-        self._blocks = _at_48k(first, frames, self.layout)
+        resampler = Resampler(RATE_HZ, self.layout)
+        self._blocks = (block for frame in chain([first], frames, [None]) for block in resampler.push(frame))
         self._held = np.zeros((first.layout.nb_channels, 0), np.float32)
         self._given = 0
 
@@ -44,7 +155,7 @@ class Sound:
                 block = next(self._blocks, None)
                 if block is None:
                     return
-                self._held = block
+                self._held = np.nan_to_num(block)
             piece = self._held[:, : sample - self._given]
             self._held = self._held[:, piece.shape[1] :]
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format="fltp", layout=self.layout)
@@ -54,58 +165,9 @@ class Sound:
 
 
 def _of_audio(audio: Audio) -> Iterator[av.AudioFrame]:
-    samples = audio.samples if len(audio.samples) <= 2 else audio.samples.mean(axis=0, keepdims=True)
+    samples = audio.samples if len(audio.samples) <= 2 else mix(audio.samples)[None]
     for start in range(0, samples.shape[1], audio.rate_hz):
         piece = np.ascontiguousarray(samples[:, start : start + audio.rate_hz])
         frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono" if len(piece) == 1 else "stereo")
         frame.sample_rate, frame.time_base, frame.pts = audio.rate_hz, Fraction(1, audio.rate_hz), start
         yield frame
-
-
-def _of_file(path: Path) -> Iterator[av.AudioFrame]:
-    with open_media(path) as container:
-        if not container.streams.audio:
-            raise SpeechError(f"{path} has no sound track; give a file with speech in it")
-        zero = zero_s(container)
-        packets = container.demux(container.streams.audio[0])
-        while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, av.error.FFmpegError, OSError):
-                return  # the end, or cut off here: what came before is kept
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                continue  # the gap is filled with silence
-            for frame in frames:
-                if frame.pts is not None:
-                    frame.pts -= round(zero / frame.time_base)
-                yield frame
-
-
-def _at_48k(first: av.AudioFrame, rest: Iterator[av.AudioFrame], layout: str) -> Iterator[np.ndarray]:
-    """float32 [C, n] blocks of any length."""
-    graph = av.filter.Graph()
-    nodes = [
-        graph.add_abuffer(
-            sample_rate=first.sample_rate, format=first.format.name, layout=first.layout.name, time_base=first.time_base
-        ),
-        graph.add("aresample", f"{_SETTINGS}:out_sample_fmt=fltp:out_chlayout={layout}"),
-        graph.add("aformat", f"sample_fmts=fltp:channel_layouts={layout}"),
-        graph.add("abuffersink"),
-    ]
-    graph.link_nodes(*nodes).configure()
-    frame: av.AudioFrame | None = first
-    while True:
-        try:
-            graph.push(frame)  # None: no more will come
-        except av.error.FFmpegError as error:
-            raise InputError("the sound changes its format midway; convert it to WAV first") from error
-        while True:
-            try:
-                yield np.nan_to_num(graph.pull().to_ndarray())
-            except (av.error.BlockingIOError, av.error.EOFError):
-                break
-        if frame is None:
-            return
-        frame = next(rest, None)

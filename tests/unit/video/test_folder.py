@@ -146,10 +146,11 @@ def test_memory_does_not_grow_with_the_folder(tmp_path: Path) -> None:
     for k in range(30):
         write_picture(tmp_path / f"{k}.bmp", k, (320, 240))
     one = 320 * 240 * 3
+    frames = read_frames(tmp_path, fps=25)
+    last: VideoFrame | None = next(frames)
     tracemalloc.start()
     try:
-        last: VideoFrame | None = None
-        for frame in read_frames(tmp_path, fps=25):
+        for frame in frames:
             last = frame
         assert last is not None and tracemalloc.get_traced_memory()[1] < 8 * one
     finally:

@@ -6,9 +6,12 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from av.stream import Disposition
 
 from talkingface.audio.read import read_audio, stream_audio
 from talkingface.core.errors import InputError, SpeechError
+from talkingface.video.channels import mix
+from talkingface.video.sound import Sound
 
 
 def write_wav(path, samples: np.ndarray, rate_hz: int, subtype: str = "FLOAT"):
@@ -48,6 +51,83 @@ def test_same_rate_is_exact_and_channels_are_kept_or_averaged(tmp_path):
     assert np.array_equal(read_audio(path, mono=False).samples, stereo.T)
     assert np.allclose(read_audio(path).samples[0], stereo.mean(axis=1), atol=1e-6)
     assert next(stream_audio(path, mono=False, block=100)).shape == (2, 100)
+
+
+def voice_like(seconds: float = 2.0, rate_hz: int = 16000) -> np.ndarray:
+    """Noise in syllables."""
+    count = int(seconds * rate_hz)
+    loudness = 0.3 * np.abs(np.sin(2 * np.pi * 2 * np.arange(count) / rate_hz))
+    return (np.random.default_rng(3).uniform(-1, 1, count) * loudness).astype(np.float32)
+
+
+OTHER = np.random.default_rng(4).uniform(-0.05, 0.05, 32000).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("channels", "turned"),
+    [
+        ([1, -1], "channel 2 is"),
+        ([-0.9, 1], "channel 1 is"),
+        ([1, -1, 0], "channel 2 is"),
+        ([1, -1, OTHER], "channel 2 is"),
+        ([1, 1, -1, -1], "channels 3, 4 are"),
+    ],
+)
+def test_speech_survives_channels_that_cancel_each_other(tmp_path, channels, turned):
+    voice, notes = voice_like(), []
+    samples = np.stack([voice * gain if np.isscalar(gain) else gain for gain in channels], axis=1)
+    path = write_wav(tmp_path / "inverted.wav", samples.astype(np.float32), 16000)
+    heard = read_audio(path, notes=notes).samples[0]
+    assert abs(np.corrcoef(heard, voice)[0, 1]) > 0.9 and np.std(heard) > 0.4 * np.std(voice)
+    assert len(notes) == 1 and turned in notes[0]
+    assert np.array_equal(read_audio(path, mono=False).samples, samples.T), "the channels themselves are not touched"
+    if samples.shape[1] <= 3:
+        assert np.abs(np.corrcoef(mix(samples.T.astype(np.float32)), voice)[0, 1]) > 0.9
+
+
+@pytest.mark.parametrize("channels", [[1, 1], [1, 0], [1, 0.3], [1, OTHER], [0.2, -OTHER], [1, -0.001]])
+def test_other_channels_are_averaged_without_a_word(tmp_path, channels):
+    voice, notes = voice_like(), []
+    samples = np.stack([voice * gain if np.isscalar(gain) else gain for gain in channels], axis=1).astype(np.float32)
+    heard = read_audio(write_wav(tmp_path / "stereo.wav", samples, 16000), notes=notes).samples[0]
+    assert np.allclose(heard, samples.mean(axis=1), atol=1e-6) and notes == []
+    assert np.array_equal(mix(samples.T), samples.T.mean(0))
+
+
+def write_tracks(path, levels: list[float], default: int | None = None):
+    """A file with a sound track of constant level for each of `levels`."""
+    with av.open(str(path), "w") as file:
+        streams = [file.add_stream("pcm_s16le", rate=16000, layout="mono") for _ in levels]
+        for at, stream in enumerate(streams):
+            stream.disposition = Disposition.default if at == default else Disposition(0)
+        for level, stream in zip(levels, streams, strict=True):
+            samples = np.full((1, 8000), round(level * 32768), np.int16)
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16000, 0, Fraction(1, 16000)
+            file.mux(stream.encode(frame))
+            file.mux(stream.encode(None))
+    return path
+
+
+def test_the_default_sound_track_or_the_one_asked_for(tmp_path):
+    path = write_tracks(tmp_path / "two.mov", [0.1, 0.2, 0.3], default=1)
+    assert read_audio(path).samples[0, 4000] == pytest.approx(0.2, abs=1e-3)
+    for number, level in enumerate([0.1, 0.2, 0.3]):
+        assert read_audio(path, track=number).samples[0, 4000] == pytest.approx(level, abs=1e-3)
+        written = np.concatenate([frame.to_ndarray() for frame in Sound(path, number).until(24000)], axis=1)
+        assert written[0, 12000] == pytest.approx(level, abs=1e-3)
+    without = write_tracks(tmp_path / "none.mkv", [0.1, 0.2])
+    assert read_audio(without).samples[0, 4000] == pytest.approx(0.1, abs=1e-3)
+
+
+@pytest.mark.parametrize("number", [-1, 2, 99])
+def test_a_sound_track_that_is_not_there(tmp_path, number):
+    path = write_tracks(tmp_path / "two.mov", [0.1, 0.2])
+    with pytest.raises(SpeechError, match=f"2 sound tracks, 0 to 1; there is no sound track {number}"):
+        read_audio(path, track=number)
+    alone = write_wav(tmp_path / "one.wav", np.zeros(8000, np.float32), 16000)
+    with pytest.raises(SpeechError, match="1 sound track, number 0"):
+        read_audio(alone, track=1)
 
 
 def test_loud_floats_are_clipped(tmp_path):

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import av
 import av.error
 import numpy as np
-from av.video.stream import VideoStream
 
 from talkingface.core.errors import InputError
 from talkingface.core.timing import as_rate, frame_to_time, num_frames
@@ -128,7 +127,7 @@ def _explained(frames: Iterator[VideoFrame], path: str | Path) -> Iterator[Video
 
 class _Decoded(NamedTuple):
     frame: av.VideoFrame
-    stream: VideoStream
+    view: Upright  # what it needs of the track, which is gone when the file is closed
     at_s: float
     shown_s: float
 
@@ -140,9 +139,8 @@ def _timed(found: Survey, longest_px: int | None, start_s: float, lost: list[str
         if after is not None and after.begins_s <= start_s:
             continue
         losses = Losses()
-        for frame, stream, at, shown_s in _whole(_from(part, found, start_s, losses), found):
-            if view is None:
-                view = Upright(frame, stream, longest_px)
+        for frame, own, at, shown_s in _whole(_from(part, found, longest_px, start_s, losses), found):
+            view = view or own  # all parts are brought to the size of the first
             yield (lambda view=view, frame=frame: view.picture(frame)), at, shown_s
         if note := losses.note():
             lost.append(note)
@@ -165,7 +163,7 @@ def _whole(frames: Iterator[_Decoded], found: Survey) -> Iterator[_Decoded]:
         yield waiting.popleft()._replace(frame=frame)
 
 
-def _from(part: Part, found: Survey, start_s: float, losses: Losses) -> Iterator[_Decoded]:
+def _from(part: Part, found: Survey, longest_px: int | None, start_s: float, losses: Losses) -> Iterator[_Decoded]:
     """Decoded frames of a part from the one on screen at `start_s` on, and often some before it.
 
     Where the file cannot seek, comes out later than asked, or frames get their times by counting, it is opened anew and
@@ -174,17 +172,19 @@ def _from(part: Part, found: Survey, start_s: float, losses: Losses) -> Iterator
     # a frame is deinterlaced from its neighbours
     wanted_s = start_s if found.fields is None else start_s - 2 / float(found.info.fps)
     if wanted_s > part.begins_s and found.stamps == "shown":
-        frames = _decoded(part, found, wanted_s, losses)
+        frames = _decoded(part, found, longest_px, wanted_s, losses)
         first = next(frames, None)
         if first is not None and first.at_s <= wanted_s + 1e-6:
             yield first
             yield from frames
             return
         losses.forget()
-    yield from _decoded(part, found, None, losses)
+    yield from _decoded(part, found, longest_px, None, losses)
 
 
-def _decoded(part: Part, found: Survey, seek_s: float | None, losses: Losses) -> Iterator[_Decoded]:
+def _decoded(
+    part: Part, found: Survey, longest_px: int | None, seek_s: float | None, losses: Losses
+) -> Iterator[_Decoded]:
     """Decoded frames from the key frame before `seek_s` on (None: from the beginning); none if it cannot be sought."""
     with open_media(part) as container:
         stream = picture_track(container)
@@ -197,6 +197,7 @@ def _decoded(part: Part, found: Survey, seek_s: float | None, losses: Losses) ->
                 container.seek(int((seek_s - part.begins_s + zero) / tick), stream=stream)
             except DEMUXER_ERRORS:
                 return
+        view = None
         clock = Clock(found.stamps, container.format.name, zero, part.begins_s, step_s)
         for packet in packets(container, on_break=losses.break_off):
             losses.see(packet)
@@ -214,8 +215,8 @@ def _decoded(part: Part, found: Survey, seek_s: float | None, losses: Losses) ->
             for frame in frames:
                 at = clock.time_s(frame)
                 losses.keep(frame, at)
-                shown_s = float(frame.duration * tick) if frame.duration else step_s
-                yield _Decoded(frame, stream, at, shown_s)
+                view = view or Upright(frame, stream, longest_px)
+                yield _Decoded(frame, view, at, float(frame.duration * tick) if frame.duration else step_s)
 
 
 def _at_rate(frames: Iterator[_Timed], fps: Fraction, start_s: float, tick_s: float) -> Iterator[VideoFrame]:

@@ -68,6 +68,12 @@ def test_combs_are_gone_and_the_rate_stays(tmp_path: Path, name: str, upper_firs
             assert np.abs(frame.rgb.astype(int) - scene(index)).mean() < 4
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_frames_are_given_too(tmp_path: Path, count: int) -> None:
+    path = write_clip(tmp_path / "a.mp4", count, options=x264(":tff=1"), picture=woven(True))
+    assert [frame.rgb.shape for frame in read_frames(path)] == [(HEIGHT, WIDTH, 3)] * count
+
+
 def test_mpeg_with_interlaced_macroblocks(tmp_path: Path) -> None:
     options = {"flags": "+ildct+ilme", "b": "4M"}
     path = write_clip(tmp_path / "a.mpg", COUNT, codec="mpeg2video", options=options, picture=woven(True))

@@ -31,14 +31,14 @@ lint: $(READY)
 	@PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	@$(BIN)/pyright
 
-# The first Python from 3.10 to 3.12 that really runs makes the environment.
+# The first Python from 3.10 to 3.14 that really runs makes the environment.
 $(READY): pyproject.toml scripts/set_up.py
-	@for python in python3 python3.12 python3.11 python3.10; do \
-	  if $$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then \
+	@for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	  if $$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then \
 	    $$python scripts/set_up.py && touch $@ && exit 0 || exit 1; \
 	  fi; \
 	done; \
-	echo "error: no Python 3.10, 3.11 or 3.12 found; on Debian or Ubuntu: sudo apt-get install python3 python3-venv" >&2; \
+	echo "error: no Python from 3.10 to 3.14 found; on Debian or Ubuntu: sudo apt-get install python3 python3-venv" >&2; \
 	exit 1
 
 clean:

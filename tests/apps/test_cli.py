@@ -36,7 +36,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         "import sys\n"
         "from talkingface.apps.cli import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'av', 'cv2', 'numba', 'mediapipe', 'rich', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'av', 'cv2', 'numba', 'rich', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
@@ -159,7 +159,7 @@ def test_doctor_tells_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch
     from talkingface.apps import doctor
 
     found = list(doctor.examine(doctor.CHECKS))
-    assert {"Python", "torch", "mediapipe", "codec libx264", "GPU"} <= {finding.name for finding in found}
+    assert {"Python", "torch", "face models", "codec libx264", "GPU"} <= {finding.name for finding in found}
     assert all(finding.advice for finding in found if finding.is_needed and not finding.is_good)
     broken = (lambda: iter([doctor.Finding("codec x", False, "gone", "install it")]),)
     monkeypatch.setattr(doctor, "CHECKS", broken)
@@ -184,7 +184,7 @@ def test_public_names_are_lazy_and_complete() -> None:
 
 
 def test_the_api_loads_nothing_that_only_some_verbs_need() -> None:
-    heavy = "{'torch', 'cv2', 'numba', 'mediapipe', 'scipy.stats'}"
+    heavy = "{'torch', 'cv2', 'numba', 'scipy.stats'}"
     code = f"import sys; from talkingface.api import animate, fit, motion, render; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

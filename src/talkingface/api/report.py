@@ -47,7 +47,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.machine()} {os.cpu_count()} cores",
     }
-    for package in ("torch", "numpy", "mediapipe", "av", "numba"):
+    for package in ("torch", "numpy", "opencv-contrib-python-headless", "av", "numba"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -18,7 +18,7 @@ from talkingface import __version__
 from talkingface.core.errors import DependencyError, TalkingFaceError
 
 PACKAGES = {
-    "torch": "torch", "numpy": "numpy", "av": "av", "mediapipe": "mediapipe", "cv2": "OpenCV", "numba": "numba",
+    "torch": "torch", "numpy": "numpy", "av": "av", "cv2": "OpenCV", "numba": "numba",
     "safetensors": "safetensors", "soxr": "soxr", "PIL": "pillow", "pillow_heif": "pillow-heif",
     "rich": "rich", "scipy": "scipy",
 }  # fmt: skip
@@ -61,8 +61,8 @@ def explain_import_error(error: ImportError) -> str:
 
 
 def _python() -> Iterator[Finding]:
-    fits = (3, 10) <= sys.version_info[:2] <= (3, 12)
-    yield Finding("Python", fits, platform.python_version(), "use Python 3.10 to 3.12")
+    fits = (3, 10) <= sys.version_info[:2] <= (3, 14)
+    yield Finding("Python", fits, platform.python_version(), "use Python 3.10 to 3.14")
 
 
 def _packages() -> Iterator[Finding]:
@@ -91,14 +91,13 @@ def _codecs() -> Iterator[Finding]:
 
 
 def _face_models() -> Iterator[Finding]:
-    import mediapipe
+    from talkingface.core.weights import verify
+    from talkingface.face.networks import WEIGHTS
 
-    folder = Path(mediapipe.__file__).parent / "modules"
-    for name in ("face_detection/face_detection_short_range", "face_landmark/face_landmark_with_attention",
-                 "selfie_segmentation/selfie_segmentation"):  # fmt: skip
-        there = (folder / f"{name}.tflite").is_file()
-        advice = "" if there else "install mediapipe again: pip install --force-reinstall --no-deps mediapipe==0.10.21"
-        yield Finding(f"model {name.rpartition('/')[2]}", there, "in mediapipe's wheel", advice)
+    try:
+        yield Finding("face models", True, str(verify(WEIGHTS).folder))
+    except TalkingFaceError as error:
+        yield Finding("face models", False, str(error), "install talkingface again: its folder weights is not whole")
 
 
 def _folders() -> Iterator[Finding]:

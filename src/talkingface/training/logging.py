@@ -88,8 +88,7 @@ class RunLog:
                     from torch.utils.tensorboard import SummaryWriter
 
                     self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._start + 1)
-                except (ImportError, TypeError):
-                    # 2.20 and later need a newer protobuf than mediapipe allows; the JSON lines have everything
+                except ImportError:  # installed, but it does not load; the JSON lines have everything
                     self._board = False
         return self._board
 

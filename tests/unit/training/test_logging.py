@@ -13,7 +13,7 @@ from talkingface.training.logging import ProgressLine, RunLog
 
 
 def fake_tensorboard(monkeypatch, writer):
-    """The real one takes seconds to import, and its newest versions refuse the protobuf that mediapipe needs."""
+    """The real one takes seconds to import."""
     monkeypatch.setattr("talkingface.training.logging.importlib.util.find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", writer and SimpleNamespace(SummaryWriter=writer))
 

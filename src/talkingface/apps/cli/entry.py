@@ -64,9 +64,6 @@ def _run(arguments: list[str]) -> int:
     if verb is None:
         parser.print_help()
         return 0
-    # mediapipe's own log lines say nothing to a user
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return verb_module(verb).run(**choice) or 0
 
 

@@ -80,7 +80,7 @@ def test_face_model(library):
     fixture.assert_close("depth", depth[..., None], 1e-5)
     fixture.assert_close("projection_image", pixels, 1e-5)
     fixture.assert_close("landmarks68", pixels[:, model.landmarks68], 1e-5)
-    upwards = np.array(pixels)
+    upwards = np.asarray(pixels).copy()
     upwards[..., 1] = CAMERA.size[1] - upwards[..., 1]
     fixture.assert_close("projection_yup", upwards, 1e-5)
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _agreement(job: TargetJob, clips: list[Path], mediapipe: Any) -> tuple[list[
         pictures = [frame.rgb for frame in islice(read_frames(path, longest_px=LONGEST_PX), FRAMES)]
         if not pictures:
             continue
-        ours = _follow(pictures, FaceTracker().update)
+        ours = _follow(pictures, _ours())
         theirs = _follow(pictures, mediapipe.mesh())
         moved = _follow([_aside(rgb) for rgb in pictures], mediapipe.mesh())
         seen += [sum(points is not None for points in each) for each in (ours, theirs)]
@@ -112,7 +112,7 @@ def _portraits(job: TargetJob, mediapipe: Any) -> list[Row]:
         if mediapipe is not None:
             small = _at_most(rgb, 640)
             pictures = list(_unmoved(small))
-            steps.append([_step(_follow(pictures, look)) for look in (FaceTracker().update, mediapipe.mesh())])
+            steps.append([_step(_follow(pictures, look)) for look in (_ours(), mediapipe.mesh())])
             mattes.append(float(np.abs(_matte(small) - mediapipe.matte(small)).mean()))
     rows = [at_most("portraits without a face found", missed, 0), at_most("animals taken for people", wrong, 0)]
     if steps:
@@ -155,12 +155,17 @@ frame = cv2.copyMakeBorder(rgb, 0, 0, 280, 280, cv2.BORDER_REPLICATE)
 pictures = [np.roll(frame, k, axis=1) for k in range(8)]
 tracker = FaceTracker()
 for k in range(20):
-    tracker.update(pictures[k % 8])
+    tracker.update(pictures[k % 8], k / 25)
 started = time.perf_counter()
 for k in range(300):
-    tracker.update(pictures[abs(k % 14 - 7)])
+    tracker.update(pictures[abs(k % 14 - 7)], k / 25)
 print(300 / (time.perf_counter() - started))
 """
+
+
+def _ours() -> Look:
+    tracker, clock = FaceTracker(), count()
+    return lambda rgb: tracker.update(rgb, next(clock) / 25)
 
 
 def _follow(pictures: list[np.ndarray], look: Look) -> list[np.ndarray | None]:
@@ -219,7 +224,7 @@ def _mediapipe() -> Any:
     class Program:
         def mesh(self) -> Look:
             """Follows one face; frames are made square, because its program turns regions in squares only."""
-            graph = face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
+            graph: Any = face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
 
             def look(rgb: np.ndarray) -> np.ndarray | None:
                 height, width = rgb.shape[:2]
@@ -231,6 +236,7 @@ def _mediapipe() -> Any:
             return look
 
         def matte(self, rgb: np.ndarray) -> np.ndarray:
-            return selfie_segmentation.SelfieSegmentation(0).process(rgb).segmentation_mask
+            graph: Any = selfie_segmentation.SelfieSegmentation(0)
+            return graph.process(rgb).segmentation_mask
 
     return Program()

@@ -12,9 +12,9 @@ from talkingface.core.types import NUM_POINTS, Track
 from talkingface.face.cuts import CutFinder
 from talkingface.face.detect import MIN_FACE_PX, FaceBox, detect_faces
 from talkingface.face.likeness import SAME_PERSON, Look, distance, look_of
-from talkingface.face.mesh import MIN_PRESENCE, Region, find_mesh, region_of, region_of_box
+from talkingface.face.mesh import MIN_PRESENCE, Region, find_mesh, next_region, region_of, region_of_box
 
-VERSION = 3
+VERSION = 4
 """Raise when results change: cached tracks of other versions are ignored."""
 
 SMOOTHING_FRAMES = 1.0
@@ -112,9 +112,10 @@ class FaceTracker:
         if self._region is not None:
             mesh = find_mesh(rgb, self._region)
             points = mesh.points if mesh.presence >= MIN_PRESENCE else None
+            self._region = None if points is None else next_region(self._region, mesh.points)
         if points is None:
             points = self._find(rgb, time_s)
-        self._region = None if points is None else region_of(points)
+            self._region = None if points is None else region_of(points)
         if points is None:
             return None
         if self._hits % LOOK_EVERY == 0 and len(self._looks) < MOST_LOOKS:

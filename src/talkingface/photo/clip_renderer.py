@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
+import itertools
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from talkingface.core.motion import batches, ping_pong, skip_frames
+from talkingface.core.spool import Spool
 from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import head_box
@@ -57,26 +59,17 @@ class ClipRenderer:
         """Frames of the clip from output frame `first` on, forwards and backwards for ever."""
         from talkingface.video.read import read_frames
 
-        with tempfile.TemporaryDirectory(prefix="talkingface-") as spool:
+        with Spool() as spool:
             count = len(self._fit["landmarks"])
-            number = 0
-            last = None
-            for frame in read_frames(self._path, fps=self._fps, longest_px=self._longest_px):
-                if number == count:
-                    break
-                last = frame.rgb
-                cv2.imwrite(
-                    f"{spool}/{number}.jpg",
-                    cv2.cvtColor(last, cv2.COLOR_RGB2BGR),
-                    [cv2.IMWRITE_JPEG_QUALITY, _SPOOL_QUALITY],
-                )
-                number += 1
-                if number > first:
-                    yield last
-            while True:  # the way back is read from the spool: a video cannot be decoded backwards
-                at = int(ping_pong(np.array([max(number, first)]), count)[0])
-                number = max(number, first) + 1
-                yield cv2.cvtColor(cv2.imread(f"{spool}/{at}.jpg"), cv2.COLOR_BGR2RGB)
+            for frame in islice(read_frames(self._path, fps=self._fps, longest_px=self._longest_px), count):
+                bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
+                spool.append(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _SPOOL_QUALITY])[1].tobytes())
+                if len(spool) > first:
+                    yield frame.rgb
+            for number in itertools.count(max(len(spool), first)):  # a video cannot be decoded backwards
+                at = int(ping_pong(np.array([number]), count)[0])
+                stored = np.frombuffer(spool[at], np.uint8)
+                yield cv2.cvtColor(cv2.imdecode(stored, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
     def _draw(
         self, warper: Warper, start: int, pictures: list[np.ndarray], numbers: np.ndarray, motion: Motion

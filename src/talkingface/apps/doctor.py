@@ -101,13 +101,14 @@ def _face_models() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    from talkingface.core.cache import cache_dir
+    from talkingface.core.cache import cache_dir, cache_file
 
-    compiled = os.environ.get("NUMBA_CACHE_DIR")
-    own = Path(__file__).resolve().parent.parent / "face" / "__pycache__"
-    yield _writable(
-        "compiled code", Path(compiled) if compiled else own, "set NUMBA_CACHE_DIR to a folder that you may write to"
-    )
+    advice = "set NUMBA_CACHE_DIR to a folder that you may write to"
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        yield _writable("compiled code", Path(named), advice)
+    else:  # the order of `core.kernels`
+        own = _writable("compiled code", Path(__file__).resolve().parent.parent / "face" / "__pycache__", advice)
+        yield own if own.is_good else _writable("compiled code", cache_file("compiled"), advice)
     yield _writable("cache", cache_dir(), "set TALKINGFACE_CACHE to a folder that you may write to")
 
 

@@ -9,12 +9,11 @@ import os
 import secrets
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from talkingface.core.errors import InputError, OutputError, TalkingFaceWarning, UsageError
+from talkingface.core.errors import InputError, OutputError, UsageError, warn_once
 from talkingface.core.picture_folder import counted_files, picture_files
 
 
@@ -79,8 +78,7 @@ def cache_folder(*parts: str) -> Path:
 
 
 def _warn_of_no_cache(reason: str) -> None:
-    text = f"nothing is kept for the next time ({reason}); set TALKINGFACE_CACHE to a folder that can be written"
-    warnings.warn(text, TalkingFaceWarning, stacklevel=1)  # of one place, so that it is shown once
+    warn_once(f"nothing is kept for the next time ({reason}); set TALKINGFACE_CACHE to a folder that can be written")
 
 
 def content_hash(path: str | Path) -> str:

@@ -4,6 +4,8 @@ The command line prints the message on one line and exits with the class's `exit
 in the package may print a traceback for these.
 """
 
+import warnings
+
 
 class TalkingFaceError(Exception):
     """Base of every error with a message meant for the user."""
@@ -59,3 +61,16 @@ class DependencyError(TalkingFaceError):
 
 class TalkingFaceWarning(UserWarning):
     """Something the user should know although work goes on; the command line prints it as a note."""
+
+
+_said: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Give a `TalkingFaceWarning`, once in a process for each text.
+
+    Python's own filter forgets what it has shown whenever any thread enters `warnings.catch_warnings`.
+    """
+    if text not in _said:
+        _said.add(text)
+        warnings.warn(text, TalkingFaceWarning, stacklevel=3)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import tempfile
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from numba import config as numba_config
 from numba import njit
 
 from talkingface.core.cache import cache_file
-from talkingface.core.errors import TalkingFaceWarning
+from talkingface.core.errors import warn_once
 
 _config: Any = numba_config  # its names are made as it is loaded
 _lock = threading.Lock()
@@ -55,25 +56,25 @@ def _compile(function: Callable[..., Any], signature: Any, options: dict[str, An
             made = njit(nogil=True, **options)(function)
             made.compile(signature)
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        text = f"compiled code is not kept ({reason}), so each start is slow; set NUMBA_CACHE_DIR to a writable folder"
-        warnings.warn(text, TalkingFaceWarning, stacklevel=1)  # of one place, so that it is shown once
+        warn_once(
+            f"compiled code is not kept ({reason}), so each start is slow; set NUMBA_CACHE_DIR to a writable folder"
+        )
     made.disable_compile()
     return made
 
 
 def _enable_caching(made: Any) -> None:
-    """Choose where `made` is kept. Raises RuntimeError if there is no such place."""
+    """Choose where `made` is kept. Raises OSError or RuntimeError if there is no such place."""
     # without a home folder numba would make one called "~" where the program was started
     if os.path.expanduser("~") != "~" or _config.CACHE_DIR:
-        try:
+        with contextlib.suppress(RuntimeError):
             return made.enable_caching()
-        except RuntimeError:
-            pass
     if (own := cache_file("compiled")) is None:
         raise RuntimeError("there is no home folder")
-    usual = _config.CACHE_DIR
-    _config.CACHE_DIR = str(own)
-    try:
-        made.enable_caching()
-    finally:
-        _config.CACHE_DIR = usual
+    own.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=own):  # numba would try its own places after one that cannot be written
+        usual, _config.CACHE_DIR = _config.CACHE_DIR, str(own)
+        try:
+            made.enable_caching()
+        finally:
+            _config.CACHE_DIR = usual

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-import warnings
 from types import TracebackType
 from typing import IO
 
-from talkingface.core.errors import TalkingFaceWarning
+from talkingface.core.errors import warn_once
 
 
 class Spool:
@@ -55,8 +54,7 @@ class Spool:
 
     def _stay_in_memory(self, error: OSError) -> None:
         self._is_full = True
-        text = f"pictures wait in memory ({error.strerror}); set TMPDIR to a folder with room for temporary files"
-        warnings.warn(text, TalkingFaceWarning, stacklevel=1)
+        warn_once(f"pictures wait in memory ({error.strerror}); set TMPDIR to a folder with room for temporary files")
 
     def __enter__(self) -> Spool:
         return self

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.clips.source import open_clip
-from talkingface.core.cache import cache_file, content_hash, keep_file, write_atomic
+from talkingface.core.arrays import save_arrays
+from talkingface.core.cache import cache_file, content_hash, keep_file
 from talkingface.core.errors import InputError
 from talkingface.core.progress import tell
 from talkingface.core.types import Clip, Track
@@ -113,11 +114,10 @@ def best_frame(tracked: TrackedClip, cost: np.ndarray) -> tuple[np.ndarray, np.n
 
 def save_track(path: str | Path, track: Track, *, notes: tuple[str, ...] = (), **arrays: np.ndarray) -> None:
     """Write a track, and further `arrays` by name, as an .npz file without pickles. Raises OutputError."""
-    with write_atomic(path) as file:
-        np.savez(
-            file, landmarks=track.landmarks, times_s=track.times_s, confidence=track.confidence,
-            size=np.array(track.size), spans=np.array(track.spans, np.int64), notes=np.array(notes, np.str_), **arrays,
-        )  # fmt: skip
+    save_arrays(
+        path, landmarks=track.landmarks, times_s=track.times_s, confidence=track.confidence, size=track.size,
+        spans=np.array(track.spans, np.int64), notes=np.array(notes, np.str_), **arrays,
+    )  # fmt: skip
 
 
 def load_track(path: str | Path) -> Track:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.core.cache import write_atomic
+from talkingface.core.arrays import save_arrays
 from talkingface.core.errors import InputError, UsageError
 from talkingface.core.timing import as_rate, frame_position, num_frames
 from talkingface.core.types import Motion
@@ -176,14 +176,8 @@ def save_motion(path: str | Path, motion: Motion) -> None:
     `space`.
     """
     arrays = {name: getattr(motion, name) for name in _ROWS}
-    with write_atomic(path) as file:
-        np.savez(
-            file,
-            format_version=np.array(_FORMAT_VERSION),
-            space=np.array(motion.space),
-            fps=np.array(float(motion.fps)),
-            **{name: values for name, values in arrays.items() if values is not None},
-        )
+    given = {name: values for name, values in arrays.items() if values is not None}
+    save_arrays(path, format_version=_FORMAT_VERSION, space=motion.space, fps=float(motion.fps), **given)
 
 
 def load_motion(path: str | Path) -> Motion:

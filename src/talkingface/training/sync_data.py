@@ -12,7 +12,7 @@ import soxr
 from talkingface.audio.mel import NUM_BANDS
 from talkingface.audio.sync_mel import centred_columns, without_level
 from talkingface.clips.manifest import prepared_clips, prepared_file
-from talkingface.core.cache import write_atomic
+from talkingface.core.arrays import save_arrays
 from talkingface.face.mouth_view import MouthView, mouth_crop, mouth_view, without_contrast
 from talkingface.training.prepare import RATE_HZ
 
@@ -47,8 +47,7 @@ def make_views(prepared: Path, folder: Path) -> None:
         crops = np.stack([mouth_crop(frame.rgb, points) for frame, points in frames])
         count = len(crops)
         view = mouth_view(crops, track.landmarks[:count], track.times_s[:count], track.confidence[:count])
-        with write_atomic(target) as file:
-            np.savez(file, crops=view.crops, shape=view.shape, seen=view.seen)
+        save_arrays(target, crops=view.crops, shape=view.shape, seen=view.seen)
 
 
 def sync_clips(prepared: Path, views: Path, split: str) -> Iterator[SyncClip]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from talkingface.core import cache, device
+from talkingface.core.arrays import save_arrays
 from talkingface.core.errors import InputError, OutputError, TalkingFaceWarning, UsageError
 from talkingface.core.types import Audio, Controls, Frames, Motion, Track
 
@@ -191,3 +192,23 @@ def test_light_modules_import_nothing_heavy(module: str) -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'av', 'cv2', 'numba')))"
     )
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0
+
+
+def test_arrays_on_a_full_disk_are_one_error_and_no_traceback() -> None:
+    pytest.importorskip("resource")
+    code = (
+        "import resource, numpy as np\nfrom talkingface.core.arrays import save_arrays\n"
+        "from talkingface.core.errors import OutputError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))\n"
+        "try:\n    save_arrays('x.npz', a=np.zeros(99_999), b=np.zeros(3))\n"
+        "except OutputError:\n    print('refused')\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+        assert (done.stdout, done.stderr, os.listdir(folder)) == ("refused\n", "", [])
+
+
+def test_arrays_come_back(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "x.npz", a=np.arange(6.0).reshape(2, 3), name="text", pair=(1, 2))
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
+        assert file["a"].shape == (2, 3) and str(file["name"]) == "text" and file["pair"].tolist() == [1, 2]

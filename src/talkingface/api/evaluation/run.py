@@ -14,11 +14,10 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-import numpy as np
-
 from talkingface.api.evaluation.pairs import Pair
 from talkingface.api.evaluation.report import strict_record, write_json
-from talkingface.core.cache import content_hash, write_atomic
+from talkingface.core.arrays import save_arrays
+from talkingface.core.cache import content_hash
 from talkingface.core.device import num_cores, room_for_threads
 from talkingface.core.errors import TalkingFaceError, WeightsError
 from talkingface.core.progress import tell
@@ -187,7 +186,6 @@ def score_and_keep(pair: Pair, place: Path, threads: int) -> dict[str, Any]:
     place.parent.mkdir(parents=True, exist_ok=True)
     if arrays:
         record["arrays"] = f"{place.stem}.npz"
-        with write_atomic(place.with_suffix(".npz")) as file:
-            np.savez(file, **arrays)
+        save_arrays(place.with_suffix(".npz"), **arrays)
     write_json(place, record)
     return _named(pair, record)

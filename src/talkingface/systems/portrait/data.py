@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from talkingface.clips.manifest import PreparedClip, prepared_clips, prepared_file, write_index
-from talkingface.core.cache import write_atomic
+from talkingface.core.arrays import save_arrays
 from talkingface.photo.scene import Scene, make_scene
 from talkingface.photo.window import FACE_IN_CROP, face_square
 
@@ -71,8 +71,7 @@ def save_face_clip(path: Path, clip: FaceClip) -> None:
     """One .npz without pickles: all JPEGs end to end, and where each begins."""
     sizes = np.array([len(j) for j in clip.jpegs])
     data = np.frombuffer(b"".join(clip.jpegs), np.uint8)
-    with write_atomic(path) as file:
-        np.savez(file, jpegs=data, sizes=sizes, landmarks=clip.landmarks)
+    save_arrays(path, jpegs=data, sizes=sizes, landmarks=clip.landmarks)
 
 
 def load_face_clip(path: Path) -> FaceClip:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talkingface.core.cache import write_atomic
+from talkingface.core.arrays import save_arrays
 from talkingface.face.morphable import FaceFit
 from talkingface.systems.headpose.compositing.composite import VIEW_CENTRE, VIEW_SIDE
 from talkingface.systems.headpose.motion.head_poses import Pose, frame_pose
@@ -81,13 +81,11 @@ def _crop(rgb: np.ndarray, factor: float, offset: np.ndarray, side: int) -> np.n
 
 def save_crops(path: Path, clip: HeadCrops) -> None:
     """Write a clip as one .npz without pickles."""
-    with write_atomic(path) as file:
-        np.savez(
-            file, frames=clip.frames, numbers=clip.numbers, offsets=clip.offsets, points=clip.points,
-            rotation=np.stack([pose.rotation for pose in clip.poses]),
-            scale=np.array([pose.scale for pose in clip.poses]),
-            translation=np.stack([pose.translation for pose in clip.poses]), expression=clip.expression,
-        )  # fmt: skip
+    save_arrays(
+        path, frames=clip.frames, numbers=clip.numbers, offsets=clip.offsets, points=clip.points,
+        rotation=np.stack([pose.rotation for pose in clip.poses]), scale=[pose.scale for pose in clip.poses],
+        translation=np.stack([pose.translation for pose in clip.poses]), expression=clip.expression,
+    )  # fmt: skip
 
 
 def load_crops(path: Path) -> HeadCrops:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.core.cache import write_atomic
+from talkingface.core.arrays import save_arrays
 from talkingface.core.progress import tell
 from talkingface.core.types import Track
 from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
@@ -58,8 +58,7 @@ def make_pairs(
 
 def save_pairs(file: Path, pairs: Pairs) -> None:
     """Write pairs as one .npz without pickles."""
-    with write_atomic(file) as stored:
-        np.savez(stored, **{name: getattr(pairs, name) for name in _PARTS})
+    save_arrays(file, **{name: getattr(pairs, name) for name in _PARTS})
 
 
 def load_pairs(file: Path) -> Pairs:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.core.cache import write_atomic
+from talkingface.core.arrays import save_arrays
 from talkingface.core.progress import tell
 from talkingface.face.fit3d import VideoFit, fit_video
 from talkingface.face.morphable import LinearFaceModel
@@ -141,8 +141,7 @@ def fit_person(
             fit = fit_video(face.model, face.surface, clip.track, clip.pictures, device=device)
         else:
             fit = learned_fit(net, face.model, clip.track, clip.pictures())
-        with write_atomic(file) as stored:
-            still, moving = fit_to_tensors(fit, face.model)
-            np.savez(stored, **still, **moving)  # pyright: ignore[reportArgumentType]
+        still, moving = fit_to_tensors(fit, face.model)
+        save_arrays(file, **still, **moving)
     with file.open("rb") as stored, np.load(stored, allow_pickle=False) as found:
         return fit_from_tensors(face.model, dict(found))

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from talkingface.clips.manifest import PreparedClip, listed_lags, prepared_clips, read_index
+from talkingface.core.arrays import save_arrays
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError, TalkingFaceError
 from talkingface.core.progress import tell
@@ -208,19 +209,18 @@ def _cut_clip(clip: PreparedClip, target: Path, late_s: float) -> None:
         "outside": round(outside(matrices.mean(axis=0), track.size), 4),
         "late_s": late_s,
     }
-    with write_atomic(target) as file:
-        np.savez(
-            file,
-            facts=json.dumps(facts),
-            jpegs=np.frombuffer(b"".join(pictures), np.uint8),
-            starts=np.cumsum([0, *map(len, pictures)]),
-            # half precision: steps of an eighth of a pixel
-            landmarks=to_crop(landmarks, matrices).astype(np.float16),
-            matrices=matrices.astype(np.float32),
-            pose=Rotation.from_matrix(fit_track(load_mesh478(), track).rotation[shown]).as_rotvec().astype(np.float32),
-            mel=speech_mel(moved_sound(samples, late_s, len(shown)), speech_gain(samples)),
-            weight=free[shown].astype(np.float32),
-        )
+    save_arrays(
+        target,
+        facts=json.dumps(facts),
+        jpegs=np.frombuffer(b"".join(pictures), np.uint8),
+        starts=np.cumsum([0, *map(len, pictures)]),
+        # half precision: steps of an eighth of a pixel
+        landmarks=to_crop(landmarks, matrices).astype(np.float16),
+        matrices=matrices.astype(np.float32),
+        pose=Rotation.from_matrix(fit_track(load_mesh478(), track).rotation[shown]).as_rotvec().astype(np.float32),
+        mel=speech_mel(moved_sound(samples, late_s, len(shown)), speech_gain(samples)),
+        weight=free[shown].astype(np.float32),
+    )
 
 
 def shown_frames(times_s: np.ndarray) -> np.ndarray:

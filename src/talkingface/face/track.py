@@ -30,6 +30,8 @@ GROWTH = 0.3
 """The same of the logarithm of its size."""
 LEAST_SPAN = 3
 """Frames; what is seen for less is a mistake or a flash."""
+SMALL_FACE_PX = 96
+"""Height of a photo's face below which a larger picture is advised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,20 @@ def track_image(rgb: np.ndarray, face_index: int | None = None) -> FaceInPicture
     if outside.mean() > 0.12:
         raise FaceError(f"{outside.mean():.0%} of the face lies outside the picture; use one that shows the whole face")
     return FaceInPicture(landmarks=points, num_faces=len(boxes))
+
+
+def face_notes(landmarks: np.ndarray, num_faces: int) -> list[str]:
+    """Sentences for the user about the face of a photo, `landmarks` [478, 3]: that it is small, or that there are
+    others (`num_faces` in all; 1 if the user chose)."""
+    notes = []
+    if num_faces > 1:
+        notes.append(
+            f"{num_faces} faces found, the largest is used; --face-index chooses another, counted from the left"
+        )
+    high = float(np.ptp(landmarks[:, :2], axis=0).max())
+    if high < SMALL_FACE_PX:
+        notes.append(f"the face is only {high:.0f} px high; a larger picture gives a sharper result")
+    return notes
 
 
 def choose_face(boxes: list[FaceBox], face_index: int | None) -> FaceBox:
@@ -221,9 +237,7 @@ def fill_gaps(
     )
 
 
-def _spans(
-    at: np.ndarray, points: np.ndarray, times_s: np.ndarray, cuts: Iterable[int]
-) -> tuple[tuple[int, int], ...]:
+def _spans(at: np.ndarray, points: np.ndarray, times_s: np.ndarray, cuts: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Runs [first, end) of the frames `at` which the face was seen, with `points` there."""
     low, high = points[..., :2].min(1), points[..., :2].max(1)
     sides = np.maximum((high - low).max(1), 1.0)

@@ -12,3 +12,9 @@ def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return picture
     smaller = picture.shape[1] > size[0]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def with_longest(picture: np.ndarray, longest_px: int) -> np.ndarray:
+    """The picture with its longer side of so many pixels."""
+    scale = longest_px / max(picture.shape[:2])
+    return shrink(picture, (max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale))))

@@ -10,12 +10,11 @@ import numpy as np
 from talkingface.core.types import Photo, Track
 from talkingface.systems.pcavs.alignment.align import outside, similarity, three_points
 from talkingface.systems.pcavs.codes import LONGEST_PX
-from talkingface.video.resize import shrink
+from talkingface.video.resize import shrink, with_longest
 
 if TYPE_CHECKING:
     from talkingface.clips.tracked import TrackedClip
 
-SMALL_FACE_PX = 96
 BEYOND_EDGE = 0.12
 """Share of the square beyond the picture's edge from which a note is given."""
 
@@ -39,7 +38,7 @@ def from_photo(photo: Photo, face_index: int | None, size: int | str | None) -> 
     rgb = photo.opaque()
     longest = max(rgb.shape[:2])
     limit = longest if size == "native" else max(LONGEST_PX, int(size or 0))
-    rgb = np.ascontiguousarray(resized(rgb, min(limit, longest)))
+    rgb = np.ascontiguousarray(with_longest(rgb, min(limit, longest)))
     face = track_image(rgb, face_index)
     found = _described(rgb, face.landmarks, face.num_faces if face_index is None else 1)
     tensors = found.tensors
@@ -72,21 +71,10 @@ def _cost_as_photo(track: Track) -> np.ndarray:
     return rested - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)
 
 
-def resized(rgb: np.ndarray, longest_px: int) -> np.ndarray:
-    """The picture with its longer side of so many pixels."""
-    scale = longest_px / max(rgb.shape[:2])
-    return shrink(rgb, (max(2, round(rgb.shape[1] * scale)), max(2, round(rgb.shape[0] * scale))))
-
-
 def _described(rgb: np.ndarray, landmarks: np.ndarray, num_faces: int) -> FaceTensors:
-    notes = []
-    if num_faces > 1:
-        notes.append(
-            f"{num_faces} faces found, the largest is used; --face-index chooses another, counted from the left"
-        )
-    high = float(np.ptp(landmarks[:, :2], axis=0).max())
-    if high < SMALL_FACE_PX:
-        notes.append(f"the face is only {high:.0f} px high; a larger picture gives a sharper result")
+    from talkingface.face.track import face_notes
+
+    notes = face_notes(landmarks, num_faces)
     matrix = similarity(three_points(landmarks[None]))
     if outside(matrix, (rgb.shape[1], rgb.shape[0])) > BEYOND_EDGE:
         notes.append(

@@ -12,10 +12,9 @@ from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.systems.pcavs.alignment.align import similarity, three_points
 from talkingface.systems.pcavs.alignment.crop import SIDE_PX
 from talkingface.systems.pcavs.alignment.paste import Place
-from talkingface.systems.pcavs.avatar import resized
 from talkingface.systems.pcavs.codes import follow_poses
 from talkingface.systems.pcavs.variants import Variant
-from talkingface.video.resize import shrink
+from talkingface.video.resize import shrink, with_longest
 
 BATCH = 8
 """Frames that the networks see at a time. Always full (padded), so that results do not depend on the split."""
@@ -31,16 +30,14 @@ class FaceRenderer:
     Nothing changes after construction, so threads may share it.
     """
 
-    def __init__(
-        self, avatar: Avatar, variant: Variant, controls: Controls, poses: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, avatar: Avatar, variant: Variant, controls: Controls, poses: np.ndarray | None = None) -> None:
         self._poses = poses
         rgb, landmarks = avatar.tensors["rgb"], avatar.tensors["landmarks"]
         whole = controls.crop == "full"
         size = controls.size if isinstance(controls.size, int) else None
         # `size` is that of what is shown: the whole picture is scaled first, a crop is cut from the whole photo
         if whole and size:
-            rgb, was = np.ascontiguousarray(resized(rgb, size)), rgb
+            rgb, was = np.ascontiguousarray(with_longest(rgb, size)), rgb
             landmarks = landmarks * np.float32(max(rgb.shape[:2]) / max(was.shape[:2]))
         matrix = similarity(three_points(landmarks[None]))
         native = SIDE_PX / float(np.hypot(matrix[0, 0], matrix[1, 0]))

@@ -21,13 +21,12 @@ from talkingface.photo.rig import load_rig
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.init_weights import init_tensors
-from talkingface.video.resize import shrink
+from talkingface.video.resize import with_longest
 
 if TYPE_CHECKING:
     from talkingface.systems.portrait.motion.speech import SpeechToMotion
 
 DEFAULT_LONGEST_PX = 1280
-SMALL_FACE_PX = 96
 
 
 class PortraitSystem(System):
@@ -67,12 +66,12 @@ class PortraitSystem(System):
         return self._fit_clip(source, face_index, size)
 
     def _fit_photo(self, photo: Photo, face_index: int | None, size: int | str | None) -> Avatar:
-        from talkingface.face.track import track_image
+        from talkingface.face.track import face_notes, track_image
 
         rgb = _resized(photo.opaque(), size)
         alpha = None if photo.alpha is None else _resized(photo.alpha, size)
         face = track_image(rgb, face_index)
-        notes = [*photo.notes, *_notes(face.num_faces, face_index, face.landmarks)]
+        notes = [*photo.notes, *face_notes(face.landmarks, face.num_faces if face_index is None else 1)]
         tensors = _photo_tensors(rgb, alpha, face.landmarks)
         return Avatar(system=SPEC.name, card=self._card("photo", notes), tensors=tensors)
 
@@ -167,8 +166,7 @@ def _resized(picture: np.ndarray, size: int | str | None) -> np.ndarray:
     wanted = _longest(size)
     if wanted is None or (size is None and longest <= wanted) or longest == wanted:
         return np.ascontiguousarray(picture)
-    scale = wanted / longest
-    return shrink(picture, (max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale))))
+    return with_longest(picture, wanted)
 
 
 def _photo_tensors(rgb: np.ndarray, alpha: np.ndarray | None, landmarks: np.ndarray) -> dict[str, np.ndarray]:
@@ -186,18 +184,6 @@ def _rig_tensors(landmarks: np.ndarray) -> dict[str, np.ndarray]:
         "scale": np.array(fit.scale[0], np.float32),
         "translation": fit.translation[0].astype(np.float32),
     }
-
-
-def _notes(num_faces: int, face_index: int | None, landmarks: np.ndarray) -> list[str]:
-    notes = []
-    if num_faces > 1 and face_index is None:
-        notes.append(
-            f"{num_faces} faces found, the largest is used; --face-index chooses another, counted from the left"
-        )
-    side = float(np.ptp(landmarks[:, :2], axis=0).max())
-    if side < SMALL_FACE_PX:
-        notes.append(f"the face is only {side:.0f} px high; a larger picture gives a sharper result")
-    return notes
 
 
 def _cost_as_photo(landmarks: np.ndarray, expression: np.ndarray) -> np.ndarray:

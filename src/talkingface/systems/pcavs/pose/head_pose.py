@@ -45,13 +45,11 @@ class HeadPose:
 
     def from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         """Pose codes [T, P] about the rest for yaw, pitch, roll [T, 3]. Raises UsageError for weights without a map."""
-        from talkingface.face.camera import from_euler_degrees, rotation_vector
+        from talkingface.face.mesh478_motion import turned_rows
 
         if self._map is None:
             raise UsageError("these weights know no angles; give a video, a photo or a motion file for --pose")
-        pose = np.zeros((len(angles_rad), 6), np.float32)
-        pose[:, :3] = rotation_vector(np.asarray(from_euler_degrees(np.degrees(angles_rad))))
-        return self._map.code(pose, None, UNIT)
+        return self._map.code(turned_rows(angles_rad), None, UNIT)
 
 
 def voice_activity(samples: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -51,7 +51,7 @@ def bfm_to_tensors(model: LinearFaceModel) -> dict[str, np.ndarray]:
 def bfm_from_tensors(tensors: Mapping[str, np.ndarray]) -> LinearFaceModel:
     """The inverse of `bfm_to_tensors`. Raises InputError for other arrays."""
     try:
-        kept = {field.name: tensors[field.name] for field in fields(LinearFaceModel) if field.name != "name"}
+        kept: dict[str, Any] = {f.name: tensors[f.name] for f in fields(LinearFaceModel) if f.name != "name"}
     except KeyError as error:
         raise InputError(f"the imported Basel face model lacks {error}; import its files again") from error
     kept |= {"noise": float(kept["noise"].item()), "num_mouth": int(kept["num_mouth"].item())}

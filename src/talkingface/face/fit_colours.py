@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from talkingface.face.fit_landmarks import (
@@ -104,9 +104,9 @@ def pick_samples(model: LinearFaceModel, surface: Surface, count: int = NUM_SAMP
     unit = float(np.linalg.norm(eyes[0] - eyes[9]))
     on_skin = np.unique(surface.skin)
     border = points[border_vertices(surface.skin)]
-    far = cKDTree(eyes).query(points[on_skin])[0] > FROM_EYES * unit
+    far = KDTree(eyes).query(points[on_skin])[0] > FROM_EYES * unit
     if len(border):
-        far &= cKDTree(border).query(points[on_skin])[0] > FROM_BORDER * unit
+        far &= KDTree(border).query(points[on_skin])[0] > FROM_BORDER * unit
     usable = on_skin[far]
     return np.sort(np.random.default_rng(0).permutation(usable)[:count])
 

@@ -75,7 +75,9 @@ def sight(view: View, surface: Surface, points: np.ndarray, vertices: np.ndarray
 def sample(picture: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Colours float32 [N, C] of a picture [H, W, C] at pixels [N, 2], bilinear."""
     at = np.ascontiguousarray(pixels[:, None] - 0.5, np.float32)
-    return cv2.remap(picture.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+    picture = picture.astype(np.float32)
+    found = cv2.remap(picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return found[:, 0]
 
 
 def visibility(depth: np.ndarray, points: np.ndarray, screen: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -152,7 +154,7 @@ def frame_light(sighting: Sighting, albedo: np.ndarray, clip_light: np.ndarray) 
 
 
 def _solve_light(
-    functions: Sequence[np.ndarray],
+    functions: Sequence[np.ndarray] | np.ndarray,
     albedo: np.ndarray,
     colours: np.ndarray,
     weights: np.ndarray,

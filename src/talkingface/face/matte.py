@@ -67,7 +67,7 @@ def near_colours(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def _push_pull(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Smooth fill of unknown pixels from the known ones over a pyramid (Gortler et al. 1996). uint8 [H, W, 3]."""
     weight = known.astype(np.float32)
-    levels = [(rgb.astype(np.float32) * weight[..., None], weight)]
+    levels: list[tuple[np.ndarray, np.ndarray]] = [(rgb.astype(np.float32) * weight[..., None], weight)]
     while min(levels[-1][1].shape) > 2 and (levels[-1][1] == 0).any():
         colour, weight = levels[-1]
         size = ((weight.shape[1] + 1) // 2, (weight.shape[0] + 1) // 2)

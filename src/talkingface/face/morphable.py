@@ -95,14 +95,17 @@ def fit_photo(model: LinearFaceModel, landmarks: np.ndarray) -> FaceFit:
     Maximum a posteriori under the model's Gaussian priors; what the model cannot explain stays with
     the person, except an open mouth, which is closed in `neutral` (see `close_mouth`).
     """
-    coeffs = np.zeros(model.identity.shape[-1] + model.expression.shape[-1])
     basis = np.concatenate([model.identity, model.expression], -1).reshape(model.mean.size, -1).astype(np.float64)
     gram = basis.T @ basis + model.noise**2 * np.eye(basis.shape[1])
     shape = model.mean.astype(np.float64)
-    for _ in range(POSE_ROUNDS):
+    rounds = 0
+    while True:
         pose = fit_similarity(shape[STABLE_POINTS], landmarks[STABLE_POINTS])
         upright = undo_similarity(landmarks.astype(np.float64), *pose)
         coeffs = np.linalg.solve(gram, basis.T @ (upright - model.mean).ravel())
+        rounds += 1
+        if rounds == POSE_ROUNDS:
+            break
         shape = model.mean + (basis @ coeffs).reshape(model.mean.shape)
     identity, expression = np.split(coeffs.astype(np.float32), [model.identity.shape[-1]])
     neutral = close_mouth(model, upright - model.displacement(expression))
@@ -125,13 +128,17 @@ def fit_track(model: LinearFaceModel, track: Track, neutral: np.ndarray | None =
     """Split a whole track: the person's neutral (from its quietest frames unless given), expression and pose."""
     points = track.landmarks.astype(np.float64)
     shape = model.mean if neutral is None else neutral
-    for _ in range(POSE_ROUNDS if neutral is None else 1):
+    rounds = 0
+    while True:
         pose = fit_similarity(shape[STABLE_POINTS], points[:, STABLE_POINTS])
         upright = undo_similarity(points, *pose)
-        if neutral is None:
-            shape = quiet_shape(upright[track.present])
-    if neutral is None:
-        neutral = close_mouth(model, shape)
+        rounds += 1
+        if neutral is not None:
+            break
+        shape = quiet_shape(upright[track.present])
+        if rounds == POSE_ROUNDS:
+            neutral = close_mouth(model, shape)
+            break
     expression = model.expression_of((upright - neutral).astype(np.float32))
     return FaceFit(
         neutral=neutral.astype(np.float32),

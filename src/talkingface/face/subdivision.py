@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +19,8 @@ from talkingface.core.types import NUM_POINTS
 from talkingface.face.topology import eye_triangles, mouth_triangles, skin_triangles
 
 LEVELS = 3
+Sparse = Any
+"""A `scipy.sparse.csr_matrix`, which scipy itself does not describe to a type checker."""
 _FRONT = (0, 37, 11)  # a triangle of the upper lip as seen from outside
 _CORNERS = (78, 308, 33, 133, 362, 263)  # of mouth and eyes: borders meet there at an angle
 
@@ -30,7 +33,7 @@ class Surface:
     (they fill the openings).
     """
 
-    operator: sparse.csr_matrix
+    operator: Sparse
     skin: np.ndarray
     eyes: np.ndarray
     mouth: np.ndarray
@@ -51,7 +54,7 @@ class Surface:
         return np.concatenate([self.skin, self.eyes])
 
     @functools.cached_property
-    def _corners(self) -> sparse.csr_matrix:
+    def _corners(self) -> Sparse:
         """[V', F]: 1 where a vertex is a corner of a triangle."""
         faces = np.repeat(np.arange(len(self.triangles)), 3)
         ones = np.ones(len(faces), np.float32)
@@ -74,7 +77,7 @@ class Surface:
 def plain_surface(triangles: np.ndarray, num_vertices: int) -> Surface:
     """The mesh of a model that is fine enough as it is: no change, all of it skin."""
     none = np.zeros((0, 3), np.int32)
-    identity = sparse.identity(num_vertices, np.float32, "csr")
+    identity: Sparse = sparse.identity(num_vertices, np.float32, "csr")  # type: ignore[arg-type]
     return Surface(operator=identity, skin=triangles.astype(np.int32), eyes=none, mouth=none)
 
 
@@ -91,7 +94,7 @@ def mesh478_surface(levels: int = LEVELS) -> Surface:
     triangles[first] = _FRONT
     triangles = oriented(triangles, first)
     labels = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    operator = sparse.identity(NUM_POINTS, format="csr")
+    operator: Sparse = sparse.identity(NUM_POINTS, format="csr")
     for _ in range(levels):
         step, triangles, labels = subdivide(triangles, labels, operator.shape[0], _CORNERS)
         operator = step @ operator
@@ -103,7 +106,7 @@ def mesh478_surface(levels: int = LEVELS) -> Surface:
 
 def subdivide(
     triangles: np.ndarray, labels: np.ndarray, num_vertices: int, corners: Sequence[int] = ()
-) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
+) -> tuple[Sparse, np.ndarray, np.ndarray]:
     """One step of Loop's scheme: a matrix [V + E, V], four triangles for each [4 F, 3], and their labels [4 F].
 
     Old vertices come first. Edges at the mesh's border, and those between triangles of different `labels`, are sharp: a
@@ -146,7 +149,7 @@ def _differs(labels: np.ndarray, edge_of: np.ndarray, num_edges: int) -> np.ndar
     return low != high
 
 
-def _vertex_rules(edges: np.ndarray, sharp: np.ndarray, num_vertices: int, corners: Sequence[int]) -> sparse.csr_matrix:
+def _vertex_rules(edges: np.ndarray, sharp: np.ndarray, num_vertices: int, corners: Sequence[int]) -> Sparse:
     """Where the old vertices go."""
     shape = (num_vertices, num_vertices)
     near = sparse.coo_matrix((np.ones(len(edges)), edges.T), shape)
@@ -166,7 +169,7 @@ def _vertex_rules(edges: np.ndarray, sharp: np.ndarray, num_vertices: int, corne
 
 def _edge_rules(
     edges: np.ndarray, edge_of: np.ndarray, sharp: np.ndarray, opposite: np.ndarray, num_vertices: int
-) -> sparse.csr_matrix:
+) -> Sparse:
     """Where the new vertices, one an edge, begin."""
     at = np.arange(len(edges))
     own = np.where(sharp, 1 / 2, 3 / 8)

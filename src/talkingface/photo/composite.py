@@ -76,7 +76,7 @@ class HiddenMouth:
             return
         mask = np.zeros((y1 - y0, x1 - x0), np.float32)
         fixed = np.round((ring - (x0, y0) - 0.5) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], self.share, lineType=cv2.LINE_8, shift=4)
+        cv2.fillPoly(mask, [fixed], (self.share,), lineType=cv2.LINE_8, shift=4)
         mask = cv2.GaussianBlur(mask, (0, 0), max(0.6, margin / 4))[..., None]
         part = out[y0:y1, x0:x1]
         part[:] = np.round(part * (1 - mask) + self.colour * mask)

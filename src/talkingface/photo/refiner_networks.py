@@ -35,8 +35,8 @@ class _UNet(nn.Module):
         self.up = nn.ModuleList(Up(far, near) for near, far in zip(widths, widths[1:], strict=False))
         self.merge = nn.ModuleList(ConvBlock(near, near) for near in widths[:-1])
         self.leave = Pointwise(widths[0], outputs * fold**2)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         # a strided convolution is what folding pixels into channels and mixing them comes to, without moving them
@@ -44,9 +44,9 @@ class _UNet(nn.Module):
         x = functional.conv2d(x, kernel, self.enter.bias, stride=self.fold)
         passed = []
         for down in self.down:
-            x = down[0](x)
+            x = down[0](x)  # type: ignore[index]
             passed.append(x)
-            x = down[1](x)
+            x = down[1](x)  # type: ignore[index]
         x = self.middle(x)
         for up, merge, before in zip(reversed(self.up), reversed(self.merge), reversed(passed), strict=True):
             x = merge(up(x) + before)

@@ -206,10 +206,10 @@ def person_over(rgb: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> n
 def with_face(alpha: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The matte with the face itself made opaque: drawings and statues are often missed by the segmenter."""
     face = np.zeros(alpha.shape, np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(np.round(points[:NUM_POINTS, :2]).astype(np.int32)), 255)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.round(points[:NUM_POINTS, :2]).astype(np.int32)), (255,))
     side = float(np.ptp(points[:, 0]))
     if alpha[face > 0].mean() < 0.6:  # no person was recognised: take head, neck and shoulders by their usual shape
-        alpha = np.maximum(alpha, _usual_shape(points, alpha.shape))
+        alpha = np.maximum(alpha, _usual_shape(points, (alpha.shape[0], alpha.shape[1])))
     soft = cv2.GaussianBlur(face.astype(np.float32) / 255, (0, 0), max(1.0, 0.015 * side))
     return np.maximum(alpha, np.where(face > 0, 1.0, soft)).astype(np.float32)
 
@@ -218,8 +218,8 @@ def _usual_shape(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     unit = face_unit(points)
     x, y = points[:, :2].min(0) / 2 + points[:, :2].max(0) / 2
     mask = np.zeros(shape, np.float32)
-    cv2.ellipse(mask, (int(x), int(y - 0.25 * unit)), (int(1.25 * unit), int(1.6 * unit)), 0, 0, 360, 1.0, -1)
-    cv2.ellipse(mask, (int(x), int(y + 3.4 * unit)), (int(2.6 * unit), int(2.2 * unit)), 0, 0, 360, 1.0, -1)
+    cv2.ellipse(mask, (int(x), int(y - 0.25 * unit)), (int(1.25 * unit), int(1.6 * unit)), 0, 0, 360, (1.0,), -1)
+    cv2.ellipse(mask, (int(x), int(y + 3.4 * unit)), (int(2.6 * unit), int(2.2 * unit)), 0, 0, 360, (1.0,), -1)
     return cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.12 * unit))
 
 

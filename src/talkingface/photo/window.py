@@ -96,7 +96,7 @@ def openings(points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.
     for parts in (_MOUTH, _EYES):
         mask = np.zeros((size[1], size[0]), np.uint8)
         for part in parts:
-            cv2.fillPoly(mask, [fixed[part]], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
+            cv2.fillPoly(mask, [fixed[part]], (255,), lineType=cv2.LINE_AA, shift=_SHIFT)
         masks.append(mask)
     return masks[0], masks[1]
 
@@ -126,7 +126,7 @@ def _skin(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
     small = shrink(cut(photo, box), (48, 48)).astype(np.float32) + 1
     hull = np.zeros((48, 48), np.uint8)
     corners = (points[:, :2] - box[:2]) * (48 / max(side, 1))
-    cv2.fillConvexPoly(hull, cv2.convexHull(corners.astype(np.int32)), 255)
+    cv2.fillConvexPoly(hull, cv2.convexHull(corners.astype(np.int32)), (255,))
     return small[hull > 0]
 
 

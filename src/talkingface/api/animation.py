@@ -64,7 +64,8 @@ class Animation:
     def notes(self) -> list[str]:
         """Sentences for the user about the input ("3 faces found, the largest is used")."""
         notes = self.avatar.card.get("notes")
-        return [str(note) for note in notes] if isinstance(notes, (list, tuple)) else []
+        seen = [str(note) for note in notes] if isinstance(notes, (list, tuple)) else []
+        return seen if self.speech is None else [*seen, *self.speech.notes]
 
     def __iter__(self) -> Iterator[Frames]:
         return self.frames()
@@ -123,6 +124,7 @@ class Animation:
             system=self.system.SPEC.name,
             weights=str(self.weights.get("name", "")),
             sound=None if self.speech is None else self.speech.source,
+            sound_track=None if self.speech is None else self.speech.track,
             alpha=self.controls.background == "transparent",
             key=self.key() if total is not None and total >= RESUME_FROM_S * self.fps else None,
         )

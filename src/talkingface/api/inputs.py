@@ -18,7 +18,7 @@ from talkingface.core.cache import user_path
 from talkingface.core.errors import InputError, OutputError, SpeechError, UsageError
 from talkingface.core.motion import check_space, concatenate, load_motion, resample_motion
 from talkingface.core.system import System
-from talkingface.core.timing import num_frames, samples_to_time
+from talkingface.core.timing import as_rate, num_frames, samples_to_time
 from talkingface.core.types import Audio, Avatar, Controls
 
 RATE_HZ = 16000
@@ -28,9 +28,15 @@ SpeechSource = str | Path | Audio | Iterable[np.ndarray]
 
 @dataclass(slots=True)
 class Speech:
-    """The voice, read as often as asked: `pieces` counts what passes, so that the picture can end with the sound."""
+    """The voice, read as often as asked: `pieces` counts what passes, so that the picture can end with the sound.
+
+    `track`: which sound track of a file, 0 first; None: the default one. `notes`: sentences for the user, known once it
+    was begun to be read.
+    """
 
     source: SpeechSource
+    track: int | None = None
+    notes: list[str] = field(default_factory=list, init=False)
     num_samples: int | None = field(default=None, init=False)
     """Length at 16 kHz, known once it was read to its end."""
     _spooled: IO[bytes] | None = field(default=None, init=False)
@@ -62,9 +68,13 @@ class Speech:
             path = existing_media(self.source)
             if path.is_dir():
                 raise SpeechError(f"{path} is a folder, which has no sound; give the speech as a sound or video file")
-            return stream_audio(path, RATE_HZ)
+            self.notes = []
+            return stream_audio(path, RATE_HZ, track=self.track, notes=self.notes)
+        if self.track is not None:
+            raise UsageError("--sound-track is for speech from a file")
         if isinstance(self.source, Audio):
-            return iter([_to_mono_16k(self.source)])
+            self.notes = []
+            return iter([_to_mono_16k(self.source, self.notes)])
         return (np.asarray(piece, np.float32).reshape(-1) for piece in self.source)
 
     def check(self) -> None:
@@ -117,8 +127,10 @@ def _spool(path: Path) -> IO[bytes]:
     return spool
 
 
-def _to_mono_16k(audio: Audio) -> np.ndarray:
-    mono = audio.samples.mean(0)
+def _to_mono_16k(audio: Audio, notes: list[str]) -> np.ndarray:
+    from talkingface.video.channels import mix
+
+    mono = mix(audio.samples, notes)
     if audio.rate_hz == RATE_HZ:
         return mono
     import soxr
@@ -135,7 +147,8 @@ def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls:
     if zipfile.is_zipfile(path):
         motions = iter([check_space(load_motion(path), system.SPEC.motion_space)])
     elif path.suffix.lower() in (".csv", ".txt"):
-        result_fps = (controls.fps or system.SPEC.fps) if avatar is None else system.fps(avatar, controls)
+        own_fps = float(as_rate(controls.fps or system.SPEC.fps))
+        result_fps = own_fps if avatar is None else system.fps(avatar, controls)
         return system.pose_from_angles(read_angles(path, system.SPEC.fps, result_fps)) * np.float32(controls.pose_scale)
     else:
         motions = system.motion_from_video(avatar, open_media(path), controls)

@@ -28,6 +28,8 @@ from talkingface.core.options import (
     FitOptions,
     MotionOptions,
     PictureOptions,
+    RenderOptions,
+    SpokenOptions,
     SystemOptions,
     make_options,
 )
@@ -146,7 +148,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
         raise UsageError("no speech given; name a sound file after the face, or a video with --drive")
     if choice.layout not in LAYOUTS:
         raise UsageError(f"layout is {' or '.join(LAYOUTS)}, not {choice.layout!r}")
-    voice = Speech(existing_media(choice.drive or "") if speech is None else speech)
+    voice = Speech(existing_media(choice.drive or "") if speech is None else speech, choice.sound_track)
     voice.check()
     source = open_source(face)
     driver = None if choice.drive is None else open_media(choice.drive)
@@ -202,13 +204,13 @@ def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) ->
     """The motion of a voice, to be edited, saved with `core.motion.save_motion`, and rendered.
 
     `face` is only needed for `pose_origin` "none" and by systems whose motion depends on the person. Options:
-    `core.options.MotionOptions` and `SystemOptions`; `pose="source"` is for `animate`.
+    `core.options.SpokenOptions` and `SystemOptions`; `pose="source"` is for `animate`.
 
     Example: `talkingface.motion("hi.wav", seed=3).expression.shape`
     """
     of_system, rest = _split(SystemOptions, options)
-    choice = make_options(MotionOptions, rest)
-    voice = Speech(speech)
+    choice = make_options(SpokenOptions, rest)
+    voice = Speech(speech, choice.sound_track)
     voice.check()
     if face is None:
         avatar, system = (
@@ -230,12 +232,12 @@ def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) ->
 def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | None = None, **options: Any) -> Animation:
     """Pictures from a motion (or a motion file) and a face; `speech` adds its sound.
 
-    Options: `core.options.PictureOptions` and `SystemOptions`. A motion of another space raises UsageError.
+    Options: `core.options.RenderOptions` and `SystemOptions`. A motion of another space raises UsageError.
     """
     of_system, rest = _split(SystemOptions, options)
-    choice = make_options(PictureOptions, rest)
+    choice = make_options(RenderOptions, rest)
     moved = motion if isinstance(motion, Motion) else load_motion(motion)
-    voice = None if speech is None else Speech(speech)
+    voice = None if speech is None else Speech(speech, choice.sound_track)
     if voice is not None:
         voice.measure()
     system, avatar = _prepare(open_source(face), of_system, choice.face_index, choice.size)

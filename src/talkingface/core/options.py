@@ -83,6 +83,18 @@ class MotionOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SpeechOptions:
+    """How the speech's file is heard."""
+
+    sound_track: int | None = option(
+        None,
+        "which sound track of the speech's file, 0 first; default: the one marked as default, else the first",
+        parse=int,
+        metavar="N",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PictureOptions:
     """What the picture shows."""
 
@@ -110,7 +122,7 @@ class PictureOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AnimateOptions(PictureOptions, MotionOptions, SystemOptions):
+class AnimateOptions(PictureOptions, MotionOptions, SpeechOptions, SystemOptions):
     """Everything that `animate` takes besides the face and the speech."""
 
     drive: str | None = option(
@@ -119,3 +131,13 @@ class AnimateOptions(PictureOptions, MotionOptions, SystemOptions):
     layout: str = option(
         "plain", "the result alone, or a strip: face, result, --pose video, driving video", choices=("plain", "strip")
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpokenOptions(MotionOptions, SpeechOptions):
+    """What `motion` takes besides the speech and the system."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RenderOptions(PictureOptions, SpeechOptions):
+    """What `render` takes besides the face, the motion and the system."""

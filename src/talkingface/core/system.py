@@ -21,6 +21,7 @@ from talkingface.core.errors import UsageError
 from talkingface.core.kept import Kept
 from talkingface.core.motion import resample_motion
 from talkingface.core.spec import SystemSpec
+from talkingface.core.timing import as_rate
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 
 RENDERERS_KEPT = 2
@@ -135,7 +136,8 @@ class System(ABC):
     def fps(self, avatar: Avatar, controls: Controls) -> float:
         """Output frames per second: what was asked for, else the source clip's, else the system's clock."""
         own = avatar.card.get("fps")
-        return controls.fps or (float(own) if isinstance(own, (int, float)) else self.SPEC.fps)
+        rate = controls.fps or (own if isinstance(own, (int, float)) else self.SPEC.fps)
+        return float(as_rate(rate))
 
     def stream(self, avatar: Avatar, pieces: Iterator[np.ndarray], controls: Controls) -> Iterator[Frames]:
         """Pictures as speech arrives: the stages chained. This is the only pipeline; do not override it."""

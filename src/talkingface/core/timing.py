@@ -24,7 +24,7 @@ def as_rate(fps: float | Fraction) -> Fraction:
     if isinstance(fps, Fraction):
         return fps
     whole = round(fps * 1001 / 1000)
-    if whole in (24, 30, 48, 60, 120) and abs(fps - whole * 1000 / 1001) < 0.005:
+    if whole in (12, 15, 24, 30, 48, 60, 120) and abs(fps - whole * 1000 / 1001) < 0.005:
         return Fraction(whole * 1000, 1001)
     return Fraction(fps).limit_denominator(100_000)
 

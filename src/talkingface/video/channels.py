@@ -26,10 +26,15 @@ def opposed(products: np.ndarray) -> tuple[int, ...]:
     return tuple(signs.tolist()) if signs.min() < 0 else ()
 
 
-def mix(samples: np.ndarray) -> np.ndarray:
-    """The mean of the channels of float32 [C, N], those turned over that cancel others: float32 [N]."""
+def mix(samples: np.ndarray, notes: list[str] | None = None) -> np.ndarray:
+    """The mean of the channels of float32 [C, N]: float32 [N]. Those that cancel others are turned over, and a sentence
+    about it is appended to `notes`."""
     signs = opposed(samples.astype(np.float64) @ samples.T) if len(samples) > 1 and samples.size else ()
-    return (samples * np.array(signs, np.float32)[:, None]).mean(0) if signs else samples.mean(0)
+    if not signs:
+        return samples.mean(0)
+    if notes is not None:
+        notes.append(mix_note(signs))
+    return (samples * np.array(signs, np.float32)[:, None]).mean(0)
 
 
 def mix_note(signs: tuple[int, ...]) -> str:

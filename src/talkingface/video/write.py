@@ -59,6 +59,7 @@ class VideoWriter:
         size: (width, height) in pixels of the frames to come; None: that of the first.
         fps: frames per second; 29.97 means 30000/1001.
         sound: what is heard, or None.
+        sound_track: which sound track of a file is heard, 0 first; None: the default one.
         alpha: whether frames carry transparency.
         synthetic: what the metadata says about the origin (see `write_result`).
         quality: constant rate factor of H.264, 0 (best) to 51; VP9 is set to look alike.
@@ -82,6 +83,7 @@ class VideoWriter:
         fps: float | Fraction,
         *,
         sound: str | Path | Audio | None = None,
+        sound_track: int | None = None,
         alpha: bool = False,
         synthetic: Synthetic | None = None,
         quality: int = 18,
@@ -101,8 +103,8 @@ class VideoWriter:
             keyframe_every=keyframe_every,
         )
         self._size, self._alpha = size, alpha
-        self._source = sound
-        self._sound = None if sound is None else Sound(sound)
+        self._source, self._sound_track = sound, sound_track
+        self._sound = None if sound is None else Sound(sound, sound_track)
         self._segment_frames = segment_frames
         self._output: Output | None = None
         self._pieces: Pieces | None = None
@@ -181,7 +183,7 @@ class VideoWriter:
 
     def _join(self, pieces: Pieces) -> None:
         """The finished pieces one after the other, with the sound from its beginning."""
-        sound = None if self._source is None else Sound(self._source)
+        sound = None if self._source is None else Sound(self._source, self._sound_track)
         self._output = Output(self._part, self._plan, sound)
         for piece in pieces.files():
             self._output.copy(piece)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import soundfile
+from av.stream import Disposition
 
 import talkingface
 from talkingface.api import verbs
@@ -144,6 +148,61 @@ def test_motion_files_can_be_edited_and_rendered(photo: Path, voice_file: Path, 
     foreign = Motion(space="other", expression=motion.expression, pose=None, blink=None, fps=25.0)
     with pytest.raises(UsageError, match=r"'other'.*'meter1'"):
         talkingface.render(photo, foreign, system="meter")
+
+
+def write_two_tracks(path: Path, first: np.ndarray, second: np.ndarray) -> Path:
+    """A sound file with two tracks, the second of which is the default one."""
+    with av.open(str(path), "w") as file:
+        streams = [file.add_stream("pcm_s16le", rate=RATE_HZ, layout="mono") for _ in range(2)]
+        streams[0].disposition, streams[1].disposition = Disposition(0), Disposition.default
+        for stream, samples in zip(streams, (first, second), strict=True):
+            frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None], format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, 0, Fraction(1, RATE_HZ)
+            file.mux(stream.encode(frame))
+            file.mux(stream.encode(None))
+    return path
+
+
+def test_the_sound_track_asked_for_moves_the_face_and_is_heard(photo: Path, tmp_path: Path) -> None:
+    from talkingface.audio.read import read_audio
+
+    tracks = [make_voice(1.2), 0.2 * make_voice(1.2)[::-1]]
+    both = write_two_tracks(tmp_path / "both.mov", *tracks)
+    alone = [write_wav(tmp_path / f"{k}.wav", samples) for k, samples in enumerate(tracks)]
+    for track, expected in ((None, 1), (0, 0), (1, 1)):
+        animation = _animate(photo, both, sound_track=track)
+        assert np.abs(_rgb(animation).astype(int) - _rgb(_animate(photo, alone[expected]))).max() <= 1
+        animation.save(tmp_path / "out.mov")
+        heard = read_audio(tmp_path / "out.mov").samples[0][2000:18000]
+        assert np.corrcoef(heard, tracks[expected][2000:18000])[0, 1] > 0.9
+        motion = talkingface.motion(both, system="meter", device="cpu", sound_track=track)
+        rendered = talkingface.render(photo, motion, speech=both, system="meter", device="cpu", sound_track=track)
+        rendered.save(tmp_path / "rendered.mov")
+        heard = read_audio(tmp_path / "rendered.mov").samples[0][2000:18000]
+        assert np.corrcoef(heard, tracks[expected][2000:18000])[0, 1] > 0.9
+    keys = {_animate(photo, both, sound_track=track).key() for track in (0, 1)}
+    keys |= {
+        talkingface.render(photo, motion, speech=both, system="meter", device="cpu", sound_track=track).key()
+        for track in (0, 1)
+    }
+    assert len(keys) == 4, "a killed job is not resumed with another track"
+    with pytest.raises(SpeechError, match="2 sound tracks, 0 to 1"):
+        _animate(photo, both, sound_track=2)
+    with pytest.raises(UsageError, match="sound-track"):
+        _animate(photo, Audio(samples=tracks[0][None], rate_hz=RATE_HZ), sound_track=0)
+
+
+def test_channels_that_cancel_are_heard_and_told(photo: Path, tmp_path: Path) -> None:
+    voice = make_voice(1.2)
+    stereo = np.stack([voice, -voice])
+    soundfile.write(tmp_path / "inverted.wav", stereo.T, RATE_HZ, subtype="FLOAT")
+    expected = _rgb(_animate(photo, Audio(samples=voice[None], rate_hz=RATE_HZ)))
+    for speech in (tmp_path / "inverted.wav", Audio(samples=stereo, rate_hz=RATE_HZ)):
+        animation = _animate(photo, speech)
+        np.testing.assert_array_equal(_rgb(animation), expected)
+        assert ["cancel each other" in note for note in animation.notes].count(True) == 1
+        animation.save(tmp_path / "out.mp4")
+        assert animation.report["notes"] == animation.notes
 
 
 def test_head_pose_from_files(photo: Path, voice_file: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ RATES = st.sampled_from([24.0, 25.0, 29.97, 30.0, 59.94, 60.0, 23.976, 22.13, 12
 @pytest.mark.parametrize(
     ("fps", "exact"),
     [(25, Fraction(25)), (29.97, Fraction(30000, 1001)), (29.97002997, Fraction(30000, 1001)),
-     (59.94, Fraction(60000, 1001)), (23.976, Fraction(24000, 1001)), (30.0, Fraction(30)),
-     (22.13, Fraction(2213, 100)), (Fraction(30000, 1001), Fraction(30000, 1001))],
+     (59.94, Fraction(60000, 1001)), (14.985, Fraction(15000, 1001)), (23.976, Fraction(24000, 1001)),
+     (30.0, Fraction(30)), (22.13, Fraction(2213, 100)), (Fraction(30000, 1001), Fraction(30000, 1001))],
 )  # fmt: skip
 def test_rates_are_the_ones_meant(fps: float, exact: Fraction) -> None:
     assert timing.as_rate(fps) == exact

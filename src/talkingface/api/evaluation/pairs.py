@@ -19,13 +19,17 @@ COLUMNS = ("name", "generated", "reference", "speech", "source")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One video to score and what it is held against; `problem`: why it cannot be scored at all."""
+    """One video to score and what it is held against; `problem`: why it cannot be scored at all.
+
+    `sound_track` is that of the file which the speech comes from, 0 first; None: the default one.
+    """
 
     name: str
     generated: Path | None
     reference: Path | None = None
     speech: Path | None = None
     source: Path | None = None
+    sound_track: int | None = None
     problem: str | None = None
 
     def files(self) -> dict[str, str | None]:

@@ -61,6 +61,8 @@ def record_key(pair: Pair) -> str:
     from talkingface.metrics.definitions import VERSIONS
 
     contents = {role: content_hash(path) for role, path in pair.files().items() if path is not None}
+    if pair.sound_track is not None:
+        contents["sound_track"] = str(pair.sound_track)
     networks = {"expert": _expert_hash(), **imported_hashes()}
     facts = json.dumps([RECORD_VERSION, VERSION, VERSIONS, networks, contents], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
@@ -134,7 +136,7 @@ class _Crew:
         """The record of a pair, made by whichever worker is free."""
         worker = self._free.get()
         assert worker.stdin is not None and worker.stdout is not None
-        job = {"name": pair.name, **pair.files(), "place": str(place)}
+        job = {"name": pair.name, **pair.files(), "sound_track": pair.sound_track, "place": str(place)}
         try:
             worker.stdin.write(json.dumps(job) + "\n")
             worker.stdin.flush()

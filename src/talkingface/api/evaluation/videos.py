@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,23 @@ def evaluate(
     reference: str | Path | None = None,
     speech: str | Path | None = None,
     source: str | Path | None = None,
+    sound_track: int | None = None,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Score `generated`, a video, a folder of videos or a manifest (.csv), and write the report to `output` (.json).
 
     `reference`: the real video of the same moments; `speech`: the sound that drove the face (default: the video's
-    own); `source`: the photo it was made from. Given a folder of videos they may be folders too: files of one name
-    belong together. Returns the report (see docs/how-to/evaluate.md); pairs that cannot be scored are in it with the
-    reason. Finished clips are kept in a folder beside `output`, so a stopped run goes on. Several clips are scored in
-    `workers` processes (None: one a core).
+    own), `sound_track` which track of it; `source`: the photo it was made from. Given a folder of videos they may be
+    folders too: files of one name belong together. Returns the report (see docs/how-to/evaluate.md); pairs that cannot
+    be scored are in it with the reason. Finished clips are kept in a folder beside `output`, so a stopped run goes on.
+    Several clips are scored in `workers` processes (None: one a core).
 
     Raises InputError, UsageError, OutputError for what makes the whole run pointless.
     """
     configure_process()
     check_apart((output,), (generated, reference, speech, source))
     check_writable(output)
-    pairs = find_pairs(generated, reference, speech, source)
+    pairs = [replace(pair, sound_track=sound_track) for pair in find_pairs(generated, reference, speech, source)]
     with work_folder(output) as work:
         report = make_report(run_pairs(pairs, work.path, workers), work=work.path)
         write_json(output, report)

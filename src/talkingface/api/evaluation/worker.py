@@ -24,7 +24,10 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         generated, reference, speech, source = (None if job[r] is None else Path(job[r]) for r in COLUMNS[1:])
-        pair = Pair(name=job["name"], generated=generated, reference=reference, speech=speech, source=source)
+        pair = Pair(
+            name=job["name"], generated=generated, reference=reference, speech=speech, source=source,
+            sound_track=job["sound_track"],
+        )  # fmt: skip
         record = score_and_keep(pair, Path(job["place"]), 1)
         answers.write(json.dumps(record, allow_nan=False) + "\n")
         answers.flush()

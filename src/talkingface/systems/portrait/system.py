@@ -12,7 +12,8 @@ import numpy as np
 from talkingface.core.errors import UsageError
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import Renderer, System, Weights
-from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
+from talkingface.core.timing import as_rate
+from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo, Track
 from talkingface.face.morphable import fit_photo, fit_track, load_mesh478
 from talkingface.face.track import smooth_track
 from talkingface.photo.config import RefinerConfig
@@ -79,19 +80,14 @@ class PortraitSystem(System):
         from talkingface.clips.tracked import best_frame, track_clip
 
         tracked = track_clip(clip, fps=float(clip.info.fps), longest_px=_longest(size), face_index=face_index)
-        track = tracked.track
-        fit = fit_track(load_mesh478(), smooth_track(track))
-        rgb, landmarks = best_frame(tracked, _cost_as_photo(track.landmarks, fit.expression))
-        tensors = {
-            **_photo_tensors(rgb, None, landmarks),
-            "clip.landmarks": track.landmarks,
-            "clip.expression": fit.expression,
-            "clip.rotation": fit.rotation.astype(np.float32),
-            "clip.scale": fit.scale.astype(np.float32),
-            "clip.present": track.present,
-        }
+        rows = _clip_rows(tracked.track)
+        rgb, landmarks = best_frame(tracked, _cost_as_photo(rows["landmarks"], rows["expression"]))
+        tensors = _photo_tensors(rgb, None, landmarks) | {f"clip.{name}": value for name, value in rows.items()}
         notes = [*tracked.notes, *tracked.gap_notes()]
-        card = {**self._card("clip", notes), "fps": tracked.fps, "longest_px": _longest(size) or 0}
+        card = {
+            **self._card("clip", notes), "fps": tracked.fps, "longest_px": _longest(size) or 0,
+            "face_index": face_index,
+        }  # fmt: skip
         return Avatar(system=SPEC.name, card=card, tensors=tensors, files={"clip": clip.path.resolve()})
 
     def _card(self, kind: str, notes: list[str]) -> dict[str, object]:
@@ -140,21 +136,31 @@ class PortraitSystem(System):
 
         if controls.background != "keep":
             raise UsageError("a dubbed clip keeps its background; use --pose generated or still to replace it")
-        if controls.fps is not None and controls.fps != avatar.card["fps"]:
-            raise UsageError(f"a dubbed clip keeps its {avatar.card['fps']:g} frames per second; leave --fps out")
-        fit = {name: avatar.tensors[f"clip.{name}"] for name in ("landmarks", "expression", "rotation", "scale")}
-        # avatars made before faces could leave a clip have one in every frame
-        fit["present"] = avatar.tensors.get("clip.present", np.ones(len(fit["scale"]), bool))
         longest = int(avatar.card.get("longest_px") or 0) or None  # type: ignore[call-overload]
-        return ClipRenderer(
-            avatar.files["clip"],
-            float(avatar.card["fps"]),  # type: ignore[arg-type]
-            longest,
-            load_mesh478(),
-            fit,
-            self.refiner,
-            controls,
-        )
+        fps = self.fps(avatar, controls)
+        if as_rate(fps) == as_rate(avatar.card["fps"]):  # type: ignore[arg-type]
+            rows = {name: avatar.tensors[f"clip.{name}"] for name in ("landmarks", "expression", "rotation", "scale")}
+            # avatars made before faces could leave a clip have one in every frame
+            rows["present"] = avatar.tensors.get("clip.present", np.ones(len(rows["scale"]), bool))
+        else:
+            from talkingface.clips.tracked import track_clip
+
+            face_index = avatar.card.get("face_index")
+            tracked = track_clip(avatar.files["clip"], fps=fps, longest_px=longest, face_index=face_index)  # type: ignore[arg-type]
+            rows = _clip_rows(tracked.track)
+        return ClipRenderer(avatar.files["clip"], fps, longest, load_mesh478(), rows, self.refiner, controls)
+
+
+def _clip_rows(track: Track) -> dict[str, np.ndarray]:
+    """What a clip is dubbed by, row for row of its frames."""
+    fit = fit_track(load_mesh478(), smooth_track(track))
+    return {
+        "landmarks": track.landmarks,
+        "expression": fit.expression,
+        "rotation": fit.rotation.astype(np.float32),
+        "scale": fit.scale.astype(np.float32),
+        "present": track.present,
+    }
 
 
 def _longest(size: int | str | None) -> int | None:

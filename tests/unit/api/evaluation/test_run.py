@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,12 @@ def test_finished_clips_are_not_scored_again(tmp_path: Path, calls: list[str]) -
 
 def test_a_changed_input_or_definition_is_scored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (pair,) = _pairs(tmp_path, "a")
-    keys = [record_key(pair)]
+    keys = [record_key(pair), record_key(replace(pair, sound_track=1))]
     (tmp_path / "a.mp4").write_bytes(b"other")
     keys.append(record_key(pair))
     monkeypatch.setitem(definitions.VERSIONS, "picture.ssim.face", 99)
     keys.append(record_key(pair))
-    assert len(set(keys)) == 3
+    assert len(set(keys)) == 4
 
 
 def test_a_damaged_record_is_made_again(tmp_path: Path, calls: list[str]) -> None:

@@ -11,6 +11,7 @@ from faces import psnr, sample_picture, sample_points
 from talkingface.clips.source import open_media
 from talkingface.core.errors import FaceError, InputError, UsageError
 from talkingface.core.motion import concatenate
+from talkingface.core.timing import as_rate
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.core.weights import load_avatar, save_avatar
 from talkingface.face.camera import euler_degrees
@@ -138,8 +139,33 @@ def test_a_clip_is_dubbed_with_its_own_frames(system, clip):
     assert frames.rgb.shape == (5, 240, 240, 3)
     with pytest.raises(UsageError, match="keeps its background"):
         system.render(avatar, iter([motion]), Controls(pose="source", background="white"))
-    with pytest.raises(UsageError, match="frames per second"):
-        system.render(avatar, iter([motion]), Controls(pose="source", fps=30))
+
+
+@pytest.mark.parametrize(("fps", "count"), [(50, 2 * COUNT), (12.5, COUNT // 2), (29.97, 10), (25.0, COUNT)])
+def test_a_clip_is_dubbed_at_another_rate(system, clip, tmp_path, fps, count):
+    """Its pictures are read at that rate, the face is followed in them."""
+    avatar = system.fit(open_media(clip))
+    save_avatar(tmp_path / "me", avatar)
+    shown = [frame.rgb for frame in read_frames(clip, fps=fps)]
+    assert len(shown) == count
+    controls = Controls(pose="source", fps=fps)
+    assert system.fps(avatar, controls) == pytest.approx(float(as_rate(fps)), abs=1e-12)
+    motion = dataclasses.replace(still_motion(count), fps=system.fps(avatar, controls))
+    for made in (avatar, load_avatar(tmp_path / "me")):
+        frames = np.concatenate([piece.rgb for piece in system.render(made, iter([motion]), controls)])
+        assert min(psnr(a, b) for a, b in zip(frames, shown, strict=True)) > 30
+
+
+def test_a_clip_of_fractional_rate_keeps_it_whatever_the_user_types(system, tmp_path):
+    path = tmp_path / "ntsc.mp4"
+    rgb = cv2.resize(sample_picture(), (240, 240), interpolation=cv2.INTER_AREA)
+    with VideoWriter(path, (240, 240), 29.97, synthetic=None) as writer:
+        for _ in range(3):
+            writer.write(rgb)
+    avatar = system.fit(open_media(path))
+    assert avatar.card["fps"] == 30000 / 1001
+    frames = next(system.render(avatar, iter([still_motion(3)]), Controls(pose="source", fps=29.97)))
+    assert np.array_equal(frames.rgb, next(system.render(avatar, iter([still_motion(3)]), Controls(pose="source"))).rgb)
 
 
 def test_dubbing_pauses_where_the_face_is_not_there(system, clip, tmp_path):

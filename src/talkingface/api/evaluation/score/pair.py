@@ -51,13 +51,14 @@ def score_pair(pair: Pair, threads: int = 1) -> dict[str, Any]:
     Values are floats, NumPy arrays and infinities; `evaluation.report.strict` makes them JSON. The figures do not
     depend on `threads`. Raises InputError, FaceError, SpeechError, UsageError for what cannot be scored.
     """
-    samples = _sound(pair)
+    notes: list[str] = []
+    samples = _sound(pair, notes)
     heard = np.zeros(0, np.float32) if samples is None else samples[: _shown_s(pair) * RATE_HZ]
     with PhoneJob(heard, beside=threads > 1 and samples is not None) as phones:
-        return _score(pair, samples, phones, threads)
+        return _score(pair, samples, phones, threads, notes)
 
 
-def _score(pair: Pair, samples: np.ndarray | None, phones: PhoneJob, threads: int) -> dict[str, Any]:
+def _score(pair: Pair, samples: np.ndarray | None, phones: PhoneJob, threads: int, notes: list[str]) -> dict[str, Any]:
     generated, reference = _subjects(pair, threads)
     lengths = {"generated": generated.duration_s}
     lengths |= {} if reference is None else {"reference": reference.duration_s}
@@ -68,7 +69,7 @@ def _score(pair: Pair, samples: np.ndarray | None, phones: PhoneJob, threads: in
         generated, reference = generated.first(count), reference.first(count)
     if len(generated) < LEAST_FRAMES:
         raise UsageError(f"{pair.generated} lasts {generated.duration_s:.2f} s; at least 1 s is needed")
-    figures = Figures(notes=[*generated.notes, *(reference.notes if reference else ())])
+    figures = Figures(notes=[*generated.notes, *(reference.notes if reference else ()), *notes])
     pictures = score_pictures(generated, reference, threads)
     count = min(len(pictures), len(generated))
     generated, reference = generated.first(count), None if reference is None else reference.first(count)
@@ -106,19 +107,21 @@ def _subjects(pair: Pair, threads: int) -> tuple[Subject, Subject | None]:
         return generated, other.result()
 
 
-def _sound(pair: Pair) -> np.ndarray | None:
+def _sound(pair: Pair, notes: list[str]) -> np.ndarray | None:
     """The speech: the file named, else the generated video's own sound, else the reference's; float32 [N] at 16 kHz."""
     from talkingface.audio.read import read_audio
     from talkingface.video.read import probe
 
+    track = pair.sound_track
     if pair.speech is not None:
-        return read_audio(pair.speech, RATE_HZ).samples[0]
+        return read_audio(pair.speech, RATE_HZ, track=track, notes=notes).samples[0]
     for path in (pair.generated, pair.reference):
         if path is not None and probe(path).has_audio:
             try:
-                return read_audio(path, RATE_HZ).samples[0]
+                return read_audio(path, RATE_HZ, track=track, notes=notes).samples[0]
             except SpeechError:
-                continue
+                if track is not None:
+                    raise
     return None
 
 

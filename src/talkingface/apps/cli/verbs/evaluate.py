@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from talkingface.apps.cli.parser import add_output, split_names
+from talkingface.apps.cli.parser import add_options, add_output, split_names
 from talkingface.core.errors import InputError, UsageError
+from talkingface.core.options import SpeechOptions
 
 SUMMARY = "score generated videos: picture, mouth, head, synchrony with the sound"
 
@@ -19,6 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "report to make (.json); finished clips wait in a folder beside it")
     parser.add_argument("--reference", metavar="PATH", help="the real video of the same moments, or a folder of them")
     parser.add_argument("--speech", metavar="PATH", help="the sound that drove the face; default: the video's own")
+    add_options(parser, SpeechOptions)
     parser.add_argument("--source", metavar="PATH", help="the photo that the video was made from")
     parser.add_argument("--html", metavar="FILE.html", help="also make a page: plots over time, worst frames, table")
     systems = parser.add_argument_group("to score systems on real clips instead of finished videos")
@@ -39,6 +41,7 @@ def run(
     limit: int | None,
     page: str | None,
     workers: int | None,
+    sound_track: int | None = None,
     **given: str | None,
 ) -> int:
     """Score videos or systems; returns the exit code: not 0 when a pair could not be scored."""
@@ -48,7 +51,7 @@ def run(
     from talkingface.apps.progress import Progress
     from talkingface.core.cache import check_apart, check_writable
 
-    _check(generated, systems, data, page, limit, given)
+    _check(generated, systems, data, page, limit, {**given, "sound_track": sound_track})
     check_apart((output, html, page), (generated, *given.values()))
     for path in (html, page):
         if path is not None:
@@ -57,7 +60,7 @@ def run(
         if systems is not None:
             report = api.evaluate_systems(split_names(systems), str(data), output, limit=limit, workers=workers)
         else:
-            report = api.evaluate(str(generated), output, workers=workers, **given)
+            report = api.evaluate(str(generated), output, workers=workers, sound_track=sound_track, **given)
     if page is not None:
         rest = "" if limit is None else f" --limit {limit}"
         command = f"talkingface evaluate --systems {systems} --data DATA{rest} -o {Path(output).name} --page {page}"
@@ -69,7 +72,7 @@ def run(
 
 def _check(
     generated: str | None, systems: str | None, data: str | None, page: str | None, limit: int | None,
-    given: dict[str, str | None],
+    given: dict[str, object],
 ) -> None:  # fmt: skip
     if systems is None:
         if generated is None:
@@ -79,8 +82,10 @@ def _check(
         return
     if data is None:
         raise UsageError("--systems needs --data, a folder of real clips")
-    if generated is not None or any(given.values()):
-        raise UsageError("--systems makes its own videos; leave out the video, --reference, --speech and --source")
+    if generated is not None or any(value is not None for value in given.values()):
+        raise UsageError(
+            "--systems makes its own videos; leave out the video, --reference, --speech, --source and --sound-track"
+        )
 
 
 def _print_report(report: dict[str, Any], output: str, html: str | None) -> int:

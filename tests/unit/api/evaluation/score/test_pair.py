@@ -12,7 +12,7 @@ from faces import sample_points
 from talkingface.api.evaluation.pairs import Pair
 from talkingface.api.evaluation.score.pair import score_pair
 from talkingface.api.evaluation.subject import Subject, check_comparable, read_subject
-from talkingface.core.errors import FaceError, InputError, UsageError
+from talkingface.core.errors import FaceError, InputError, SpeechError, UsageError
 from talkingface.metrics.definitions import DEFINITIONS
 from talkingface.video.write import VideoWriter
 
@@ -55,6 +55,12 @@ def test_the_number_of_threads_changes_nothing(video: Path, tmp_path: Path) -> N
     pair = Pair(name="x", generated=write_face_video(tmp_path / "x.mp4", quality=35), reference=video)
     one, two = score_pair(pair, threads=1), score_pair(pair, threads=2)
     assert one["metrics"] == two["metrics"]
+
+
+def test_a_sound_track_that_is_not_there_is_said(video: Path) -> None:
+    with pytest.raises(SpeechError, match="no sound track 3"):
+        score_pair(Pair(name="x", generated=video, sound_track=3))
+    assert score_pair(Pair(name="x", generated=video, sound_track=0))["duration_s"].keys() == {"generated", "speech"}
 
 
 def test_a_known_shift_is_measured_as_such(video: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ test-slow: $(READY)
 
 lint: $(READY)
 	@$(BIN)/ruff check src tests scripts benchmarks
+	@$(BIN)/ruff format --quiet --check src tests scripts benchmarks
 	@PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	@$(BIN)/pyright
 

@@ -69,5 +69,5 @@ def mouth_box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]
 def inside(low: np.ndarray, high: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """The part of a box that lies in a picture of `shape`, as rows and columns."""
     x0, y0 = np.maximum(np.round(low), 0).astype(int)
-    x1, y1 = (int(round(v)) for v in np.minimum(high, (shape[1], shape[0])))
+    x1, y1 = (round(v) for v in np.minimum(high, (shape[1], shape[0])))
     return slice(y0, y1), slice(x0, x1)

@@ -176,9 +176,9 @@ def _python(tokens: Sequence[str], functions: Collection[str]) -> str:
     for token in tokens:
         before = written[-1] if written else ""
         called = before in functions or written[-2:-1] == ["."]
-        if re.match(r"[\w)\]]", before) and re.match(r"[\w(]", token) and not {before, token} & _WORDS.keys():
-            if not (token == "(" and called):
-                written.append("*")
+        is_product = re.match(r"[\w)\]]", before) and re.match(r"[\w(]", token) and not {before, token} & _WORDS.keys()
+        if is_product and not (token == "(" and called):
+            written.append("*")
         if token == "=" and written[-2:-1] in (["("], [","]) and before != "axis":
             written.pop()
         else:

@@ -157,7 +157,7 @@ class _Made:
                     act(self, *found.groups())
                     return True
             text = re.sub(r"^(?:then|vertex|nested list) ", "", clause)
-            tree, rest = self._parse(text) if not text.startswith(tuple(_FIRST)) else (None, "")
+            _tree, rest = self._parse(text) if not text.startswith(tuple(_FIRST)) else (None, "")
             if rest and re.fullmatch(r"\w+", text.removesuffix(rest).strip()):
                 return False  # one word or number with others behind it
             self.take(self._formula(text))

@@ -83,7 +83,7 @@ def _pictures(job: TargetJob) -> tuple[list[Row], dict[str, Any]]:
         rows.append(at_least(f"clips with a better {key} than the still photo", share, BETTER_SHARE))
     for key in ("mouth.correlation.gap", "mouth.correlation.jaw", "mouth.gap_ratio", "picture.psnr.face"):
         rows.append(Row(name=key, value=float(np.mean([ours[key] for ours, _ in pairs]))))
-    return rows, {"pictures": {clip: rows for clip, rows in scored.items()}}
+    return rows, {"pictures": dict(scored)}
 
 
 def _faces(system: System, paths: list[Path]) -> list[Avatar]:

@@ -114,7 +114,7 @@ class Speech:
 def _spool(path: Path) -> IO[bytes]:
     """A named temporary file with everything that comes from `path`."""
     try:
-        spool = tempfile.NamedTemporaryFile(prefix="talkingface-", suffix=".speech")
+        spool = tempfile.NamedTemporaryFile(prefix="talkingface-", suffix=".speech")  # noqa: SIM115 (the caller closes it)
     except OSError as error:
         raise OutputError("speech from a pipe waits in a temporary file; set TMPDIR to a writable folder") from error
     try:

@@ -114,7 +114,7 @@ def tune_allocator() -> bool:
         return False
     # 32 MiB is the largest threshold that glibc accepts on 64-bit machines
     settings = {_M_MMAP_THRESHOLD: 32 << 20, _M_TRIM_THRESHOLD: 128 << 20, _M_TOP_PAD: 16 << 20}
-    return all([mallopt(option, size) for option, size in settings.items()])
+    return all([mallopt(option, size) for option, size in settings.items()])  # noqa: C419 (none may be left out)
 
 
 def peak_memory_mb() -> float | None:

@@ -25,7 +25,7 @@ class Spool:
         self._file: IO[bytes] | None = None
         self._is_full = False
         try:
-            self._file = tempfile.TemporaryFile(buffering=0, prefix="talkingface-")
+            self._file = tempfile.TemporaryFile(buffering=0, prefix="talkingface-")  # noqa: SIM115 (closed by close)
         except OSError as error:
             self._stay_in_memory(error)
 

@@ -44,8 +44,8 @@ class FaceBox:
 
 def square_crop(rgb: np.ndarray, centre: tuple[float, float], side: float) -> tuple[np.ndarray, tuple[int, int]]:
     """A square of `side` pixels around `centre`, edge pixels repeated outside; also its top-left corner (x, y)."""
-    side_px = max(8, int(round(side)))
-    x0, y0 = int(round(centre[0] - side_px / 2)), int(round(centre[1] - side_px / 2))
+    side_px = max(8, round(side))
+    x0, y0 = round(centre[0] - side_px / 2), round(centre[1] - side_px / 2)
     h, w = rgb.shape[:2]
     left, top = max(0, -x0), max(0, -y0)
     right, bottom = max(0, x0 + side_px - w), max(0, y0 + side_px - h)

@@ -35,7 +35,7 @@ def rasterize(
     """The visible triangle of every pixel, one triangle at a time; arguments and errors as in `face/raster.py`."""
     if not bool(torch.isfinite(points).all()):
         raise ValueError("points has values that are not finite")
-    if len(triangles) and not (0 <= int(triangles.min()) and int(triangles.max()) < len(points)):
+    if len(triangles) and not (int(triangles.min()) >= 0 and int(triangles.max()) < len(points)):
         raise ValueError(f"triangles must index {len(points)} points")
     width, height = size
     device = points.device

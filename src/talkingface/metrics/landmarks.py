@@ -142,5 +142,5 @@ def rigid_motion(points: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.n
     pose = fit_similarity(steady[0], steady)
     pose = fit_similarity(undo_similarity(steady, *pose).mean(0), steady)
     shape = undo_similarity(steady, *pose).mean(0)
-    right, left = (int(np.flatnonzero(STABLE_POINTS == corner)[0]) for corner in OUTER_EYE_CORNERS)
+    right, left = (int(np.flatnonzero(corner == STABLE_POINTS)[0]) for corner in OUTER_EYE_CORNERS)
     return pose, max(float(_distances(shape[right], shape[left])), 1e-9)

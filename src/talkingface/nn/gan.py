@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -59,7 +60,7 @@ class PatchDiscriminator(nn.Module):
         widths = [in_channels, *channels]
         self.layers = nn.ModuleList(
             spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1))
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         )
         self.score = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -59,9 +61,7 @@ class SyncNet(nn.Module):
         self.audio_head = _Head(config.width, config.audio_dilations, config.dim, dropout)
         self.shape = nn.Linear(3 * config.points, config.parts)
         channels = (1, *config.pictures)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(channels))
         height, width = (-(-side // 2 ** len(config.pictures)) for side in config.crop_hw)
         self.picture = nn.Linear(channels[-1] * height * width, config.parts)
         self.join = nn.Conv1d(2 * config.parts, config.width, 3, padding=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -79,7 +80,7 @@ def tensor_shapes(config: SyncConfig) -> dict[str, tuple[int, ...]]:
         "shape": (config.parts, 3 * config.points),
         "picture": (config.parts, channels[-1] * height * width),
         "join": (config.width, 2 * config.parts, 3),
-        **{f"convs.{k}": (b, a, 3, 3) for k, (a, b) in enumerate(zip(channels[:-1], channels[1:], strict=True))},
+        **{f"convs.{k}": (b, a, 3, 3) for k, (a, b) in enumerate(itertools.pairwise(channels))},
         **_head_shapes("audio_head", config.width, config.audio_dilations, config.dim),
         **_head_shapes("visual_head", config.width, config.visual_dilations, config.dim + 1),
     }

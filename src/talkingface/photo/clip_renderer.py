@@ -83,9 +83,7 @@ class ClipRenderer:
             rgb = np.ascontiguousarray(rgb[:, y0:y1, x0:x1])
         return Frames(rgb=rgb, start=start)
 
-    def _dub(
-        self, warper: Warper, rgb: np.ndarray, rows: list[int], numbers: np.ndarray, motion: Motion
-    ) -> None:
+    def _dub(self, warper: Warper, rgb: np.ndarray, rows: list[int], numbers: np.ndarray, motion: Motion) -> None:
         """Draw the mouths of some `rows` of the pictures uint8 [K, H, W, 3], which are the clip's frames `numbers`."""
         views, outs = [], []
         for k in rows:
@@ -143,7 +141,7 @@ def _triangles() -> np.ndarray:
     n = len(FACE_OVAL)
     lines = [list(FACE_OVAL), *[[NUM_POINTS + ring * n + k for k in range(n)] for ring in range(len(RINGS))]]
     strips = []
-    for near, far in zip(lines, lines[1:], strict=False):
+    for near, far in itertools.pairwise(lines):
         for k in range(n):
             j = (k + 1) % n
             strips += [(near[k], near[j], far[k]), (near[j], far[j], far[k])]

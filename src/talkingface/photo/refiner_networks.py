@@ -10,6 +10,8 @@ enlarged and applied at the photo's own resolution.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,10 +31,10 @@ class _UNet(nn.Module):
         self.fold = fold
         self.enter = Pointwise(inputs * fold**2, widths[0])
         self.down = nn.ModuleList(
-            nn.Sequential(ConvBlock(near, near), Down(near, far)) for near, far in zip(widths, widths[1:], strict=False)
+            nn.Sequential(ConvBlock(near, near), Down(near, far)) for near, far in itertools.pairwise(widths)
         )
         self.middle = ConvBlock(widths[-1], widths[-1])
-        self.up = nn.ModuleList(Up(far, near) for near, far in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(Up(far, near) for near, far in itertools.pairwise(widths))
         self.merge = nn.ModuleList(ConvBlock(near, near) for near in widths[:-1])
         self.leave = Pointwise(widths[0], outputs * fold**2)
         for parameter in self.leave.parameters():

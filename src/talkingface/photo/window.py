@@ -66,7 +66,7 @@ class Window:
 def window_at(points: np.ndarray, side: int, crop: int) -> Window:
     """The window of fixed `side` around the face with landmarks `points` [478, 3]."""
     centre, _ = face_square(points)
-    return Window(x=int(round(centre[0] - side / 2)), y=int(round(centre[1] - side / 2)), side=side, crop=crop)
+    return Window(x=round(centre[0] - side / 2), y=round(centre[1] - side / 2), side=side, crop=crop)
 
 
 def window_side(points: np.ndarray) -> int:

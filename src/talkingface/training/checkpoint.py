@@ -41,7 +41,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise InputError(f"{path} is not a training checkpoint of this version; train into another folder")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a file, not a dict)
         return _unpack(json.loads(header["structure"]), tensors)
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint at {path}; train first") from error

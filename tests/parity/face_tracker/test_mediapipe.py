@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -43,7 +44,7 @@ def test_mesh_follows_its_own_points(recorded: dict[str, np.ndarray], picture: n
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), TURNS_DEG[number], 1.0)
     square = cv2.warpAffine(square, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
     frames = recorded["mesh"][number]
-    for before, after in zip(frames, frames[1:], strict=False):
+    for before, after in itertools.pairwise(frames):
         mesh = find_mesh(square, region_of(before))
         assert mesh.presence > 0.99
         np.testing.assert_allclose(mesh.points, after, atol=0.02)

@@ -32,7 +32,7 @@ def test_face_crop():
     fixture = load_fixture("headpose", "face_crop")
     config = fixture.config
     assert crop.TEMPLATE.tolist() == config["template_points"]
-    assert (crop.RESCALE, crop.CROP_PX) == (config["rescale"], config["crop"])
+    assert (config["rescale"], config["crop"]) == (crop.RESCALE, crop.CROP_PX)
     size = tuple(config["image_wh"])
     points = np.array([landmarks for name, landmarks in fixture.inputs.items() if name.startswith("landmarks")])
     first, *others = crop.fit_crops(points, size, reference=True)

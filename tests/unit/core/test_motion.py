@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def _motion(length: int, fps: float = 25.0, start: int = 0) -> Motion:
 
 def _pieces(length: int, cuts: list[int], fps: float = 25.0) -> list[Motion]:
     edges = [0, *sorted({min(max(cut, 1), length - 1) for cut in cuts}), length]
-    return [_motion(end - begin, fps, begin) for begin, end in zip(edges, edges[1:], strict=False) if end > begin]
+    return [_motion(end - begin, fps, begin) for begin, end in itertools.pairwise(edges) if end > begin]
 
 
 @given(

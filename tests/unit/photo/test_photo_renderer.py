@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def cut_up(motion: Motion, ends: list[int]) -> list[Motion]:
             space=motion.space, expression=motion.expression[a:b], pose=motion.pose[a:b], blink=motion.blink[a:b],
             fps=motion.fps, start=motion.start + a,
         )
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in itertools.pairwise(bounds)
     ]  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def test_changes_do_not_depend_on_the_neighbours_in_the_batch(refiner):
     assert face.shape == (4, 128, 128, 4) and mouth.shape == (4, SIZE[1], SIZE[0], 3)
     assert face.dtype == np.float32 and face.flags.c_contiguous
     assert np.array_equal(face[0], again[0][1]) and np.array_equal(mouth[0], again[1][2])
-    assert 0 <= face[..., 0].min() and face[..., 0].max() <= 1
+    assert face[..., 0].min() >= 0 and face[..., 0].max() <= 1
 
 
 def test_the_resting_mouth_never_shows_through(refiner):

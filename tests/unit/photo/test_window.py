@@ -39,7 +39,7 @@ def test_the_window_is_centred_and_keeps_its_side():
     near, far = (window_at(points + (shift, 0, 0), side, 256) for shift in (0, 300))
     assert near.side == far.side == side and far.x - near.x == 300
     inside = near.to_crop(points)
-    assert 0 < inside.min() and inside.max() < 256
+    assert inside.min() > 0 and inside.max() < 256
     assert inside == pytest.approx(far.to_crop(points + (300, 0, 0)), abs=1e-3)
     x0, y0, x1, y1 = near.box()
     assert x1 - x0 == y1 - y0 == side

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ def test_learning_rate_warms_up_and_falls_to_its_end():
     config = OptimizerConfig(lr=1.0, warmup_steps=10, final_ratio=0.1)
     rates = [lr_at(config, step, 100) for step in range(101)]
     assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates))
     assert rates[100] == pytest.approx(0.1) == lr_at(config, 500, 100)
 
 

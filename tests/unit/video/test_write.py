@@ -209,10 +209,12 @@ def test_full_disk(tmp_path, limit, key):
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(OutputError, match=r"out\.mp4") as caught:
-            with VideoWriter(path, (320, 240), 25, synthetic=MADE, key=key) as writer:
-                for index in range(10):
-                    writer.write(np.roll(noise, 7 * index, axis=1))
+        with (
+            pytest.raises(OutputError, match=r"out\.mp4") as caught,
+            VideoWriter(path, (320, 240), 25, synthetic=MADE, key=key) as writer,
+        ):
+            for index in range(10):
+                writer.write(np.roll(noise, 7 * index, axis=1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(caught.value)

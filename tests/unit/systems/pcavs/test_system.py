@@ -192,8 +192,8 @@ def test_a_source_pose_follows_the_clip_at_any_rate(system, dubbed):
 
 def test_a_source_pose_does_not_depend_on_where_rendering_begins(system, dubbed):
     controls = Controls(pose="source", crop="head")
-    whole = [f for f in system.render(dubbed, iter([motion(40)]), controls)]
-    late = [f for f in system.render(dubbed, iter([motion(40)]), controls, first=29)]
+    whole = list(system.render(dubbed, iter([motion(40)]), controls))
+    late = list(system.render(dubbed, iter([motion(40)]), controls, first=29))
     assert late[0].start == 29
     assert np.array_equal(np.concatenate([f.rgb for f in late]), np.concatenate([f.rgb for f in whole])[29:])
 

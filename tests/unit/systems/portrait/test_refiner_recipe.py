@@ -45,7 +45,7 @@ def test_a_batch_has_what_the_networks_take(recipe):
     wanted = {"warped": 3, "still": 3, "masks": 3, "truth": 3}
     for name, channels in wanted.items():
         assert batch[name].shape == (2, channels, 256, 256)
-        assert 0 <= batch[name].min() and batch[name].max() <= batch["balance"].max().clamp_min(1)
+        assert batch[name].min() >= 0 and batch[name].max() <= batch["balance"].max().clamp_min(1)
     assert batch["own_mouth"].shape == (2, 4, height, width)
     assert (batch["corner"] >= 0).all() and (batch["corner"] <= 256 - torch.tensor([width, height])).all()
 

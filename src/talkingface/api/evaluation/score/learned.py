@@ -74,7 +74,7 @@ def score_learned(figures: Figures, task: Task) -> dict[str, np.ndarray]:
             continue
         try:
             watchers.append(kind.watcher(task))
-        except (_NoUse, WeightsError) as problem:
+        except (_NoUseError, WeightsError) as problem:
             figures.miss(str(problem), *kind.keys)
     if watchers:
         count = len(task.generated)
@@ -88,7 +88,7 @@ def score_learned(figures: Figures, task: Task) -> dict[str, np.ndarray]:
     return kept
 
 
-class _NoUse(Exception):
+class _NoUseError(Exception):
     """Why a network cannot say anything about this task."""
 
 
@@ -112,7 +112,7 @@ class _Batches:
 
 def _reference_of(task: Task) -> Subject:
     if task.reference is None:
-        raise _NoUse("no reference given")
+        raise _NoUseError("no reference given")
     return task.reference
 
 
@@ -199,7 +199,7 @@ class _Csim:
         from talkingface.metrics.arcface import ArcFaceMeter
 
         if task.reference is None and task.source is None:
-            raise _NoUse("no reference and no source photo given")
+            raise _NoUseError("no reference and no source photo given")
         self._meter = ArcFaceMeter.load()
         self._generated, self._reference = task.generated, task.reference
         self._photo = self._photo_features(task.source) if task.reference is None and task.source else None
@@ -244,7 +244,7 @@ class _SyncNet:
         from talkingface.metrics.syncnet import SyncNetMeter, face_boxes
 
         if task.samples is None:
-            raise _NoUse("there is no sound")
+            raise _NoUseError("there is no sound")
         self._samples = task.samples
         first = SyncNetMeter.load()
         self._subjects = [("", task.generated, face_boxes(task.generated.points), first)]

@@ -6,6 +6,7 @@ It has no memory of identities, because its weights belong to one person.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -37,10 +38,10 @@ class CompactUNet(nn.Module):
         super().__init__()
         fine, *coarse = widths
         self.enter = nn.Conv2d(12, coarse[0], 3, padding=1)
-        self.down = nn.ModuleList(Down(a, b) for a, b in zip(coarse, coarse[1:], strict=False))
+        self.down = nn.ModuleList(Down(a, b) for a, b in itertools.pairwise(coarse))
         self.encode = nn.ModuleList(ConvBlock(w, w) for w in coarse)
         self.middle = ConvBlock(coarse[-1], coarse[-1])
-        self.up = nn.ModuleList(Up(b, a) for a, b in zip(coarse, coarse[1:], strict=False))
+        self.up = nn.ModuleList(Up(b, a) for a, b in itertools.pairwise(coarse))
         self.decode = nn.ModuleList(ConvBlock(w, w) for w in coarse[:-1])
         self.finest = Up(coarse[0], fine)
         self.blend = nn.Conv2d(fine + 3, fine, 3, padding=1)

@@ -10,6 +10,7 @@ jaw uncover.
 from __future__ import annotations
 
 import functools
+import itertools
 
 import cv2
 import numpy as np
@@ -58,7 +59,7 @@ def _triangles() -> np.ndarray:
     n = len(_OVAL)
     lines = [_OVAL, *[[NUM_POINTS + ring * n + k for k in range(n)] for ring in range(len(RINGS))]]
     strips = []
-    for near, far in zip(lines, lines[1:], strict=False):
+    for near, far in itertools.pairwise(lines):
         for k in range(n):
             j = (k + 1) % n
             strips += [(near[k], near[j], far[k]), (near[j], far[j], far[k])]

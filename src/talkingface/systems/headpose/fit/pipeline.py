@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -119,10 +120,8 @@ def _check_folder(job: FitJob) -> None:
     note = job.folder / "fit.json"
     if note.is_file():
         found = json.loads(note.read_text(encoding="utf-8"))
-        try:  # work that an earlier version began goes on under its settings' present names
+        with contextlib.suppress(UsageError):  # work of an earlier version goes on under its settings' present names
             found["config"] = to_dict(read_config(found.get("config")))
-        except UsageError:
-            pass
         if found != json.loads(json.dumps(facts)):
             raise UsageError(
                 f"{job.folder} holds the unfinished fit of another clip or with other settings; "

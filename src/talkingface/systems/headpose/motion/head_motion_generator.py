@@ -8,6 +8,7 @@ generated poses do.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -41,7 +42,7 @@ class BehaviourEncoder(nn.Module):
         super().__init__()
         self.pose_lstm = nn.LSTM(inputs, hidden, layers, batch_first=True)
         sizes = (2 * layers * hidden, *widths)
-        steps = [_Step(nn.Linear(a, b), nn.ReLU()) for a, b in zip(sizes, sizes[1:], strict=False)]
+        steps = [_Step(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(sizes)]
         self.fc = nn.Sequential(*steps, nn.Linear(sizes[-1], behaviour))
 
     def read(self, poses: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,8 +76,7 @@ class MotionDecoder(nn.Module):
         self.audio_frame_gather = nn.Conv1d(hidden, widths[0], 28, stride=4)
         sizes = (widths[0] + behaviour, *widths[1:])
         steps = [
-            _Step(nn.Conv1d(a, b, 3, padding=1), nn.BatchNorm1d(b), nn.ReLU())
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            _Step(nn.Conv1d(a, b, 3, padding=1), nn.BatchNorm1d(b), nn.ReLU()) for a, b in itertools.pairwise(sizes)
         ]
         self.sfc = nn.Sequential(*steps, nn.Conv1d(sizes[-1], outputs, 1))
 

@@ -5,6 +5,7 @@ The published design, cut down to what two CPU cores can train and run. What dif
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -113,7 +114,7 @@ class IdentityNet(nn.Module):
         super().__init__()
         widths = config.widths
         self.enter = nn.Conv2d(12, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(Down(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(Down(a, b) for a, b in itertools.pairwise(widths))
         self.encode = nn.ModuleList(ConvBlock(w, w) for w in widths)
         self.code = nn.Linear(widths[-1] * 16, config.identity)
 

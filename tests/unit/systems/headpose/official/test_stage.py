@@ -70,7 +70,7 @@ def test_from_clip_to_pictures(fitted, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_frame_stays_as_it_is_outside_the_face(fitted, clip: Path) -> None:
-    system, avatar, folder = fitted
+    system, avatar, _folder = fitted
     controls = Controls(seed=3, size="native", pose="source")
     motion = motion_of(system, avatar)
     drawer = load_official(

@@ -401,7 +401,7 @@ def test_speech_batches_are_pure_and_whole():
     assert batches_equal(batch, recipe.batch(5, 1))
     assert not torch.equal(batch["mel"], recipe.batch(6, 1)["mel"])
     assert batch["mel"].shape == (3 * SEGMENT, 1, 80, TINY.compact.mel_frames)
-    assert 0 <= batch["mel"].min() and batch["mel"].max() <= 1
+    assert batch["mel"].min() >= 0 and batch["mel"].max() <= 1
     assert batch["features"].shape == (3, SEGMENT, 3) and batch["known"].shape == (3, SEGMENT, 1)
 
 

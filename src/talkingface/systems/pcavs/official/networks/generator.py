@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -89,7 +90,7 @@ class Generator(nn.Module):
         self.to_rgb1 = ToRgb(widths[0], style, up=False)
         # names and order of the published state dict
         self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
-        for before, width in zip(widths, widths[1:], strict=False):
+        for before, width in itertools.pairwise(widths):
             self.convs.append(StyledConv(before, width, style, up=True))
             self.convs.append(StyledConv(width, width, style))
             self.to_rgbs.append(ToRgb(width, style))

@@ -79,8 +79,8 @@ def _hold(folder: Path, purpose: str) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
-    except FileNotFoundError as error:
-        if folder.parent.is_dir():
+    except (FileNotFoundError, FileExistsError) as error:  # the second: it was there, and gone at the next look
+        if folder.parent.is_dir() and not folder.is_file():
             return _hold(folder, purpose)  # the one before has just removed it
         raise output_error(folder, error) from error
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +39,20 @@ def voice_file(tmp_path: Path, voice: np.ndarray) -> Path:
 
 @pytest.fixture
 def meter(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plug-in of `meter_system.py`, installed with weights for this test, in this process and its children."""
+    """The plug-in `meter_system` in a folder of its own with weights, for this test in this process and its children.
+
+    The folder is all that there is of it: the package and an entry point, as `pip install` leaves them.
+    """
     site = tmp_path_factory.mktemp("site")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(__file__).parent / "meter_system", site / "meter_system", ignore=ignored)
     (site / "meter-1.0.dist-info").mkdir()
     (site / "meter-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: meter\nVersion: 1.0\n")
     (site / "meter-1.0.dist-info" / "entry_points.txt").write_text("[talkingface.systems]\nmeter = meter_system:SPEC\n")
     card = {"name": "meter.none", "system": "meter", "licence": "CC0-1.0", "config": {"gain": 150.0}}
     save_weights(site / "weights" / "meter.none", {"none": np.zeros(1, np.float32)}, card)
     monkeypatch.syspath_prepend(str(site))
-    paths = [str(site), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(site), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     monkeypatch.setenv("TALKINGFACE_WEIGHTS", str(site / "weights"))
 

@@ -60,7 +60,8 @@ def make_nets(sizes: NetworkSizes) -> OfficialNetworks:
                 nn.init.kaiming_normal_(module.weight)
     for network in (nets.identity, nets.nonidentity, nets.speech, nets.generator):
         network.eval().requires_grad_(False)
-    for layer in (nets.generator.conv1, *nets.generator.convs):
+    layers: list[Any] = [nets.generator.conv1, *nets.generator.convs]
+    for layer in layers:
         layer.noise.weight.fill_(0.1)
         layer.activate.bias.normal_(0, 0.1)
     _unsaturated(nets, sizes)
@@ -74,7 +75,8 @@ def _unsaturated(nets: OfficialNetworks, sizes: NetworkSizes) -> None:
         identity = nets.identity(torch.rand(1, 1, 3, side, side) * 2 - 1)
         style = torch.cat([identity.vector, torch.randn(1, sizes.code)], 1)
         spread = float(nets.generator.before_tanh(style, identity.map, "stored").std())
-    for head in (nets.generator.to_rgb1, *nets.generator.to_rgbs):
+    heads: list[Any] = [nets.generator.to_rgb1, *nets.generator.to_rgbs]
+    for head in heads:
         head.conv.weight.mul_(0.5 / spread)
 
 

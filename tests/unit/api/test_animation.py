@@ -88,7 +88,7 @@ def test_save_writes_a_whole_file_with_report(photo: Path, voice_file: Path, tmp
 def test_a_fault_keeps_the_earlier_file(
     photo: Path, voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from meter_system import MeterSystem
+    from meter_system.system import MeterSystem
 
     target = tmp_path / "out.mp4"
     target.write_bytes(b"earlier")
@@ -235,11 +235,11 @@ def test_driving_by_video(photo: Path, voice_file: Path, tmp_path: Path) -> None
     _animate(photo, voice_file).save(drive)
     alone = _animate(photo, drive=str(drive))
     assert alone.speech is not None and str(alone.speech.source) == str(drive)
-    assert len(_rgb(alone)) == 10
-    np.testing.assert_array_equal(_pose(alone), np.arange(60).reshape(10, 6))
+    assert len(_rgb(alone)) == 40
+    np.testing.assert_array_equal(_pose(alone), np.arange(240).reshape(40, 6))
     assert not _pose(_animate(photo, voice_file, drive=str(drive), pose="still")).any()
     generated = _pose(_animate(photo, voice_file, drive=str(drive), pose="generated"))
-    np.testing.assert_allclose(generated[:, 0], 0.01 * np.arange(10), rtol=1e-5)
+    np.testing.assert_allclose(generated[:, 0], 0.01 * np.arange(40), rtol=1e-5)
 
 
 def test_avatars_are_made_once(photo: Path, voice_file: Path, tmp_path: Path) -> None:

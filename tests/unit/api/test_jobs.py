@@ -84,7 +84,7 @@ def test_a_job_that_goes_on_draws_nothing_twice(
 ) -> None:
     from functools import partial
 
-    from meter_system import MeterSystem
+    from meter_system.system import MeterSystem
     from talkingface.video import write
 
     monkeypatch.setattr(module, "RESUME_FROM_S", 1.0)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from meter_system import MeterConfig, MeterSystem
+from meter_system.config import MeterConfig
+from meter_system.system import MeterSystem
 from talkingface.core.types import Avatar, Controls
 
 

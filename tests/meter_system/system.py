@@ -1,81 +1,69 @@
-"""A plug-in as an outside package would ship it: a "face" that needs no weights, no tracker and no time."""
+"""A "face" that needs no weights, no tracker and no time: small enough to test everything around systems."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
+import cv2
 import numpy as np
 
+from meter_system import SPEC
 from talkingface.core.motion import skip_frames
-from talkingface.core.spec import SystemSpec
 from talkingface.core.stream import windows
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
+from talkingface.video.read import read_frames
 
 RATE_HZ = 16000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterConfig:
-    """Settings of the system."""
-
-    gain: float = 200.0
-
-
-def make_config(preset: str) -> MeterConfig:
-    """The config of a preset."""
-    return MeterConfig()
-
-
-SPEC = SystemSpec(
-    name="meter",
-    summary="a bar that follows the loudness (tests)",
-    source=("photo",),
-    driving=("audio", "video"),
-    pose=("generated",),
-    features=(),
-    motion_space="meter1",
-    latency_frames=2,
-    presets=("tiny",),
-    factory="meter_system:MeterSystem",
-    config="meter_system:make_config",
-    licence="Apache-2.0",
-    default_weights="meter.none",
-)
+HOP = RATE_HZ // 25
 
 
 class MeterSystem(System):
-    """A system without a face: a bar whose height is the loudness. Small enough to test everything around systems."""
+    """The photo, or the first frame of a clip, as it is, with a bar whose height is the loudness."""
 
     SPEC = SPEC
 
-    def fit(self, source: Photo | Clip, *, face_index=None, size=None, folder=None) -> Avatar:
-        return Avatar(system="meter", card={"notes": ["a note"]}, tensors={"base": np.full((48, 64, 3), 40, np.uint8)})
+    def fit(
+        self,
+        source: Photo | Clip,
+        *,
+        face_index: int | None = None,
+        size: int | str | None = None,
+        folder: Path | None = None,
+    ) -> Avatar:
+        is_photo = isinstance(source, Photo)
+        base = source.opaque() if is_photo else next(read_frames(source.path)).rgb
+        if isinstance(size, int):
+            scale = size / max(base.shape[:2])
+            base = cv2.resize(base, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        card = {"kind": "photo" if is_photo else "clip", "notes": ["a note"]}
+        return Avatar(system="meter", card=card, tensors={"base": base})
 
     def motion_from_audio(
         self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls
     ) -> Iterator[Motion]:
-        hop = RATE_HZ // 25
-        for window in windows(pieces, hop, 2 * hop, hop):
+        slope = 0.0 if controls.pose == "still" else 0.01 * controls.pose_scale * (1 + controls.seed)
+        for window in windows(pieces, HOP, 2 * HOP, HOP):
             level = np.sqrt(np.mean(window.values**2, keepdims=True))[None].astype(np.float32)
-            frame = window.start // hop
+            frame = window.start // HOP
             yield Motion(
                 space="meter1",
                 expression=level * controls.expression_scale,
-                pose=np.full((1, 6), 0.0 if controls.pose == "still" else 0.01 * frame, np.float32),
+                pose=np.full((1, 6), slope * frame, np.float32),
                 blink=None,
                 fps=25.0,
                 start=frame,
             )
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
+        count = 1 if isinstance(source, Photo) else round(25 * source.info.duration_s)
         yield Motion(
             space="meter1",
-            expression=np.ones((10, 1), np.float32),
-            pose=np.arange(60, dtype=np.float32).reshape(10, 6),
+            expression=np.ones((count, 1), np.float32),
+            pose=np.arange(6 * count, dtype=np.float32).reshape(count, 6),
             blink=None,
             fps=25.0,
         )
@@ -99,9 +87,10 @@ class Bar:
                 print("waiting", flush=True)
                 threading.Event().wait()
             rgb = np.repeat(self._base[None], len(piece), axis=0)
+            lowest = rgb.shape[1] - 1
             for row, picture in enumerate(rgb):
-                height = int(np.clip(piece.expression[row, 0] * self._gain, 0, 47))
-                picture[47 - height :] = 220
+                height = int(np.clip(piece.expression[row, 0] * self._gain, 0, lowest))
+                picture[lowest - height :] = 220
                 picture[:, 0] = (piece.start + row) % 256
             mask = np.full(rgb.shape[:3], 255, np.uint8) if self._transparent else None
             yield Frames(rgb=rgb, mask=mask, start=piece.start)

@@ -74,7 +74,7 @@ def _agreement(job: TargetJob, clips: list[Path], mediapipe: Any) -> tuple[list[
         if len(kept) < 20:
             continue
         a, b, c = (np.stack([np.asarray(each[k]) for k in kept]) for each in (ours, theirs, moved))
-        c = c - np.float32([MOVED_PX, 0, 0])
+        c = c - np.array([MOVED_PX, 0, 0], np.float32)
         unit = np.linalg.norm(b[:, 33] - b[:, 263], axis=1)[:, None]
         distance = np.linalg.norm((a - b)[..., :2], axis=-1) / unit
         apart.append(distance.ravel()[::3])

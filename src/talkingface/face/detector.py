@@ -29,7 +29,7 @@ class Detection:
     """`box` x0, y0, x1, y1 and `points` [6, 2] (right eye, left eye, nose tip, mouth, right ear, left ear; the person's
     own right) in pixels, `score` in [0, 1]."""
 
-    box: tuple[float, float, float, float]
+    box: tuple[float, ...]
     points: np.ndarray
     score: float
 
@@ -58,7 +58,7 @@ def run_detector(rgb: np.ndarray, model: Model) -> list[Detection]:
     corners = np.stack([centres - half, centres + half], axis=1)
     places = np.concatenate([corners, points], axis=1) * side - corner
     return [
-        Detection(box=(*map(float, rows[0]), *map(float, rows[1])), points=rows[2:], score=float(score))
+        Detection(box=tuple(rows[:2].ravel().tolist()), points=rows[2:], score=float(score))
         for rows, score in _merge(places, scores)
     ]
 

@@ -28,9 +28,9 @@ class Parser(argparse.ArgumentParser):
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise UsageError(f"{message}{hint}; see: {self.prog} --help")
 
-    def parse_args(self, *args: Any, **named: Any) -> Any:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Like argparse, but unknown options are reported by the verb's own parser."""
-        found, rest = self.parse_known_args(*args, **named)
+        found, rest = self.parse_known_args(args, namespace)
         if rest:
             found.parser.error(f"unrecognized arguments: {' '.join(rest)}")
         return found

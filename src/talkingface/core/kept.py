@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -51,3 +51,32 @@ class Kept(Generic[T]):
             while len(self._last) > self._most:
                 self._last.popitem(last=False)
         return found
+
+
+class once(Generic[T]):  # noqa: N801 (a decorator)
+    """A property that is made at its first use, once, however many threads ask for it at the same time.
+
+    `functools.cached_property` is that up to Python 3.11; later ones make it as often as threads ask.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make, self._lock = make, threading.RLock()
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> once[T]: ...
+
+    @overload
+    def __get__(self, owner: object, kind: type) -> T: ...
+
+    def __get__(self, owner: object, kind: type) -> once[T] | T:
+        if owner is None:
+            return self
+        made = vars(owner)  # a value there comes before this descriptor from now on
+        with self._lock:
+            if self._name not in made:
+                made[self._name] = self._make(owner)
+        return made[self._name]

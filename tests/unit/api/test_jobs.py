@@ -202,3 +202,14 @@ def test_work_that_somebody_holds_is_refused_before_it_begins(tmp_path: Path, ph
     with WorkFolder(tmp_path / "run", "it"), pytest.raises(UsageError, match="the training .* is being made"):
         train("portrait.refiner", tmp_path, tmp_path / "run", steps=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_fit_that_somebody_works_on_is_refused(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    with VideoWriter(clip, (64, 48), 25) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    with (
+        WorkFolder(tmp_path / "me.part", "it"),
+        pytest.raises(UsageError, match="the avatar of clip.mp4 .* is being made"),
+    ):
+        talkingface.fit(clip, system="headpose", folder=tmp_path / "me.part")

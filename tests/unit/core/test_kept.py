@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from talkingface.core.kept import Kept
+from talkingface.core.kept import Kept, once
 
 
 class Thing:
@@ -60,3 +60,29 @@ def test_a_fault_while_making_is_raised_and_not_kept() -> None:
     with pytest.raises(ValueError, match="no"):
         kept.get("key", fail)
     assert isinstance(kept.get("key", Thing), Thing)
+
+
+def test_a_property_is_made_once_for_each_object_however_many_threads_ask() -> None:
+    made: list[object] = []
+
+    class Owner:
+        @once
+        def thing(self) -> Thing:
+            """Made on first use."""
+            made.append(self)
+            return Thing()
+
+    owners, found = (Owner(), Owner()), []
+    all_ask = threading.Barrier(8)
+
+    def ask(owner: Owner) -> None:
+        all_ask.wait()
+        found.append(owner.thing)
+
+    threads = [threading.Thread(target=ask, args=(owners[k % 2],)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len(set(map(id, found))) == 2 and len(made) == 2
+    assert owners[0].thing is owners[0].thing and Owner.thing.__doc__ == "Made on first use."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from talkingface.core.errors import UsageError
+from talkingface.core.kept import once
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import Renderer, System, Weights
 from talkingface.core.timing import as_rate
@@ -39,14 +39,14 @@ class PortraitSystem(System):
         super().__init__(weights, config, device)
         self._tensors: dict[str, np.ndarray] = init_tensors(config.mouth) if weights is None else weights.tensors
 
-    @functools.cached_property
+    @once
     def speech(self) -> SpeechToMotion:
         """What turns speech into motion, made on first use: loading it takes a moment."""
         from talkingface.systems.portrait.motion.speech import SpeechToMotion
 
         return SpeechToMotion(self._tensors, self.config.mouth)
 
-    @functools.cached_property
+    @once
     def refiner(self) -> Refiner:
         """The refiner, made on first use: driving data alone does not need it."""
         if self.config.refiner is None:

@@ -12,13 +12,11 @@ NUM_POSE, NUM_BROW = 6, 4
 
 def init_tensors(config: MouthConfig) -> dict[str, np.ndarray]:
     """Arrays by name as in a weights file: random mouth networks, and a head that sways a little and blinks."""
-    import torch
-
+    from talkingface.nn.seeding import seeded
     from talkingface.systems.portrait.motion.network import MouthNet
     from talkingface.systems.portrait.motion.train import finished
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0):
         networks = [MouthNet(config).state_dict() for _ in range(config.members)]
     mouth = {f"{k}.{name}": value.numpy() for k, state in enumerate(networks) for name, value in state.items()}
     mouth = finished(mouth, load_mesh478(), gain=1.0)

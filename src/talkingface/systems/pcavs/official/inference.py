@@ -10,6 +10,7 @@ import torch
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.errors import UsageError
 from talkingface.core.types import Track
+from talkingface.nn.seeding import seeded
 from talkingface.systems.pcavs.alignment.align import alignment, similarity, three_points, warp
 from talkingface.systems.pcavs.alignment.crop import from_network, loader_crop, network_matrix, to_network
 from talkingface.systems.pcavs.alignment.paste import Square
@@ -33,8 +34,7 @@ class OfficialVariant:
     def __init__(self, config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, device: str) -> None:
         self._config, self._device, sizes = config, device, config.official.sizes
         if tensors is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(SEED)
+            with seeded(SEED):
                 self._nets = make_official(sizes)
         else:
             self._nets = load_official(tensors, sizes)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from talkingface.core.errors import WeightsError
+from talkingface.nn.seeding import seeded
 from talkingface.systems.pcavs.official.config import NetworkSizes
 from talkingface.systems.pcavs.official.networks.discriminator import Discriminator
 from talkingface.systems.pcavs.official.networks.generator import Generator
@@ -126,9 +127,7 @@ def load_official(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> Off
         raise WeightsError(
             f"these weights hold no {', '.join(lacking)} network; import all of the authors' files in one command"
         )
-    with torch.random.fork_rng([]):
-        # noise that is not stored must be the same each time: it is seen in the picture
-        torch.manual_seed(0)
+    with seeded(0):  # noise that is not stored must be the same each time: it is seen in the picture
         nets = make_official(sizes, constant="input.input" in parts["generator"])
         if "voice" in parts:
             nets = replace(nets, voice=make_voice(parts["voice"]))

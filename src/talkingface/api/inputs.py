@@ -101,9 +101,9 @@ class Speech:
         if isinstance(self.source, Audio):
             return self.source.duration_s
         if isinstance(self.source, (str, Path)):
-            from talkingface.video.read import probe
+            from talkingface.video.sound import sound_length_s
 
-            return probe(self.source).duration_s
+            return sound_length_s(user_path(self.source))
         return None
 
     def end_frame(self, fps: float) -> int | None:

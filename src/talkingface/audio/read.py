@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from talkingface.core.errors import SpeechError
 from talkingface.core.types import Audio
 from talkingface.video.channels import mix_note, opposed
-from talkingface.video.container import check_file
+from talkingface.video.container import kept_by_file
 from talkingface.video.sound import Resampler, decode_sound
 
 MIN_SPEECH_S = 0.1
@@ -94,15 +93,9 @@ def _resampled(path: Path, rate_hz: int, mono: bool, track: int | None, notes: l
             yield samples[0] if mono else samples
 
 
+@kept_by_file(64)
 def _signs(path: Path, track: int | None) -> tuple[int, ...]:
     """Signs of the channels in the mix, see `channels.opposed`, by two minutes in which something is heard."""
-    check_file(path)
-    state = path.stat()
-    return _measured_signs(path, str(path.absolute()), state.st_size, state.st_mtime_ns, track)
-
-
-@lru_cache(maxsize=64)
-def _measured_signs(path: Path, place: str, size: int, changed_ns: int, track: int | None) -> tuple[int, ...]:
     frames = decode_sound(path, track)
     first = next(frames)
     resampler = Resampler(_COMPARED_HZ, first.layout.name)

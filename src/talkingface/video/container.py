@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import av
 import av.error
@@ -19,6 +21,9 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from talkingface.core.errors import InputError, SpeechError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # PyAV passes on what FFmpeg returns; some of it is also an OSError, a ValueError or an EOFError
 DEMUXER_ERRORS = (av.error.FFmpegError, OSError, ValueError, EOFError)
@@ -45,6 +50,31 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is a folder; name a file" if path.is_dir() else f"there is no file {path}")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty")
+
+
+def kept_by_file(maxsize: int) -> Callable[[Callable[Concatenate[Path, P], R]], Callable[Concatenate[Path, P], R]]:
+    """A decorator that keeps what a function found out about the file at its first argument while that stays as it is.
+
+    The last `maxsize` results are kept. Raises InputError where there is no file; what a demuxer raises becomes one.
+    """
+
+    def decorate(function: Callable[Concatenate[Path, P], R]) -> Callable[Concatenate[Path, P], R]:
+        @lru_cache(maxsize)
+        def kept(path: Path, state: tuple[str, int, int], /, *args: P.args, **kwargs: P.kwargs) -> R:
+            return function(path, *args, **kwargs)
+
+        @wraps(function)
+        def find(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            check_file(path)
+            stat = path.stat()
+            try:
+                return kept(path, (str(path.absolute()), stat.st_size, stat.st_mtime_ns), *args, **kwargs)
+            except DEMUXER_ERRORS as error:
+                raise InputError(f"{path} cannot be read as sound or video; it may be damaged") from error
+
+        return find
+
+    return decorate
 
 
 def open_media(source: str | Path | Part) -> InputContainer:

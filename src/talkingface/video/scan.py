@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from talkingface.core.errors import InputError
 from talkingface.video.clock import Stamps
-from talkingface.video.container import Part, open_media, packets, picture_track, zero_s
+from talkingface.video.container import Part, kept_by_file, open_media, packets, picture_track, zero_s
 from talkingface.video.joined import Restarts, part_starts
 from talkingface.video.rates import frame_rate
 
@@ -38,6 +38,15 @@ class _Seen:
     first_s: float = 0.0
     last_s: float = 0.0
     last_duration_s: float = 0.0
+    stated_s: float | None = None
+
+    @classmethod
+    def of(cls, stream: Stream) -> _Seen:
+        """Nothing yet but what the header states."""
+        noted = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska by FFmpeg
+        if stream.duration and stream.time_base:
+            return cls(stated_s=float(stream.duration * stream.time_base))
+        return cls(stated_s=int(noted[1]) * 3600 + int(noted[2]) * 60 + float(noted[3]) if noted else None)
 
     def see(self, packet: Packet[Stream]) -> None:
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -60,7 +69,6 @@ class _Picture:
     tick: Fraction
     stated_fps: list[Fraction | None]
     stated_frames: int
-    stated_s: float | None
     reorders: bool
     seen: _Seen
     stamps: list[int] = field(default_factory=list)
@@ -70,12 +78,8 @@ class _Picture:
     @classmethod
     def of(cls, stream: VideoStream, seen: _Seen) -> _Picture:
         tick = stream.time_base or Fraction(1, av.time_base)
-        noted = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska by FFmpeg
-        stated_s = float(stream.duration * tick) if stream.duration else None
-        if stated_s is None and noted:
-            stated_s = int(noted[1]) * 3600 + int(noted[2]) * 60 + float(noted[3])
         rates = [stream.average_rate, stream.guessed_rate]
-        return cls(stream.index, tick, rates, stream.frames, stated_s, bool(stream.codec_context.has_b_frames), seen)
+        return cls(stream.index, tick, rates, stream.frames, bool(stream.codec_context.has_b_frames), seen)
 
     def see(self, packet: Packet[Stream]) -> None:
         if packet.pts is not None:
@@ -112,6 +116,15 @@ class Scan:
         early_s = min((seen.first_s for seen in self.tracks.values()), default=0.0) if self.kind == "ogg" else 0.0
         stated_s = self.stated_s + min(early_s, 0.0)
         return stated_s if abs(stated_s - measured_s) < 0.1 else measured_s
+
+    @property
+    def sound_s(self) -> float:
+        """Length of the sound as far as the header or the packets tell, else of all tracks."""
+        picture = None if self.picture is None else self.picture.index
+        heard = [seen for index, seen in self.tracks.items() if index != picture]
+        if self.through and picture is not None:
+            return max((seen.last_s + seen.last_duration_s - self.zero_s for seen in heard), default=0.0)
+        return max((seen.stated_s or 0.0 for seen in heard), default=0.0) or self.length_s
 
     @property
     def num_pictures(self) -> int:
@@ -151,8 +164,12 @@ class Scan:
         return measured < 0.9 * min(self.picture.stated_fps[0], 120)
 
 
-def scan_parts(path: Path) -> list[Scan]:
-    """Every part of the file, with its place on the file's clock; those with nothing readable are left out."""
+@kept_by_file(4)
+def scan_file(path: Path) -> list[Scan]:
+    """Every part of the file, with its place on the file's clock; those with nothing readable are left out.
+
+    Kept while the file stays as it is. Raises InputError if it cannot be read.
+    """
     whole = Part(path=path)
     first = _scan(whole, through=False)
     if not first.through and first.starts_still():
@@ -177,7 +194,7 @@ def _scan(part: Part, through: bool) -> Scan:
         through = through or not stated_s or kind in _GUESSED_LENGTHS
         pictures = picture_track(container)
         audible = container.streams.audio
-        tracks = {stream.index: _Seen() for stream in (*audible, *([pictures] if pictures else []))}
+        tracks = {stream.index: _Seen.of(stream) for stream in (*audible, *([pictures] if pictures else []))}
         picture = None if pictures is None else _Picture.of(pictures, tracks[pictures.index])
         restarts = Restarts()
         wanted = () if through else (pictures,) if pictures else None

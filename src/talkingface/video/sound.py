@@ -19,7 +19,7 @@ from talkingface.core.types import Audio
 from talkingface.video.channels import mix
 from talkingface.video.clock import RESTART_S
 from talkingface.video.container import DEMUXER_ERRORS, open_media, packets, sound_track, zero_s
-from talkingface.video.survey import survey
+from talkingface.video.scan import scan_file
 
 RATE_HZ = 48000
 _COUNTED = frozenset(("aac", "ac3", "eac3", "mp3"))
@@ -37,17 +37,17 @@ def decode_sound(path: Path, track: int | None) -> Iterator[av.AudioFrame]:
     `track`: see `container.sound_track`. The parts of a file that was joined from several follow each other, and may
     differ in rate and channels. Raises InputError, SpeechError.
     """
-    found = survey(path)
-    end_s = Fraction(0)
-    for part in found.parts:
+    scans = scan_file(path)
+    has_video, end_s = any(scan.picture is not None for scan in scans), Fraction(0)
+    for part in (scan.part for scan in scans):
         with open_media(part) as container:
-            if part is not found.parts[0] and not container.streams.audio:
+            if part is not scans[0].part and not container.streams.audio:
                 continue
             stream = sound_track(container, path, track)
             stream.codec_context.thread_type = "AUTO"
             later_s = Fraction(part.begins_s - zero_s(container))
             # sound alone goes on without a gap, and so it does where FFmpeg counts at the rate of the first frame
-            follows, rate_hz = end_s > 0 and not found.info.has_video, 0
+            follows, rate_hz = end_s > 0 and not has_video, 0
             for frame in _frames(container, stream):
                 tick, rate_hz = frame.time_base, rate_hz or frame.sample_rate
                 if frame.pts is not None and tick is not None:
@@ -57,6 +57,12 @@ def decode_sound(path: Path, track: int | None) -> Iterator[av.AudioFrame]:
                     frame.pts += round(later_s / tick)
                     end_s = frame.pts * tick + Fraction(frame.samples, frame.sample_rate)
                 yield frame
+
+
+def sound_length_s(path: str | Path) -> float:
+    """About how long the sound of a file is, without decoding it. Raises InputError."""
+    scans = scan_file(Path(path))
+    return scans[-1].part.begins_s + scans[-1].sound_s
 
 
 def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -22,10 +21,10 @@ from talkingface.core.errors import InputError
 from talkingface.core.timing import num_frames
 from talkingface.core.types import VideoInfo
 from talkingface.video.clock import Stamps
-from talkingface.video.container import DEMUXER_ERRORS, Part, check_file, open_media, packets, picture_track
+from talkingface.video.container import Part, kept_by_file, open_media, packets, picture_track
 from talkingface.video.interlace import Fields, find_fields
 from talkingface.video.rates import MOST_FPS, frame_rate, is_variable
-from talkingface.video.scan import Scan, scan_parts
+from talkingface.video.scan import Scan, scan_file
 from talkingface.video.upright import Upright
 
 _DOUBTED_FRAMES = 8
@@ -51,18 +50,12 @@ class Survey:
 
 def survey(path: str | Path) -> Survey:
     """Find out about a media file; kept while the file stays as it is. Raises InputError if it cannot be read."""
-    path = Path(path)
-    check_file(path)
-    state = path.stat()
-    try:
-        return _survey(path, str(path.absolute()), state.st_size, state.st_mtime_ns)
-    except DEMUXER_ERRORS as error:
-        raise InputError(f"{path} cannot be read as sound or video; it may be damaged") from error
+    return _survey(Path(path))
 
 
-@lru_cache(maxsize=64)
-def _survey(path: Path, place: str, size: int, changed_ns: int) -> Survey:
-    scans = scan_parts(path)
+@kept_by_file(64)
+def _survey(path: Path) -> Survey:
+    scans = scan_file(path)
     scan = next((scan for scan in scans if scan.picture is not None), None)
     has_audio = any(scan.has_audio for scan in scans)
     parts = tuple(scan.part for scan in scans)
@@ -110,7 +103,7 @@ def _pictures_s(scans: list[Scan], fps: Fraction) -> float:
     first, last = (next(s for s in order if s.picture is not None) for order in (scans, reversed(scans)))
     assert first.picture is not None and last.picture is not None
     if len(scans) == 1 and not last.through:
-        return last.picture.stated_s or last.length_s
+        return last.picture.seen.stated_s or last.length_s
     if last.stamps == "none":
         return float(sum(scan.num_pictures for scan in scans) / fps)
     shown = last.picture.seen

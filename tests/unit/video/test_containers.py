@@ -9,10 +9,12 @@ import av
 import numpy as np
 import pytest
 
-from media_files import numbers, striped, write_clip
+from media_files import H264, numbers, striped, tone, write_clip
+from talkingface.audio.read import read_audio
 from talkingface.core.errors import InputError, TalkingFaceError
 from talkingface.video.clock import Clock
 from talkingface.video.read import probe, read_frames
+from talkingface.video.sound import sound_length_s
 
 B_FRAMES = {"bf": "2", "g": "12"}
 NTSC = Fraction(30000, 1001)
@@ -123,6 +125,42 @@ def test_the_clock_goes_on(kind, stamps_ms, times_ms):
         frame.pts, frame.time_base = stamp, Fraction(1, 1000)
         times.append(clock.time_s(frame))
     assert times == pytest.approx([at / 1000 for at in times_ms])
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_speech_is_heard_in_a_video_whose_pictures_are_lost(tmp_path, name):
+    path = write_clip(tmp_path / name, 40, sound="aac")
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as file:
+        for packet in file.demux(video=0):
+            if packet.size and packet.pos is not None:
+                data[packet.pos + 8 : packet.pos + packet.size] = bytes(packet.size - 8)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="damaged"):
+        probe(path)
+    assert read_audio(path).duration_s == pytest.approx(1.6, abs=0.1)
+    assert sound_length_s(path) == pytest.approx(1.6, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.flv"])
+def test_the_length_of_the_sound_is_its_own(tmp_path, name):
+    """Speech from a video that goes on after it: progress counts to the end of the speech."""
+    path = tmp_path / name
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options=H264)
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        voice = file.add_stream("aac", rate=48000, layout="mono")
+        file.mux(voice.encode(tone(0, 48000, 48000, 440)))
+        file.mux(voice.encode(None))
+        for index in range(75):
+            frame = av.VideoFrame.from_ndarray(striped(index), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    assert probe(path).duration_s == pytest.approx(3.0, abs=0.1)
+    if not name.endswith("flv"):  # its header knows one length
+        assert sound_length_s(path) == pytest.approx(1.0, abs=0.1)
+    assert read_audio(path).duration_s == pytest.approx(1.0, abs=0.1)
 
 
 def test_an_unknown_codec_is_one_clear_line(tmp_path):

@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise UsageError(f"{message}{hint}; see: {self.prog} --help")
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Like argparse, but unknown options are reported by the verb's own parser."""
         found, rest = self.parse_known_args(args, namespace)
         if rest:

@@ -89,8 +89,19 @@ def test_the_table_of_exit_codes_is_the_code() -> None:
 
 def test_files_named_in_the_architecture_exist() -> None:
     page = (ROOT / "docs" / "design" / "architecture.md").read_text(encoding="utf-8")
-    for name in re.findall(r"`([\w/]+/[\w]+\.py)`", page):
-        assert (ROOT / "src" / "talkingface" / name).is_file(), name
+    places = [ROOT / "src" / "talkingface", ROOT]
+    for line in page.splitlines():
+        names = re.findall(r"`([\w/.-]+(?:\.py|\.md|/))`", line)
+        for name in names:
+            beside = [place / Path(other).parent for other in names if "/" in other for place in places]
+            assert any((place / name).exists() for place in (*places, *beside)), name
+
+
+def test_the_tree_of_the_architecture_is_the_package() -> None:
+    page = (ROOT / "docs" / "design" / "architecture.md").read_text(encoding="utf-8")
+    tree = re.findall(r"(?:^  |\|  )(\w+)/ ", page.partition("```")[2].partition("```")[0], re.MULTILINE)
+    package = ROOT / "src" / "talkingface"
+    assert sorted(tree) == sorted(path.parent.name for path in package.glob("*/__init__.py"))
 
 
 def test_places_named_in_the_readme_exist() -> None:

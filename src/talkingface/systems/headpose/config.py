@@ -109,8 +109,7 @@ def read_config(stored: Any) -> HeadposeConfig:
     return from_dict(HeadposeConfig, upgrade(stored, HeadposeConfig) if isinstance(stored, dict) else stored)
 
 
-OFFICIAL_STEPS = 2235
-"""Of eight pictures each: the paper's 60 epochs over 298 frames."""
+OFFICIAL_STEPS = 2235  # of eight pictures each: the paper's 60 epochs over 298 frames
 TINY_AUDIO = AudioConfig(channels=(4, 4, 4, 4, 4), hidden_fc=8, hidden=8, layers=1, expression=16)
 TINY_FIT = FitConfig(least_s=1.0, test_frames=12, audio_steps=3, renderer_steps=3, batch_size=2)
 

@@ -9,8 +9,7 @@ import numpy as np
 from talkingface.clips.manifest import PreparedClip, prepared_clips
 from talkingface.core.types import Track
 
-LEAST_UNIT_PX = 38
-"""Distance of the outer eye corners below which a face is too small to learn from."""
+LEAST_UNIT_PX = 38  # distance of the outer eye corners below which a face is too small to learn from
 
 
 def choose_clips(prepared: Path, split: str, most: int) -> list[PreparedClip]:

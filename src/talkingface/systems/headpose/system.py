@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
@@ -99,7 +99,8 @@ class HeadposeSystem(System):
 
 
 class _Person:
-    """What an avatar's tensors become."""
+    """An avatar's networks and clip. Nothing in it changes after it was made but the locked cache of decoded frames, so
+    that several threads may use it."""
 
     def __init__(self, avatar: Avatar, device: str, weights: Weights | None) -> None:
         from talkingface.face.morphable import load_mesh478
@@ -113,7 +114,7 @@ class _Person:
         tensors, card = avatar.tensors, avatar.card
         try:
             self.config = read_config(card["config"])
-            width, height = (int(v) for v in _sequence(card["size"]))
+            width, height = (int(v) for v in cast("list[int]", card["size"]))
             self.gain = float(tensors["gain"].item())
             self.audio_to_motion = AudioToMotion(self.config.audio, part(tensors, "audio"), device)
             frames = StoredFrames(avatar.files["clip"], (width, height))
@@ -124,9 +125,3 @@ class _Person:
             raise WeightsError(
                 f"the avatar is damaged or of another version ({' '.join(str(error).split())[:200]}); fit it again"
             ) from error
-
-
-def _sequence(value: object) -> list[Any]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise TypeError("size is not width and height")
-    return value

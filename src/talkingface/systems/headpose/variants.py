@@ -5,13 +5,13 @@ The only place that tells them apart. Each is imported when it is needed: an ava
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from talkingface.core.system import Weights
-from talkingface.core.types import Controls, Frames, Motion
+from talkingface.core.system import Renderer, Weights
+from talkingface.core.types import Controls
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.headpose.compositing.clip import AvatarClip
 from talkingface.systems.headpose.config import HeadposeConfig
@@ -19,14 +19,6 @@ from talkingface.systems.headpose.config import HeadposeConfig
 if TYPE_CHECKING:
     from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
     from talkingface.systems.headpose.fit.stages import FitJob
-
-
-class Renderer(Protocol):
-    """Draws motion."""
-
-    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
-        """See `System.render`."""
-        ...
 
 
 def fit_renderer(

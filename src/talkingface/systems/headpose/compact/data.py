@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from talkingface.core.arrays import save_arrays
 from talkingface.face.morphable import FaceFit
 from talkingface.systems.headpose.compositing.composite import VIEW_CENTRE, VIEW_SIDE
-from talkingface.systems.headpose.motion.head_poses import Pose, frame_pose
+from talkingface.systems.headpose.motion.head_poses import frame_pose
 
-REGION_SIDE = 2.8
-"""Side of the cropped region in model units: the view, and room for the head to be moved."""
+REGION_SIDE = 2.8  # side of the cropped region in model units: the view, and room for the head to be moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadCrops:
     """Frames uint8 [N, R, R, 3] cropped around the head, with landmarks, poses and expressions.
 
-    `numbers` int [N]: frames of the clip, at its fit's rate. `points` float32 [N, 478, 3], `poses` and `offsets` [N, 2]
-    are in pixels of the whole picture at this scale; frame pixel = whole pixel - offset. `expression` float32 [N, E].
+    `numbers` int [N]: frames of the clip, at its fit's rate. `points` float32 [N, 478, 3], the poses (`rotation` [N, 3,
+    3], `scale` [N], `translation` [N, 3]: see `frame_pose`) and `offsets` [N, 2] are in pixels of the whole picture at
+    this scale; frame pixel = whole pixel - offset. `expression` float32 [N, E].
     """
 
     frames: np.ndarray
     numbers: np.ndarray
     offsets: np.ndarray
     points: np.ndarray
-    poses: tuple[Pose, ...]
+    rotation: np.ndarray
+    scale: np.ndarray
+    translation: np.ndarray
     expression: np.ndarray
 
     def __len__(self) -> int:
@@ -65,7 +65,9 @@ def crop_heads(
         numbers=np.asarray(keep),
         offsets=np.array(offsets),
         points=(points[keep] * factor).astype(np.float32),
-        poses=tuple(poses),
+        rotation=np.stack([pose.rotation for pose in poses]),
+        scale=np.array([pose.scale for pose in poses]),
+        translation=np.stack([pose.translation for pose in poses]),
         expression=fit.expression[keep].astype(np.float32),
     )
 
@@ -77,26 +79,3 @@ def _crop(rgb: np.ndarray, factor: float, offset: np.ndarray, side: int) -> np.n
     matrix = np.array([[factor, 0, shift - offset[0]], [0, factor, shift - offset[1]]])
     flags = cv2.INTER_LINEAR if factor < 1.5 else cv2.INTER_CUBIC
     return cv2.warpAffine(rgb, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-
-def save_crops(path: Path, clip: HeadCrops) -> None:
-    """Write a clip as one .npz without pickles."""
-    save_arrays(
-        path, frames=clip.frames, numbers=clip.numbers, offsets=clip.offsets, points=clip.points,
-        rotation=np.stack([pose.rotation for pose in clip.poses]), scale=[pose.scale for pose in clip.poses],
-        translation=np.stack([pose.translation for pose in clip.poses]), expression=clip.expression,
-    )  # fmt: skip
-
-
-def load_crops(path: Path) -> HeadCrops:
-    """Read what `save_clip` wrote. Raises OSError, ValueError or KeyError for anything else."""
-    with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
-        poses = zip(file["rotation"], file["scale"], file["translation"], strict=True)
-        return HeadCrops(
-            frames=file["frames"],
-            numbers=file["numbers"],
-            offsets=file["offsets"],
-            points=file["points"],
-            poses=tuple(Pose(rotation=r, scale=float(s), translation=t) for r, s, t in poses),
-            expression=file["expression"],
-        )

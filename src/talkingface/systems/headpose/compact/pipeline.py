@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,64 +10,80 @@ from types import MappingProxyType
 import numpy as np
 
 from talkingface.audio.read import read_audio
-from talkingface.clips.manifest import ClipEntry, PreparedClip, list_clips, listed_lags
+from talkingface.clips.manifest import ClipEntry, PreparedClip, list_clips, listed_lags, prepared_clips
 from talkingface.core.config import to_dict
 from talkingface.core.device import pick_device
 from talkingface.core.progress import tell
 from talkingface.core.types import Audio
-from talkingface.core.weights import save_avatar, save_weights
+from talkingface.core.weights import save_avatar
 from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
 from talkingface.nn.state import arrays, named
 from talkingface.systems.headpose import SPEC
-from talkingface.systems.headpose.compact.data import HeadCrops, crop_heads, load_crops, save_crops
+from talkingface.systems.headpose.compact.data import HeadCrops, crop_heads
 from talkingface.systems.headpose.compact.recipe import RendererRecipe
 from talkingface.systems.headpose.config import FitConfig, HeadposeConfig, preset
 from talkingface.systems.headpose.fit.pipeline import fit_avatar
-from talkingface.systems.headpose.fit.stages import GENERAL_SEED, FitJob, run_stage
+from talkingface.systems.headpose.fit.stages import (
+    GENERAL_SEED,
+    FitJob,
+    config_of_weights,
+    load_record,
+    run_general,
+    save_record,
+)
 from talkingface.systems.headpose.motion.recipe import AudioRecipe
 from talkingface.systems.headpose.prepared import LEAST_UNIT_PX, choose_clips, load_faces
-from talkingface.training.prepare import RATE_HZ, prepare
+from talkingface.training.pipeline import OWN_ORIGIN, RESEARCH, Stage, held_back_of, make_card, save_made
+from talkingface.training.prepare import RATE_HZ, prepare_data
 from talkingface.training.speaking_clips import FPS, speaking_clips
 from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
 
 AUDIO_STEPS, RENDERER_STEPS = 700, 1600
-MOST_CLIPS, MOST_FRAMES = 220, 18
-"""Clips that the renderer is trained on, and frames of each."""
-LEAST_VALIDATION = 60
-"""Frames of a clip that correlations are taken from."""
+MOST_CLIPS, MOST_FRAMES = 220, 18  # clips that the renderer is trained on, and frames of each
+LEAST_VALIDATION = 60  # frames of a clip that correlations are taken from
+# The shipped avatar: whose sentences, the number of their frames that it keeps, and of its renderer's steps.
 GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 75, 2500
-"""The shipped avatar: whose sentences, the number of their frames that it keeps, and of its renderer's steps."""
 
 
 def make_general(data: Path, folder: Path) -> Path:
     """Every stage from a data folder to `headpose.general`; returns the weights folder."""
-    config, started = preset("compact"), time.time()
-    prepared = folder / "prepared"
-    for problem in prepare(data, prepared):
-        print(f"left out: {problem}")
-    audio, heard = run_stage(audio_recipe(config, prepared, listed_lags(data)), folder / "audio", AUDIO_STEPS)
-    clips = crop_people(prepared, folder / "clips", load_mesh478(), config.renderer.view_px)
-    drawing, _ = run_stage(renderer_recipe(config, clips), folder / "renderer", RENDERER_STEPS, channels_last=True)
-    tensors = named("audio", arrays(audio["audio"])) | named("renderer", arrays(drawing["renderer"]))
-    card = {
-        "name": "headpose.general",
-        "system": SPEC.name,
-        "version": 1,
-        "licence": "research only",
-        "allows": "research and evaluation; parts of the training clips have terms that exclude other use",
-        "data": f"audio: all train clips with speech; renderer: {len(clips)} train clips, {MOST_FRAMES} frames of each",
-        "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
-        "origin": "trained by the talkingface project; no outside networks",
-        "paper": "arXiv 2002.10137",
-        "command": "talkingface train headpose.general DATA -o FOLDER",
-        "steps": {"audio": AUDIO_STEPS, "renderer": RENDERER_STEPS},
-        "seed": GENERAL_SEED,
-        "metrics": {name: round(value, 3) for name, value in heard.items()},
-        "config": {key: value for key, value in to_dict(config).items() if key != "fit"},
-        "trained_s": round(time.time() - started),
-    }
-    return save_weights(folder / "weights" / "headpose.general", tensors, card).folder
+    config = preset("compact")
+    prepared, heads = prepare_data(data, folder), folder / "clips"
+    stages = [
+        Stage(
+            name="audio",
+            steps=AUDIO_STEPS,
+            make=lambda done: audio_recipe(config, prepared, listed_lags(data)),
+            settings={"config": to_dict(config.audio)},
+        ),
+        Stage(
+            name="renderer",
+            steps=RENDERER_STEPS,
+            make=lambda done: renderer_recipe(
+                config, crop_people(prepared, heads, load_mesh478(), config.renderer.view_px)
+            ),
+            settings={"config": to_dict(config.renderer)},
+            options={"channels_last": True},
+        ),
+    ]
+    done = run_general(folder, stages)
+    tensors = named("audio", arrays(done["audio"].networks["audio"]))
+    tensors |= named("renderer", arrays(done["renderer"].networks["renderer"]))
+    count = len(list(heads.glob("*.npz")))
+    card = make_card(
+        "headpose.general",
+        done,
+        terms=RESEARCH,
+        data=f"audio: all train clips with speech; renderer: {count} train clips, {MOST_FRAMES} frames of each",
+        held_back=held_back_of(prepared_clips(prepared)),
+        seed=GENERAL_SEED,
+        config=config_of_weights(config),
+        origin=f"{OWN_ORIGIN}; no outside networks",
+        system=SPEC.name,
+        paper="arXiv 2002.10137",
+    )
+    return save_made(folder, tensors, card)
 
 
 def make_grid_avatar(data: Path, folder: Path) -> Path:
@@ -135,7 +150,7 @@ def audio_recipe(
 
 def prepared_renderer_recipe(config: HeadposeConfig, folder: Path) -> RendererRecipe:
     """The general training of the renderer on a folder of cropped heads (`crop_people`)."""
-    return renderer_recipe(config, [load_crops(path) for path in sorted(folder.glob("*.npz"))])
+    return renderer_recipe(config, [load_record(HeadCrops, path) for path in sorted(folder.glob("*.npz"))])
 
 
 def renderer_recipe(config: HeadposeConfig, clips: list[HeadCrops]) -> RendererRecipe:
@@ -158,7 +173,7 @@ def crop_people(prepared: Path, folder: Path, model: LinearFaceModel, view_px: i
         tell("cropping heads", number, len(clips))
         file = folder / f"{clip.slug}.npz"
         if file.is_file() or _crop_clip(clip, file, model, view_px):
-            crops.append(load_crops(file))
+            crops.append(load_record(HeadCrops, file))
     return crops
 
 
@@ -170,5 +185,7 @@ def _crop_clip(clip: PreparedClip, target: Path, model: LinearFaceModel, view_px
         return False
     numbers = np.flatnonzero(free)
     keep = numbers[np.unique(np.linspace(0, len(numbers) - 1, MOST_FRAMES).astype(int))]
-    save_crops(target, crop_heads((frame.rgb for frame in read_frames(clip.path)), track.landmarks, fit, keep, view_px))
+    save_record(
+        target, crop_heads((frame.rgb for frame in read_frames(clip.path)), track.landmarks, fit, keep, view_px)
+    )
     return True

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from talkingface.face.morphable import LinearFaceModel
@@ -21,28 +22,22 @@ from talkingface.systems.headpose.compact.data import HeadCrops
 from talkingface.systems.headpose.compact.networks import CompactUNet, RendererOutput
 from talkingface.systems.headpose.compositing.composite import Compositor, deform, face_weight, sample_view, view_matrix
 from talkingface.systems.headpose.fit.stages import psnr_db
-from talkingface.systems.headpose.motion.head_poses import Pose
+from talkingface.systems.headpose.motion.head_poses import frame_pose
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
-PATCH = (0.22, 0.88, 0.2, 0.86)
-"""Top, bottom, left, right of the mouth in the view: what the discriminator sees."""
-NEAR_SHARE = 0.6
-"""Share of composites from frames of nearly the same pose, as in use; the others are of any frame."""
-NEAREST = 24
-"""Frames that count as those of nearly the same pose."""
+PATCH = (0.22, 0.88, 0.2, 0.86)  # top, bottom, left, right of the mouth in the view: what the discriminator sees
+NEAR_SHARE = 0.6  # share of composites from frames of nearly the same pose, as in use; the others are of any frame
+NEAREST = 24  # frames that count as those of nearly the same pose
+# First steps of a new renderer, which show its colours without the mask. With the mask from the first step on, the
+# composite beat any colour, the mask shut within 100 steps and stayed shut: 24.9 dB, those of the bare composite.
 UNMASKED_STEPS = 250
-"""First steps of a new renderer, which show its colours without the mask. With the mask from the first step on, the
-composite beat any colour, the mask shut within 100 steps and stayed shut: 24.9 dB, those of the bare composite."""
-APART = 6
-"""Least number of frames between composite and truth: a neighbour nearly is the truth."""
+APART = 6  # least number of frames between composite and truth: a neighbour nearly is the truth
+# Loss for each changed pixel, at the mouth and away from it. Without it the network repaints the whole face, which
+# gains 0.5 dB over the view and loses all highlights of the skin.
 CHANGE_COST = (0.004, 0.12)
-"""Loss for each changed pixel, at the mouth and away from it. Without it the network repaints the whole face, which
-gains 0.5 dB over the view and loses all highlights of the skin."""
-COST_RADII = (0.2, 0.4)
-"""Distances from the view's middle, in sides of the view, between which that loss rises."""
-OUTSIDE = 0.05
-"""Weight of pixels outside the face: hair and collar of another moment cannot be predicted."""
+COST_RADII = (0.2, 0.4)  # distances from the view's middle, in sides of the view, between which that loss rises
+OUTSIDE = 0.05  # weight of pixels outside the face: hair and collar of another moment cannot be predicted
 
 
 class RendererRecipe(Recipe):
@@ -80,7 +75,7 @@ class RendererRecipe(Recipe):
     ) -> None:
         self._clips, self._model, self._widths = list(clips), model, widths
         self._view_px, self._batch_size, self._start, self._held_out = view_px, batch_size, start, held_out
-        self._near = [nearest_poses(clip) for clip in clips]
+        self._near = [nearest_poses(clip, absolute_rows(clip)) for clip in clips]
         self._share = np.array([len(clip) ** 0.5 for clip in clips])
         self._share /= self._share.sum()
         self._cost = torch.from_numpy(change_cost(view_px))
@@ -176,8 +171,9 @@ class RendererRecipe(Recipe):
         assert self._held_out is not None
         compositor = Compositor((self._view_px, self._view_px))
         device = next(self.renderer.parameters()).device
+        rows, wanted = absolute_rows(self._clips[0]), absolute_rows(self._held_out)
         for number in numbers:
-            source = nearest_pose(self._clips[0].poses, self._held_out.poses[number])
+            source = int(np.abs(rows - wanted[number]).sum(1).argmin())
             row = make_pair(compositor, self._model, self._clips[0], source, self._held_out, number)
             composite = to_pictures(torch.from_numpy(row[0][None]).to(device))
             made = self.renderer(composite).over(composite)
@@ -188,10 +184,10 @@ def make_pair(
     compositor: Compositor, model: LinearFaceModel, clip: HeadCrops, source: int, truth_clip: HeadCrops, truth: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Composite of frame `source` warped to frame `truth`, that frame's own view, and the weight of its face: uint8."""
-    target, size = truth_clip.poses[truth], compositor.size[0]
+    target, size = frame_pose(truth_clip, truth), compositor.size[0]
     matrix = view_matrix(target, size)
     offset = clip.offsets[source]
-    pose, goal = clip.poses[source].moved(1.0, offset), target.moved(1.0, offset)
+    pose, goal = frame_pose(clip, source).moved(1.0, offset), target.moved(1.0, offset)
     points = clip.points[source] - np.array([*offset, 0.0], np.float32)
     change = truth_clip.expression[truth] - clip.expression[source]
     change[model.num_mouth :] = 0
@@ -216,9 +212,9 @@ def change_cost(size: int) -> np.ndarray:
     return (CHANGE_COST[0] + (CHANGE_COST[1] - CHANGE_COST[0]) * rise * rise * (3 - 2 * rise)).astype(np.float32)
 
 
-def nearest_poses(clip: HeadCrops) -> list[np.ndarray]:
-    """For each frame of `clip` the frames of most similar pose, without its neighbours in time if there are others."""
-    rows = np.stack([pose_row(pose) for pose in clip.poses])
+def nearest_poses(clip: HeadCrops, rows: np.ndarray) -> list[np.ndarray]:
+    """For each frame of `clip` (its `absolute_rows`) the frames of most similar pose, without its neighbours in time if
+    there are others."""
     near = []
     for number, row in enumerate(rows):
         distance = np.abs(rows - row).sum(1)
@@ -229,17 +225,10 @@ def nearest_poses(clip: HeadCrops) -> list[np.ndarray]:
     return near
 
 
-def pose_row(pose: Pose) -> np.ndarray:
-    """A pose as numbers whose distances look alike: radians, and shifts in model units, float64 [6]."""
-    from scipy.spatial.transform import Rotation
-
-    turn = Rotation.from_matrix(pose.rotation).as_rotvec()
-    return np.concatenate([turn, pose.translation[:2] / pose.scale, [np.log(pose.scale)]])
-
-
-def nearest_pose(poses: Sequence[Pose], pose: Pose) -> int:
-    """The number of the most similar pose."""
-    return int(np.argmin([np.abs(pose_row(other) - pose_row(pose)).sum() for other in poses]))
+def absolute_rows(clip: HeadCrops) -> np.ndarray:
+    """Poses as numbers whose distances look alike: radians, shifts in model units and log of scale, float64 [N, 6]."""
+    turn = Rotation.from_matrix(clip.rotation).as_rotvec()
+    return np.column_stack([turn, clip.translation[:, :2] / clip.scale[:, None], np.log(clip.scale)])
 
 
 def patch_box(size: int) -> tuple[int, int, int, int]:

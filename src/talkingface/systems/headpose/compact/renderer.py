@@ -28,10 +28,8 @@ from talkingface.systems.headpose.compositing.composite import (
 )
 from talkingface.systems.headpose.config import HeadposeConfig
 
-WORKERS = 2
-"""Batches in the making at a time, each in a thread: drawing, the network and encoding release the GIL."""
-BATCH = 8
-"""Frames that the network sees at a time. Always full (padded), so that results do not depend on the split."""
+WORKERS = 2  # batches in the making at a time, each in a thread: drawing, the network and encoding release the GIL
+BATCH = 8  # frames that the network sees at a time. Always full (padded), so that results do not depend on the split.
 
 _Batch = tuple[int, list[tuple[np.ndarray, int, np.ndarray, np.ndarray]]]
 """First frame, then for each: the clip's picture, its number, pose row and expression."""

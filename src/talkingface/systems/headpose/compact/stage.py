@@ -6,10 +6,17 @@ import numpy as np
 
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.state import arrays, named
-from talkingface.systems.headpose.compact.data import crop_heads, load_crops, save_crops
+from talkingface.systems.headpose.compact.data import HeadCrops, crop_heads
 from talkingface.systems.headpose.compact.recipe import RendererRecipe
 from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
-from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, general_state, make_trainer
+from talkingface.systems.headpose.fit.stages import (
+    PREVIEWS,
+    FitJob,
+    general_state,
+    load_record,
+    run_fit_stage,
+    save_record,
+)
 
 
 def fit_compact(
@@ -24,8 +31,8 @@ def fit_compact(
         if not file.is_file():
             numbers = np.flatnonzero(chosen)
             keep = numbers[np.unique(np.linspace(0, len(numbers) - 1, fit.most_frames).astype(int))]
-            save_crops(file, crop_heads(clip.pictures(), clip.track.landmarks, clip.fit, keep, renderer.view_px))
-        crops.append(load_crops(file))
+            save_record(file, crop_heads(clip.pictures(), clip.track.landmarks, clip.fit, keep, renderer.view_px))
+        crops.append(load_record(HeadCrops, file))
     start = general_state(job, "renderer")
     recipe = RendererRecipe(
         crops[:1],
@@ -37,9 +44,8 @@ def fit_compact(
         held_out=crops[1],
     )
     every = max(1, fit.renderer_steps // PREVIEWS)
-    trainer = make_trainer(
+    trained = run_fit_stage(
         job, recipe, "renderer", fit.renderer_steps, ema_decay=0.998, channels_last=True, preview_every=every,
         evaluate_every=every,
     )  # fmt: skip
-    trainer.run()
-    return named("renderer", arrays(trainer.averaged()["renderer"]))
+    return named("renderer", arrays(trained.networks["renderer"]))

@@ -20,10 +20,9 @@ from talkingface.systems.headpose.motion.head_poses import ClipHead, FrameChoose
 from talkingface.video.resize import shrink
 
 LONGEST_PX = 1280
-POINT_STEPS = 16
-"""Landmarks are stored in sixteenths of a pixel."""
+POINT_STEPS = 16  # landmarks are stored in sixteenths of a pixel
+# Foreign poses go no further than this: beyond, the warped frame is torn, and its pixels would fill any memory.
 MOST_POSE = np.array([0.8, 0.8, 0.8, 1.5, 1.5, 0.7], np.float32)
-"""Foreign poses go no further than this: beyond, the warped frame is torn, and its pixels would fill any memory."""
 _SAME_POSE = 2e-3  # rows closer than this are the frame's own pose: it is shown without turning the head
 
 

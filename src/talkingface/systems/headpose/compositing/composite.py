@@ -24,16 +24,12 @@ from talkingface.systems.headpose.motion.head_poses import Pose
 from talkingface.video.background import make_background
 
 # Distances are in units of the face model: one is the distance between the outer eye corners.
+# Distances outside the face outline of the rings of points that carry ears, hair and neck along.
 RINGS = (0.12, 0.3, 0.6, 1.0, 1.6)
-"""Distances outside the face outline of the rings of points that carry ears, hair and neck along."""
-JAW_REACH = 0.14
-"""Distance from the outline over which the jaw's own movement falls to 1/e."""
-NECK_LENGTH = 0.85
-"""Distance below the chin over which the head's movement fades out: the collar stays."""
-VIEW_CENTRE = (0.0, 0.93, -0.1)
-"""Point of the face model in the middle of the network's view: the mouth."""
-VIEW_SIDE = 1.9
-"""Side of the view: from the eyes to below the chin, cheek to cheek."""
+JAW_REACH = 0.14  # distance from the outline over which the jaw's own movement falls to 1/e
+NECK_LENGTH = 0.85  # distance below the chin over which the head's movement fades out: the collar stays
+VIEW_CENTRE = (0.0, 0.93, -0.1)  # point of the face model in the middle of the network's view: the mouth
+VIEW_SIDE = 1.9  # side of the view: from the eyes to below the chin, cheek to cheek
 _BORDER = 0.06  # share of the view over which corrections fade out
 _INNER_LIPS = [*INNER_LIP_UPPER, *INNER_LIP_LOWER[-2:0:-1]]
 _OVAL = list(FACE_OVAL)

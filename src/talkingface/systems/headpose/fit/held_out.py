@@ -20,10 +20,8 @@ from talkingface.video.write import write_result
 
 PICTURE_FIGURES = ("psnr", "ssim", "ms_ssim", "gradient_error")
 SCORED_PX = 256
-FACE_EDGE = 0.06
-"""Width of the face beyond its landmarks, in distances between the eyes."""
-SCORED = 1.3
-"""Side of the scored square over that of the bounding square of the real frame's 478 points."""
+FACE_EDGE = 0.06  # width of the face beyond its landmarks, in distances between the eyes
+SCORED = 1.3  # side of the scored square over that of the bounding square of the real frame's 478 points
 
 
 def held_out_motion(expression: np.ndarray, rows: np.ndarray) -> Motion:

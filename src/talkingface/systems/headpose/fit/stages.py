@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from torch import Tensor
 
+from talkingface.core.arrays import save_arrays
+from talkingface.core.config import to_dict
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.errors import UsageError
 from talkingface.core.system import Weights
 from talkingface.nn.state import tensors_of
 from talkingface.systems.headpose.config import HeadposeConfig, read_config
+from talkingface.training.pipeline import Stage, Trained, run_recipe, run_stages
 from talkingface.training.recipe import Recipe
-from talkingface.training.trainer import Trainer
 
-CHECKPOINT_EVERY_S = 40.0
-"""Seconds of work that a kill can cost, without the time to write a checkpoint."""
-PREVIEWS = 12
-"""Times that a renderer's training shows and measures held-out frames."""
+CHECKPOINT_EVERY_S = 40.0  # seconds of work that a kill can cost, without the time to write a checkpoint
+PREVIEWS = 12  # times that a renderer's training shows and measures held-out frames
 GENERAL_SEED = 1
 POSE_NUMBERS = 6
 _LAST = "lstm_fc.0."
 
 State = dict[str, Tensor]
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +43,25 @@ class FitJob:
     size: int | str | None = None
 
 
-def make_trainer(job: FitJob, recipe: Recipe, name: str, steps: int, **options: Any) -> Trainer:
-    """The trainer of one stage, in its folder; bfloat16 where the machine multiplies such numbers."""
-    return Trainer(
+def run_fit_stage(job: FitJob, recipe: Recipe, name: str, steps: int, **options: Any) -> Trained:
+    """One training of a fit, in its folder; bfloat16 where the machine multiplies such numbers."""
+    return run_recipe(
         recipe, job.folder / name, steps=steps, seed=job.config.fit.seed, device=job.device,
         checkpoint_every_s=CHECKPOINT_EVERY_S, precision="bf16" if likes_bfloat16(job.device) else "32", **options,
     )  # fmt: skip
 
 
-def run_stage(
-    recipe: Recipe, folder: Path, steps: int, **options: Any
-) -> tuple[dict[str, dict[str, Tensor]], dict[str, float]]:
-    """Averaged networks and last figures of a general training in `folder`, resumed if it was stopped."""
-    trainer = Trainer(
-        recipe, folder, steps=steps, seed=GENERAL_SEED, device="auto", precision="bf16", ema_decay=0.996,
-        evaluate_every=max(1, steps // 4), checkpoint_every_s=120, **options,
-    )  # fmt: skip
-    metrics = dict(trainer.run().metrics)
-    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    return trainer.averaged(), metrics
+def run_general(folder: Path, stages: Sequence[Stage]) -> dict[str, Trained]:
+    """The stages of a general training, each with four evaluations; see `training.pipeline.run_stages`."""
+    stages = [replace(s, options={"evaluate_every": max(1, s.steps // 4), **s.options}) for s in stages]
+    return run_stages(
+        folder, stages, seed=GENERAL_SEED, device="auto", precision="bf16", ema_decay=0.996, checkpoint_every_s=120
+    )
+
+
+def config_of_weights(config: HeadposeConfig) -> dict[str, Any]:
+    """What a card of general weights keeps of a config: `fit` is the program's, for all later versions of it."""
+    return {key: value for key, value in to_dict(config).items() if key != "fit"}
 
 
 def weights_config(job: FitJob) -> HeadposeConfig | None:
@@ -85,6 +86,17 @@ def general_state(job: FitJob, name: Literal["audio", "renderer"]) -> State | No
         if name == "audio" and key.startswith(_LAST) and len(value) != rows:
             state[key] = value.new_zeros(rows, *value.shape[1:])
     return state or None
+
+
+def save_record(path: Path, record: Any) -> None:
+    """Write a dataclass of arrays as one .npz without pickles. Raises OutputError."""
+    save_arrays(path, **{field.name: getattr(record, field.name) for field in fields(record)})
+
+
+def load_record(cls: type[Record], path: Path) -> Record:
+    """Read what `save_record` wrote of a `cls`. Raises OSError, ValueError or KeyError for anything else."""
+    with path.open("rb") as stored, np.load(stored, allow_pickle=False) as found:
+        return cls(**{field.name: found[field.name] for field in fields(cls)})  # type: ignore[arg-type]
 
 
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:

@@ -10,25 +10,17 @@ from talkingface.core.errors import FaceError, InputError, SpeechError
 from talkingface.core.types import Track
 from talkingface.video.read import VideoInfo
 
-LEAST_FACE_PX, SMALL_FACE_PX = 64, 140
-"""Height of the face that is refused, and that gets a note."""
-LEAST_SEEN = 0.9
-"""Share of frames in which the face must be found."""
-CUT_SHARE = 0.35
-"""Jump of the face from one frame to the next, in face sizes, that is a cut."""
+LEAST_FACE_PX, SMALL_FACE_PX = 64, 140  # height of the face that is refused, and that gets a note
+LEAST_SEEN = 0.9  # share of frames in which the face must be found
+CUT_SHARE = 0.35  # jump of the face from one frame to the next, in face sizes, that is a cut
+# Mean change of a picture from one frame to the next, of the full range, that is a cut, if it stands alone.
 CUT_CHANGE = 0.16
-"""Mean change of a picture from one frame to the next, of the full range, that is a cut, if it stands alone."""
-OUTSIDE_SHARE = 0.1
-"""Share of frames in which part of the face may lie outside the picture."""
-WANDERING = 1.0
-"""Standard deviation of the face's place, in face sizes, from which the person walks about."""
-QUIET = 1e-3
-"""Root mean square of sound without speech."""
+OUTSIDE_SHARE = 0.1  # share of frames in which part of the face may lie outside the picture
+WANDERING = 1.0  # standard deviation of the face's place, in face sizes, from which the person walks about
+QUIET = 1e-3  # root mean square of sound without speech
+# A second face counts from this share of the first one's size, if it is in a third of the frames that were searched.
 OTHER_FACE = 0.5
-"""A second face counts from this share of the first one's size, if it is in a third of the frames that were
-searched."""
-SURE_OFFSET = 0.12
-"""Confidence of the sync expert from which its offset is believed."""
+SURE_OFFSET = 0.12  # confidence of the sync expert from which its offset is believed
 
 
 def check_media(path: Path, info: VideoInfo, least_s: float) -> None:

@@ -1,4 +1,5 @@
-"""ATC-net: from windows of MFCC to expression and head pose (section 3.2 of the paper), with the published names."""
+"""ATC-net: from windows of MFCC to expression and head pose (section 3.2 of the 2020 paper), with the published
+names."""
 
 from __future__ import annotations
 
@@ -10,18 +11,19 @@ from torch import Tensor, nn
 from talkingface.audio.mfcc import FRAME_ROWS, NUM_COEFFICIENTS
 
 LstmState = tuple[Tensor, Tensor]
-_FRAMES_AT_ONCE = 32  # of the convolutions outside training: flat memory for long speech, and faster than more
+_FRAMES_AT_ONCE = 32  # through the convolutions outside training: memory stays flat, and more is slower
 
 
 class AtcNet(nn.Module):
     """Windows [B, T, 28, 12] -> `expression` + `pose` numbers [B, T, E + P], and the LSTM's state after them.
 
-    The numbers are expression coefficients, then pitch, yaw and roll in radians, then the translation x, y and z - 0.5
-    of the face model (in its units). Give the state back with the next windows to run speech in pieces; without one
-    the LSTM starts at zero.
+    As published, the numbers are expression coefficients, then pitch, yaw and roll in radians, then the translation x,
+    y and z - 0.5 of the face model in its units. The weights of this project have pose rows instead, in units of
+    `from_audio.POSE_SCALE`. To run speech in pieces, pass the state with the next windows; without one the LSTM starts
+    at zero.
 
-    `stepwise`: in training each time step goes through the convolutions alone, so that batch normalisation sees the
-    items of one step only and counts T updates, as in the original. Otherwise all steps are one batch, which is faster
+    `stepwise`: in training each time step goes through the convolutions by itself, so that batch normalisation has the
+    statistics of one step and counts T updates, as in the original. Otherwise all steps are one batch, which is faster
     and gives calmer statistics. In evaluation there is no difference.
 
     Example: `numbers, state = AtcNet().eval()(torch.from_numpy(frame_windows(speech))[None])`
@@ -59,7 +61,7 @@ class AtcNet(nn.Module):
         self.lstm_fc = nn.Sequential(nn.Linear(hidden, expression + pose))
 
     def embed(self, windows: Tensor) -> Tensor:
-        """Each window alone, [N, 28, 12] -> [N, hidden]: all that comes before the LSTM."""
+        """The layers before the LSTM: [N, 28, 12] -> [N, hidden]."""
         return self.audio_eocder_fc(self.audio_eocder(windows[:, None]).flatten(1))
 
     def forward(self, windows: Tensor, state: LstmState | None = None) -> tuple[Tensor, LstmState]:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 FPS = 25
 SPACE = "mesh478"
+# Coefficients of the motion space; ATC-net predicts the first ones, brows are those of the clip's frames.
 NUM_EXPRESSION = 20
-"""Coefficients of the motion space; ATC-net predicts the first ones, brows are those of the clip's frames."""
+# Usual standard deviations of a talking head's pose rows: the units in which ATC-net predicts them.
 POSE_SCALE = np.array([0.06, 0.06, 0.04, 0.06, 0.06, 0.03], np.float32)
-"""Usual standard deviations of a talking head's pose rows: the units in which ATC-net predicts them."""
 _PIECE = 500  # frames that go through the network at a time
 _CLOSEST = 0.1  # share of the clip's frames, the closest ones, among which the seed picks the first
 _LEAST_TURN = 1e-4  # radians; below it a predicted angle counts as still

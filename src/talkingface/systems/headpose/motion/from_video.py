@@ -1,4 +1,4 @@
-"""Motion from another person's video: their mouth and head, at the system's clock."""
+"""Motion from a video of another person: mouth and head, at the system's rate."""
 
 from __future__ import annotations
 

@@ -20,8 +20,7 @@ from talkingface.systems.headpose.motion.from_audio import begin_at_source, mfcc
 from talkingface.systems.headpose.motion.matching import JOURNAL, match_background
 from talkingface.systems.headpose.official.convert import load_into
 
-OBSERVED = 300
-"""Frames from which the behaviour is encoded, at most."""
+OBSERVED = 300  # frames from which the behaviour is encoded, at most
 
 
 class BehaviourEncoder(nn.Module):

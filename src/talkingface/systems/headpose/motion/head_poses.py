@@ -1,25 +1,28 @@
-"""Head poses of a clip, and the person's pose rows relative to rest that `Motion` carries."""
+"""Head poses of a clip, and their rows relative to rest, as `Motion.pose` has them in space mesh478."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from talkingface.face.mesh478_motion import mean_pose, pose_of_row, pose_rows
-from talkingface.face.morphable import FaceFit
 from talkingface.face.pose import Pose
 
-STEADY_FRAMES = 75
-"""Frames that play behind a head that is asked to be still."""
-JUMP = 0.06
-"""How much worse the next frame of the clip may fit than the best one before the picture jumps there."""
-_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])
+if TYPE_CHECKING:
+    from talkingface.face.morphable import FaceFit
+    from talkingface.systems.headpose.compact.data import HeadCrops
+
+STEADY_FRAMES = 75  # frames that play behind a still head
+JUMP = 0.06  # cost by which the next frame of the clip may be worse than the best one before the picture jumps there
+_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])  # of a pose row: turns are seen more than shifts
+_UNSEEN_COST = 10.0  # above every other cost
 
 
-def frame_pose(fit: FaceFit | ClipHead, frame: int) -> Pose:
-    """The pose in one frame of a fitted track or of a clip."""
-    return Pose(rotation=fit.rotation[frame], scale=float(fit.scale[frame]), translation=fit.translation[frame])
+def frame_pose(poses: FaceFit | ClipHead | HeadCrops, frame: int) -> Pose:
+    """The pose in one frame."""
+    return Pose(rotation=poses.rotation[frame], scale=float(poses.scale[frame]), translation=poses.translation[frame])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class ClipHead:
 
 
 def make_head(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, seen: np.ndarray) -> ClipHead:
-    """The head of a clip from its fit; frames that were not seen do not count for the mean."""
+    """The head of a clip from its fit. Rest is the mean of the frames `seen`."""
     rest = mean_pose(rotation, scale, translation, seen)
     rows = pose_rows(rotation, scale, translation, rest)
     return ClipHead(
@@ -55,17 +58,17 @@ def make_head(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, 
 
 
 def steady_part(head: ClipHead) -> tuple[int, int]:
-    """The first frame and the length of the part that stays closest to rest: what plays behind a still head."""
+    """First frame and length of the part that stays closest to rest: what plays behind a still head."""
     length = min(STEADY_FRAMES, len(head))
-    cost = (np.abs(head.rows) * _WEIGHTS).sum(axis=1) + 10.0 * ~head.seen
+    cost = (np.abs(head.rows) * _WEIGHTS).sum(axis=1) + _UNSEEN_COST * ~head.seen
     total = np.convolve(cost, np.ones(length), mode="valid")
     return int(total.argmin()), length
 
 
 class FrameChooser:
-    """Which frame of the clip lies behind a head pose that came without one; remembers where it is.
+    """Chooses frames of the clip for head poses that come without one; its state is the frame that it chose last.
 
-    The clip plays on, forwards or backwards, while it fits nearly as well as its best frame: a jump is seen in hair and
+    The clip plays on, forwards or backwards, while it fits nearly as well as its best frame: jumps show in hair and
     eyes.
     """
 
@@ -76,7 +79,7 @@ class FrameChooser:
 
     def choose(self, row: np.ndarray) -> int:
         """The frame for the pose `row` [6]."""
-        cost = (np.abs(self._head.rows - row) * _WEIGHTS).sum(axis=1) + 10.0 * ~self._head.seen
+        cost = (np.abs(self._head.rows - row) * _WEIGHTS).sum(axis=1) + _UNSEEN_COST * ~self._head.seen
         best = int(cost.argmin())
         if self._at is not None:
             ahead = [n for n in (self._at + self._step, self._at - self._step) if 0 <= n < len(cost)]

@@ -1,8 +1,8 @@
-"""Head motion out of the short video: which of its frames lies behind each frame of the new speech (section 3.3).
+"""Background matching (section 3.3 of the 2020 paper): the frame of the short video for each frame of the new speech.
 
-Shown is always real motion of the person, faster, slower or backwards. Predicted poses only choose it: at key frames,
-where the predicted head turns back, the closest real pose is looked for; in between, the video's frames are run
-through evenly.
+The head motion that is shown is always real motion of the person, faster, slower or backwards. Predicted poses choose
+it. At key frames, where the predicted head turns back, the closest real pose is searched; between them the video's
+frames are passed through evenly.
 """
 
 from __future__ import annotations
@@ -18,27 +18,26 @@ _THINNING_ORDER = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchSettings:
-    """How key frames are chosen and matched; the defaults are those of 2020."""
+    """The choice of key frames and their matching; the defaults are those of 2020."""
 
     axis: int = 2
-    """Whose turning points are key frames: 0 pitch, 1 yaw, 2 roll."""
+    """The angle whose turning points are key frames: 0 pitch, 1 yaw, 2 roll."""
     speed: int = 1
-    """Frames of the short video that may pass in one frame, at most."""
+    """Frames of the short video that pass in one frame, at most."""
     keys_share: float = 0.1
-    """Key frames are thinned out until they are at most this share of all frames."""
+    """Share of all frames to which key frames are thinned out."""
     min_gap: int = 3
     """Key frames closer than this lose the one with the smaller turn; 0 keeps all (the journal version)."""
     relative: bool = False
-    """Look for the real pose at the last key frame plus the predicted change (the journal version), instead of the
-    predicted pose itself."""
+    """Search the real pose at the last key frame plus the predicted change (the journal version), not the predicted
+    pose itself. The first key frame is matched by its pose; the journal's text leaves it open."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.axis <= 2 or self.speed < 1 or not 0 < self.keys_share <= 1 or self.min_gap < 0:
             raise ValueError("axis is 0 to 2, speed at least 1, keys_share in (0, 1], min_gap at least 0")
 
 
-JOURNAL = MatchSettings(min_gap=0, relative=True)
-"""The settings of the journal version."""
+JOURNAL = MatchSettings(min_gap=0, relative=True)  # the settings of the journal version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +53,8 @@ class Matched:
 def match_background(predicted: np.ndarray, real: np.ndarray, settings: MatchSettings | None = None) -> Matched:
     """Choose frames of the short video by angles: `predicted` [N, >= 3] of the new frames, `real` [M, >= 3] of its own.
 
-    Columns 0 to 2 are pitch, yaw and roll in radians; others are not looked at. Raises ValueError without frames.
-    Works from one frame on, where the original needed seven.
+    Columns 0 to 2 are pitch, yaw and roll in radians; others are ignored. Raises ValueError without frames. One frame
+    is enough; the original needed seven for its smoothing, and from seven on nothing differs.
     """
     settings = settings or MatchSettings()
     predicted, real = (np.asarray(angles, np.float64)[:, :3] for angles in (predicted, real))
@@ -75,7 +74,7 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def key_frames(angles: np.ndarray, settings: MatchSettings) -> np.ndarray:
-    """Where the smoothed turn of `angles` [N, 3] comes back, thinned out, and both end frames: ascending [K]."""
+    """Turning points of the smoothed angle, thinned out, and both end frames of `angles` [N, 3]: ascending [K]."""
     turn = smooth(angles[:, settings.axis])
     keys = _extrema(turn, 1)
     while len(keys) > len(turn) * settings.keys_share:
@@ -91,13 +90,14 @@ def key_frames(angles: np.ndarray, settings: MatchSettings) -> np.ndarray:
 
 
 def _extrema(values: np.ndarray, order: int) -> np.ndarray:
-    """Places of strict maxima and minima among `order` neighbours on each side; never at the ends."""
+    """Indices of strict maxima and minima among `order` neighbours on each side; never at the ends."""
     places = [scipy.signal.argrelextrema(values, beats, order=order)[0] for beats in (np.greater, np.less)]
     return np.sort(np.concatenate(places))
 
 
 def match_keys(wanted: np.ndarray, real: np.ndarray, keys: np.ndarray, settings: MatchSettings) -> np.ndarray:
-    """The frame of `real` [M, 3] for each key frame with angles `wanted` [K, 3]: [K], none further than it can move."""
+    """The frame of `real` [M, 3] for each key frame with angles `wanted` [K, 3]: [K], within reach of the one
+    before."""
     chosen = [int(np.abs(real - wanted[0]).sum(1).argmin())]
     for k in range(1, len(keys)):
         last, reach = chosen[-1], settings.speed * int(keys[k] - keys[k - 1])
@@ -108,7 +108,8 @@ def match_keys(wanted: np.ndarray, real: np.ndarray, keys: np.ndarray, settings:
 
 
 def ping_pong(count: int, frames: int) -> np.ndarray:
-    """The mode "poses from short video": its `frames` forwards, backwards, forwards ..., both ends twice: [count].
+    """The published mode "poses from short video": `frames` forwards, backwards, forwards ..., both ends twice:
+    [count].
 
     >>> ping_pong(7, 3).tolist()
     [0, 1, 2, 2, 1, 0, 0]
@@ -120,6 +121,6 @@ def ping_pong(count: int, frames: int) -> np.ndarray:
 
 
 def make_records(expression: np.ndarray, real: np.ndarray, shift: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """What each new frame is drawn from, [N, E + 9]: the predicted `expression` [N, E]; of its `source` frame [N] the
-    pose `real` [M, 6] and the crop shift [M, 2] in pixels; and the number of that frame."""
+    """The published record of each new frame, [N, E + 9]: the predicted `expression` [N, E]; pose `real` [M, 6] and
+    crop shift [M, 2] in pixels of its `source` frame [N]; and the number of that frame."""
     return np.concatenate([expression, real[source], shift[source], source[:, None]], axis=1)

@@ -1,4 +1,5 @@
-"""Training of the compact ATC-net: on many people for general weights, then on the few seconds of one person."""
+"""Training of ATC-net: the compact one on many people, for general weights, and any one on the seconds of one
+person."""
 
 from __future__ import annotations
 
@@ -21,17 +22,15 @@ from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.speaking_clips import SpeakingClip
 
-SPEEDS = (1.0, 0.89, 0.95, 1.06, 1.12)
-"""Playing speeds: pitch, formants and tempo change together."""
-ROWS, FRAMES = 24, 48
-SILENT_ROWS = 2
-WARM_UP_FRAMES = 10
-"""Frames at the start of a cut that teach nothing: the LSTM has not heard what came before."""
+SPEEDS = (1.0, 0.89, 0.95, 1.06, 1.12)  # playing speeds of augmented speech: pitch, formants and tempo change together
+ROWS, FRAMES = 24, 48  # excerpts of a batch, and their length
+SILENT_ROWS = 2  # excerpts of a batch that are silence or noise, in which the mouth rests
+WARM_UP_FRAMES = 10  # frames at the start of an excerpt that have no loss: the LSTM lacks what came before them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Coefficients float16 [4 T + 24, 12] of T frames, targets float32 [T, E + 3 + 6], weights float32 [T]."""
+    """MFCC `inputs` float16 [4 T + 24, 12] of T frames, `targets` float32 [T, E + 3 + 6], `weight` float32 [T]."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -39,11 +38,13 @@ class Row:
 
 
 class AudioRecipe(Recipe):
-    """Regression of mouth expression and head pose with losses on what is seen (gap, width, jaw).
+    """Regression of mouth expression and head pose, with losses on gap, width and jaw of the mouth, which are what is
+    seen.
 
-    `clips`: training clips; `late_s`: how late each clip's lips are; `validation`: clips for `evaluate`; `copies`: how
-    many augmented versions of each clip are made beforehand; `start`: a state dict to go on from; `keep_ears`: only the
-    LSTM and what follows learn, for a person's few seconds.
+    `clips`: training clips; `late_s`: delay of each clip's lips; `validation`: clips for `evaluate`; `copies`:
+    augmented versions of each clip, made beforehand; `start`: a state dict to go on from; `freeze_encoder`: only the
+    LSTM and the layer after it are trained, for the few seconds of one person. One voice must not narrow what the
+    convolutions of many voices tell apart.
     """
 
     name = "headpose.audio"
@@ -72,13 +73,14 @@ class AudioRecipe(Recipe):
         seed: int = 0,
     ) -> None:
         self.config, self._validation, self._start, self._late_s = config, validation, start, late_s
-        self._keep_ears = freeze_encoder
+        self._freeze_encoder = freeze_encoder
         self.optimizers = {"audio": OptimizerConfig(lr=lr, weight_decay=0.02, warmup_steps=50, final_ratio=0.01)}
         num = config.expression
         self._matrix = torch.from_numpy(measure_rows(model, num))
         effect = np.sqrt((model.expression[..., :num] ** 2).sum((0, 1)))
         self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
         clips = [clip for clip in clips if clip.weight.sum() > 10 and np.abs(clip.samples).max() > 1e-3]
+        # a long clip counts for less than its length, so that no person outweighs the others
         seconds = np.array([min(clip.weight.sum(), 900.0) for clip in clips]) ** 0.7
         self._share = seconds / seconds.sum()
         rng = make_rng(seed, 1 << 30)
@@ -89,21 +91,21 @@ class AudioRecipe(Recipe):
         rows = np.concatenate([clip_targets(clip, self.config.expression), clip.weight[:, None]], axis=1)
         rows, known = retime(rows, speed, self._late_s.get(clip.slug, 0.0))
         weight = (rows[:, -1] > 0.99) * known
-        heard = mfcc_rows(augment_speech(clip.samples, speed, rng), len(rows)).astype(np.float16)
-        return Row(inputs=heard, targets=rows[:, :-1], weight=weight.astype(np.float32))
+        inputs = mfcc_rows(augment_speech(clip.samples, speed, rng), len(rows)).astype(np.float16)
+        return Row(inputs=inputs, targets=rows[:, :-1], weight=weight.astype(np.float32))
 
     def networks(self) -> dict[str, nn.Module]:
         """ATC-net."""
         self.audio = make_atcnet(self.config)
         if self._start is not None:
             self.audio.load_state_dict(self._start)
-        if self._keep_ears:
+        if self._freeze_encoder:
             self.audio.audio_eocder.requires_grad_(False)
             self.audio.audio_eocder_fc.requires_grad_(False)
         return {"audio": self.audio}
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
-        """Cuts of clips, and silence in which the mouth rests."""
+        """Excerpts of clips, and silence in which the mouth rests."""
         rng = make_rng(seed, step)
         length = FRAME_HOP * FRAMES + FRAME_ROWS - FRAME_HOP
         inputs = np.zeros((ROWS, length, 12), np.float32)
@@ -128,11 +130,11 @@ class AudioRecipe(Recipe):
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """See `loss_weights`."""
         num, weight = self.config.expression, batch["weight"][..., None]
-        if self._keep_ears:
-            self.audio.audio_eocder.eval()  # its statistics are those of many voices
-        spoken = self.audio(to_windows(batch["inputs"]))[0].float()
+        if self._freeze_encoder:
+            self.audio.audio_eocder.eval()  # keeps the batch statistics of many voices
+        predicted = self.audio(to_windows(batch["inputs"]))[0].float()
         true_shape, true, true_pose = batch["targets"].split([num, 3, 6], dim=-1)
-        shape, pose = spoken.split([num, 6], dim=-1)
+        shape, pose = predicted.split([num, 6], dim=-1)
         measures = shape @ self._matrix.to(shape.device).T
         count, both = weight.sum().clamp(min=1), weight[:, 1:] * weight[:, :-1]
         return {
@@ -150,12 +152,12 @@ class AudioRecipe(Recipe):
 
     @property
     def measure_rows(self) -> np.ndarray:
-        """float32 [3, E]: how gap, width and jaw, in their units, follow the expression."""
+        """float32 [3, E]: see `measure_rows`."""
         return self._matrix.numpy()
 
 
 def measure_rows(model: LinearFaceModel, expression: int) -> np.ndarray:
-    """float32 [3, E]: how gap, width and jaw, in their units, follow the model's first `expression` numbers."""
+    """float32 [3, E]: gap, width and jaw, in their units, for each of the model's first `expression` coefficients."""
     return measure_matrix(model)[:, :expression] / MEASURE_SCALE[:, None]
 
 
@@ -176,13 +178,13 @@ def mouth_correlations(network: nn.Module, clips: Sequence[SpeakingClip], matrix
 
 
 def clip_targets(clip: SpeakingClip, expression: int) -> np.ndarray:
-    """Expression, measures relative to the closed neutral mouth and pose, each in its unit: float32 [T, E + 3 + 6]."""
+    """Expression, measures relative to the closed neutral mouth, and pose, each in its unit: float32 [T, E + 3 + 6]."""
     measures = (clip.measures - clip.neutral_measures) / MEASURE_SCALE
     return np.concatenate([clip.expression[:, :expression], measures, clip.pose / POSE_SCALE], 1).astype(np.float32)
 
 
 def augment_speech(samples: np.ndarray, speed: float, rng: np.random.Generator) -> np.ndarray:
-    """Speech float32 [N] at 16 kHz played at `speed` in another room: equaliser, gain and background noise."""
+    """Speech float32 [N] at 16 kHz at another `speed`, with a random equaliser, gain and background noise."""
     if speed != 1.0:
         import soxr
 
@@ -196,7 +198,7 @@ def augment_speech(samples: np.ndarray, speed: float, rng: np.random.Generator) 
 
 
 def room_noise(length: int, rng: np.random.Generator) -> np.ndarray:
-    """Steady noise of a random colour and level, or digital silence: float32 [length]."""
+    """Steady noise of a random spectrum and level, or digital silence: float32 [length]."""
     if rng.random() < 0.2:
         return np.zeros(length, np.float32)
     noise = _coloured(rng.standard_normal(length), 8.0, rng)

@@ -1,9 +1,10 @@
-"""The general training of ATC-net as published: cuts of 16 frames of many people, against the face model's numbers.
+"""The general training of ATC-net as published: excerpts of 16 frames of many people, with Adam at 2e-4 throughout.
 
-The compact preset has losses of its own (`audio_recipe.py`). Here they are the published ones (section 4.1 of the
-reference: errors of expression and pose, and their changes from frame to frame), with Adam at 2e-4 throughout. The
-original's targets were the Basel model's; ours are `mesh478`'s first expressions, and the pose relative to the clip's
-mean in units of its usual deviation, as everywhere in this system.
+Losses and weights are the published ones: errors of expression and pose, and their changes from
+frame to frame. The compact preset has others (`motion.recipe`), augmentation and lip offsets, of which the paper has
+none. The original's targets are the Basel model's coefficients; here they are `mesh478`'s first ones, and the pose
+relative to the clip's mean in units of its usual deviation, under which the published weight counts poses more than for
+radians.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from talkingface.training.speaking_clips import SpeakingClip
 ROWS, FRAMES = 16, 16
 LR = 2e-4
 _POSE_NUMBERS = 6
+# Published weights of `atc_losses`.
 ATC_WEIGHTS = {"expression": 1.0, "pose": 0.2, "pose_smoothness": 0.01, "expression_smoothness": 1e-4}
-"""Published weights of `atc_losses`."""
 
 
 class AtcRecipe(Recipe):
-    """`clips` to learn from, `validation` for `evaluate`. Raises InputError if no clip is heard and seen for 16 frames
-    on end."""
+    """`clips` to train on, `validation` for `evaluate`. Raises InputError if no clip has sound and a face for 16 frames
+    in a row."""
 
     name = "headpose.atcnet"
     phases = (Phase("fit", ("audio",)),)
@@ -53,7 +54,7 @@ class AtcRecipe(Recipe):
     ) -> None:
         self.config, self._validation = config, validation
         self._matrix = measure_rows(model, config.expression)
-        self._heard: list[np.ndarray] = []
+        self._inputs: list[np.ndarray] = []
         self._targets: list[np.ndarray] = []
         starts = []
         for clip in clips:
@@ -61,12 +62,12 @@ class AtcRecipe(Recipe):
             first = np.flatnonzero(whole)
             if not len(first) or np.abs(clip.samples).max() < 1e-3:
                 continue
-            starts.append(np.stack([np.full(len(first), len(self._heard)), first], axis=1))
-            self._heard.append(mfcc_rows(clip.samples, len(clip)).astype(np.float16))
+            starts.append(np.stack([np.full(len(first), len(self._inputs)), first], axis=1))
+            self._inputs.append(mfcc_rows(clip.samples, len(clip)).astype(np.float16))
             targets = clip_targets(clip, config.expression)
             self._targets.append(np.delete(targets, np.s_[config.expression : -_POSE_NUMBERS], axis=1))
         if not starts:
-            raise InputError(f"no clip shows a speaking face for {FRAMES} frames on end; prepare more clips")
+            raise InputError(f"no clip shows a speaking face for {FRAMES} frames in a row; prepare more clips")
         self._starts = np.concatenate(starts)
 
     def networks(self) -> dict[str, nn.Module]:
@@ -76,22 +77,22 @@ class AtcRecipe(Recipe):
         return {"audio": self.audio}
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
-        """Coefficients [16, 88, 12] and targets [16, 16, E + 6] of random cuts."""
+        """MFCC [16, 88, 12] and targets [16, 16, E + 6] of random excerpts."""
         length = FRAME_HOP * FRAMES + FRAME_ROWS - FRAME_HOP
         rows = self._starts[make_rng(seed, step).integers(len(self._starts), size=ROWS)]
-        heard = [self._heard[clip][FRAME_HOP * first : FRAME_HOP * first + length] for clip, first in rows]
+        inputs = [self._inputs[clip][FRAME_HOP * first : FRAME_HOP * first + length] for clip, first in rows]
         targets = [self._targets[clip][first : first + FRAMES] for clip, first in rows]
         return {
-            "inputs": torch.from_numpy(np.stack(heard).astype(np.float32)),
+            "inputs": torch.from_numpy(np.stack(inputs).astype(np.float32)),
             "targets": torch.from_numpy(np.stack(targets).astype(np.float32)),
         }
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
-        """See `losses.atc_losses`."""
+        """See `atc_losses`."""
         return atc_losses(self.audio(to_windows(batch["inputs"]))[0].float(), batch["targets"], self.config.expression)
 
     def evaluate(self) -> dict[str, float]:
-        """See `audio_recipe.mouth_correlations`."""
+        """See `motion.recipe.mouth_correlations`."""
         return mouth_correlations(self.audio, self._validation, self._matrix)
 
 

@@ -1,5 +1,5 @@
-"""Official checkpoints in and out: the published files hold some tensors under several names, and some that nothing
-uses. Ours hold each once."""
+"""Official checkpoints in and out. The published files hold some tensors under several names, and some that are never
+used; here each is held once."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def to_official(part: str, state: Mapping[str, Tensor]) -> State:
 def memory_from_official(file: Mapping[str, Any]) -> tuple[State, MemoryBank]:
     """A file like `0_net_mem.pth`: the state of `QueryNet`, and the bank.
 
-    All slots that anybody wrote count as own: the file does not tell whose they are. Clear `own` before training for
-    another person. Raises WeightsError.
+    All written slots count as own: the file does not tell whose they are. Clear `own` before training for another
+    person. Raises WeightsError.
     """
     tensors: dict[str, Tensor] = {}
     for name in ("key", "value", "age", "index"):
@@ -75,7 +75,7 @@ def memory_from_official(file: Mapping[str, Any]) -> tuple[State, MemoryBank]:
 
 
 def memory_to_official(query: Mapping[str, Tensor], bank: MemoryBank) -> dict[str, Any]:
-    """The inverse of `memory_from_official`; whose slots are whose is lost."""
+    """The inverse of `memory_from_official`, without `own`."""
     tensors = {f"mem_{name}": tensor for name, tensor in bank.state().items() if name != "own"}
     return {"mem_model": to_official("query", query), **tensors}
 
@@ -105,7 +105,7 @@ def _read_generator(state: State) -> State:
     kept: State = {}
     for name, tensor in state.items():
         if alias := _BLOCK_ALIAS.fullmatch(name):
-            # the later name holds in the original; it is missing only where someone removed duplicates
+            # of two names the later one counts in the original; it is missing only in files without duplicates
             kept.setdefault(f"{alias[1]}.body.1.{alias[2]}", tensor)
         elif not _UNUSED_STATISTICS.fullmatch(name):
             kept[name] = tensor
@@ -134,7 +134,7 @@ def _styled_blocks(state: State) -> set[str]:
 
 
 def _read_query(state: State) -> State:
-    """Names of one ResNet and one linear layer, each under several; the last one holds in the original."""
+    """The tensors of one ResNet and one linear layer, each under several names, of which the last counts."""
     children = {place: child for child, place in _RESNET_CHILDREN.items()}
     kept: State = {}
     for name, tensor in state.items():

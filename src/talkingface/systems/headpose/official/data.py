@@ -8,18 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.core.arrays import save_arrays
 from talkingface.core.progress import tell
 from talkingface.core.types import Track
 from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
+from talkingface.systems.headpose.fit.stages import load_record, save_record
 from talkingface.systems.headpose.official.face.crop import crop_picture, fit_crops, five_points
 from talkingface.systems.headpose.official.face.identity import aligned_face, thumbnail
 from talkingface.systems.headpose.official.face.render import FaceRenderer, View
 from talkingface.systems.headpose.official.networks import HISTORY
 
-RUN = 10
-"""Frames of a long clip are chosen in runs of this length: each picture needs the two composites before it."""
-_PARTS = ("composites", "truths", "numbers", "thumbs", "faces")
+RUN = 10  # frames of a long clip are chosen in runs of this length: each picture needs the two composites before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +50,8 @@ def make_pairs(
     """Composites and truths of the frames in `chosen` bool [T], at most about `most`; kept in `file`."""
     if not file.is_file():
         numbers = choose_runs(chosen, most)
-        save_pairs(file, render_pairs(clip.pictures(), clip.track, renderer, view, numbers, thumb_px))
-    return load_pairs(file)
-
-
-def save_pairs(file: Path, pairs: Pairs) -> None:
-    """Write pairs as one .npz without pickles."""
-    save_arrays(file, **{name: getattr(pairs, name) for name in _PARTS})
-
-
-def load_pairs(file: Path) -> Pairs:
-    """Read what `save_pairs` wrote. Raises OSError, ValueError or KeyError for anything else."""
-    with file.open("rb") as stored, np.load(stored, allow_pickle=False) as found:
-        return Pairs(**{name: found[name] for name in _PARTS})
+        save_record(file, render_pairs(clip.pictures(), clip.track, renderer, view, numbers, thumb_px))
+    return load_record(Pairs, file)
 
 
 def join_pairs(parts: Sequence[Pairs]) -> Pairs:
@@ -74,7 +61,8 @@ def join_pairs(parts: Sequence[Pairs]) -> Pairs:
     for part in parts:
         numbers.append(part.numbers - part.numbers[0] + first)
         first = int(numbers[-1][-1]) + HISTORY
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PARTS if name != "numbers"}
+    names = ("composites", "truths", "thumbs", "faces")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return Pairs(numbers=np.concatenate(numbers), **joined)
 
 
@@ -94,20 +82,15 @@ def render_pairs(
     """Composites and truths of the frames `numbers` (rising) of a clip's `pictures`, with their `track`."""
     points = five_points(track.landmarks[numbers])
     crops = fit_crops(points, track.size)
-    composites, truths, thumbs, faces = [], [], [], []
+    rows: dict[str, list[np.ndarray]] = {"composites": [], "truths": [], "thumbs": [], "faces": []}
     for row, rgb in enumerate(_only(pictures, numbers)):
         tell("drawing the face", row, len(numbers))
-        truths.append(view.cut(rgb))
-        composites.append(renderer.render_over(truths[-1], int(numbers[row])))
-        thumbs.append(thumbnail(crop_picture(rgb, crops[row]), thumb_px))
-        faces.append(aligned_face(rgb, points[row]))
-    return Pairs(
-        composites=np.stack(composites),
-        truths=np.stack(truths),
-        numbers=numbers,
-        thumbs=np.stack(thumbs),
-        faces=np.stack(faces),
-    )
+        truth = view.cut(rgb)
+        rows["truths"].append(truth)
+        rows["composites"].append(renderer.render_over(truth, int(numbers[row])))
+        rows["thumbs"].append(thumbnail(crop_picture(rgb, crops[row]), thumb_px))
+        rows["faces"].append(aligned_face(rgb, points[row]))
+    return Pairs(numbers=numbers, **{name: np.stack(pictures) for name, pictures in rows.items()})
 
 
 def _only(pictures: Iterable[np.ndarray], numbers: np.ndarray) -> Iterator[np.ndarray]:

@@ -31,8 +31,8 @@ from talkingface.systems.headpose.official.networks import (
     check_sides,
 )
 
+# Frames drawn at once: a divisor of the 25 frames from feature to feature. More gain nothing and need more memory.
 BATCH = 5
-"""Frames drawn at once: a divisor of the 25 frames from feature to feature. More gain nothing and need more memory."""
 _CHANNELS_LAST = torch.channels_last
 
 

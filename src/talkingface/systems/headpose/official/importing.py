@@ -1,8 +1,8 @@
 """`weights import headpose FILES...`: the official files become weights to begin a fit with.
 
-Files are told apart by what they hold, not by what they are called. Sizes of the networks are read off the tensors; a
-file whose tensors do not belong together is refused by their names. Parts that are not given are named with where to
-get them, and begin anew.
+The kind of a file is found from its tensors, not its name, and so are the sizes of the networks. A file whose tensors
+do not belong together is refused, naming them. For parts that are not given the card says where to get them; they begin
+anew.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from talkingface.nn.state import arrays, named
 from talkingface.systems.headpose.config import AudioConfig, HeadposeConfig, RendererConfig, preset
 from talkingface.systems.headpose.motion.from_audio import NUM_EXPRESSION, make_atcnet
 from talkingface.systems.headpose.motion.head_motion_generator import decoder_for, encoder_for
-from talkingface.systems.headpose.official.convert import check_state, from_official, memory_from_official
+from talkingface.systems.headpose.official.convert import State, check_state, from_official, memory_from_official
 from talkingface.systems.headpose.official.face.identity import load_mxnet_arcface
 from talkingface.systems.headpose.official.face.reconstruction import RNET_SOURCE, load_reconstruction_net
 from talkingface.systems.headpose.official.networks import Discriminator
@@ -46,7 +46,7 @@ SOURCES = {
     "github.com/Juyong/3DFace, and the index files in the folder BFM of "
     "github.com/microsoft/Deep3DFaceReconstruction",
 }
-"""Parts of the 2020 version, and where people get them."""
+"""Parts of the 2020 version, and where they are published."""
 JOURNAL_SOURCES = {
     "audio": f"atcnet_pose01/atcnet_lstm_199.pth from {_JOURNAL}",
     "renderer": f"checkpoints/seq_p2p/0_net_G.pth from {_JOURNAL}",
@@ -60,7 +60,7 @@ _WHOLE_MODULES = ("iddnet", "cttmotionnet")
 
 @dataclass(slots=True)
 class _Found:
-    """What has been read so far: arrays by name, the file of each part, and the sizes of the networks."""
+    """What was read so far: arrays by name, the file of each part, and the sizes of the networks."""
 
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     parts: dict[str, Path] = field(default_factory=dict)
@@ -72,6 +72,13 @@ class _Found:
             raise UsageError(f"{self.parts[part].name} and {path.name} are both {part}; import one of them at a time")
         self.parts[part] = path
         self.tensors |= named(prefix or part, state)
+
+    def add_network(
+        self, part: str, path: Path, official: str, state: Mapping[str, Any], make: Callable[[State], nn.Module]
+    ) -> None:
+        """Add the state of the part that `convert` calls `official`, if it fits the network that `make` gives for
+        it."""
+        self.add(part, path, arrays(_fitting(make, from_official(official, state), path)))
 
 
 def import_headpose(files: Sequence[Path]) -> Imported:
@@ -92,7 +99,7 @@ def import_headpose(files: Sequence[Path]) -> Imported:
             _read_file(found, path)
     journal = found.renderer.kind == "unetac" or bool({"behaviour", "motion"} & set(found.parts))
     renderer = replace(found.renderer, kind="unetac" if journal else "adain")
-    # the face model at hand has its own expressions: ATC-net's last layer begins anew, see `job.start_of`
+    # the expressions of mesh478 are others than the Basel model's: ATC-net's last layer begins anew (`general_state`)
     config = HeadposeConfig(
         face_model="bfm09" if "bfm" in found.parts else "mesh478",
         audio=replace(found.audio, expression=NUM_EXPRESSION),
@@ -131,7 +138,7 @@ def _listed(files: Sequence[Path]) -> list[Path]:
 
 
 def _read_file(found: _Found, path: Path) -> None:
-    """Read one file and say which part it is."""
+    """Read one file as the part that it is."""
     if path.suffix == ".params":
         found.add("arcface", path, _full(load_mxnet_arcface(path).state_dict()))
         return
@@ -167,7 +174,7 @@ def _read_audio(found: _Found, path: Path, state: dict[str, Any]) -> None:
         layers=sum(name.startswith("lstm.weight_ih_l") for name in state),
         expression=_rows(state, "lstm_fc.0.weight", path) - 6,
     )
-    found.add("audio", path, _checked(lambda: make_atcnet(found.audio), from_official("atcnet", state), path))
+    found.add_network("audio", path, "atcnet", state, lambda _: make_atcnet(found.audio))
 
 
 def _read_generator(found: _Found, path: Path, state: dict[str, Any]) -> None:
@@ -178,23 +185,19 @@ def _read_generator(found: _Found, path: Path, state: dict[str, Any]) -> None:
         feature=int(state["mlp.model.0.weight"].shape[1]),
         style_hidden=_rows(state, "mlp.model.0.weight", path),
     )
-    ours = from_official("generator", state)
-    found.add("renderer", path, _checked(lambda: make_generator(found.renderer), ours, path))
+    found.add_network("renderer", path, "generator", state, lambda _: make_generator(found.renderer))
 
 
 def _read_journal_generator(found: _Found, path: Path, state: dict[str, Any]) -> None:
     ngf = _rows(state, "model.model.0.weight", path)
     found.renderer = replace(found.renderer, kind="unetac", ngf=ngf)
-    ours = from_official("journal_generator", state)
-    found.add("renderer", path, _checked(lambda: make_generator(found.renderer), ours, path))
+    found.add_network("renderer", path, "journal_generator", state, lambda _: make_generator(found.renderer))
 
 
 def _read_discriminator(found: _Found, path: Path, state: dict[str, Any]) -> None:
-    found.renderer = replace(found.renderer, discriminator_width=_rows(state, "model.0.weight", path))
-    ours = from_official("discriminator", state)
-    found.add(
-        "discriminator", path, _checked(lambda: Discriminator(12, found.renderer.discriminator_width), ours, path)
-    )
+    width = _rows(state, "model.0.weight", path)
+    found.renderer = replace(found.renderer, discriminator_width=width)
+    found.add_network("discriminator", path, "discriminator", state, lambda _: Discriminator(12, width))
 
 
 def _read_memory(found: _Found, path: Path, state: dict[str, Any]) -> None:
@@ -205,7 +208,7 @@ def _read_memory(found: _Found, path: Path, state: dict[str, Any]) -> None:
         memory_slots=len(bank.key),
         query_width=_rows(query, "ResNet18.model.conv1.weight", path),
     )
-    found.add("memory", path, _checked(lambda: make_query(found.renderer), query, path), "query")
+    found.add("memory", path, arrays(_fitting(lambda _: make_query(found.renderer), query, path)), "query")
     found.add("memory", path, arrays(bank.state()), "bank")
 
 
@@ -214,25 +217,15 @@ def _read_reconstruction(found: _Found, path: Path, _state: dict[str, Any]) -> N
 
 
 def _read_arcface(found: _Found, path: Path, state: dict[str, Any]) -> None:
-    found.add("arcface", path, _full(_fitting(IResNet, state, path)))
+    found.add("arcface", path, _full(_fitting(lambda _: IResNet(), state, path)))
 
 
 def _read_behaviour(found: _Found, path: Path, state: dict[str, Any]) -> None:
-    ours = from_official("behaviour", state)
-    found.add("behaviour", path, _checked(lambda: _sized(encoder_for, ours, path), ours, path))
+    found.add_network("behaviour", path, "behaviour", state, encoder_for)
 
 
 def _read_motion(found: _Found, path: Path, state: dict[str, Any]) -> None:
-    ours = from_official("motion", state)
-    found.add("motion", path, _checked(lambda: _sized(decoder_for, ours, path), ours, path))
-
-
-def _sized(make: Callable[[dict[str, Tensor]], nn.Module], state: dict[str, Tensor], path: Path) -> nn.Module:
-    """A network of the sizes in its state."""
-    try:
-        return make(state)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path.name} lacks tensors or holds others: {error}") from error
+    found.add_network("motion", path, "motion", state, decoder_for)
 
 
 _READERS: dict[str, Callable[[_Found, Path, dict[str, Any]], None]] = {
@@ -247,7 +240,7 @@ _READERS: dict[str, Callable[[_Found, Path, dict[str, Any]], None]] = {
     "audio_frame_gather.weight": _read_motion,
     "layer1.0.prelu.weight": _read_arcface,
 }
-"""A name that only one kind of file holds -> what reads it."""
+"""A name that only one kind of file holds -> its reader."""
 
 
 def _read_bfm(found: _Found, files: Sequence[Path]) -> None:
@@ -262,14 +255,13 @@ def _read_bfm(found: _Found, files: Sequence[Path]) -> None:
     found.add("bfm", files[0], bfm.bfm_to_tensors(model))
 
 
-def _checked(make: Callable[[], nn.Module], state: dict[str, Tensor], path: Path) -> dict[str, np.ndarray]:
-    return arrays(_fitting(make, state, path))
-
-
-def _fitting(make: Callable[[], nn.Module], state: dict[str, Any], path: Path) -> dict[str, Tensor]:
-    """The state, if it is one of the network that `make` gives; counters of batches need not be there."""
-    with torch.device("meta"):
-        network = make()
+def _fitting(make: Callable[[State], nn.Module], state: State, path: Path) -> State:
+    """The state, if it fits the network that `make` gives for it; counters of batches may be missing."""
+    try:
+        with torch.device("meta"):
+            network = make(state)
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path.name} lacks tensors or holds others: {error}") from error
     counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
     full = {**{name: torch.tensor(0) for name in counters}, **state}
     check_state(network, full, path.name)

@@ -17,12 +17,10 @@ from torch.nn import functional
 from talkingface.nn.resnet import ResNet, normalise_imagenet, resnet18
 from talkingface.systems.headpose.config import RendererConfig
 
-SAME_IDENTITY = 0.98
-"""Features (unit vectors) with a larger dot product show the same."""
+SAME_IDENTITY = 0.98  # features (unit vectors) with a larger dot product show the same
 _CANDIDATES, _MARGIN, _AGE_NOISE = 256, 0.3, 4.0  # as published
 SLOTS = 30000
-PERIOD = 25
-"""Frames from one retrieved feature to the next."""
+PERIOD = 25  # frames from one retrieved feature to the next
 
 
 class QueryNet(nn.Module):

@@ -16,13 +16,10 @@ from torch.nn import functional
 
 from talkingface.systems.headpose.config import RendererConfig
 
-HISTORY = 3
-"""Composites that a generator sees: those of frames t-2, t-1 and t."""
-EPSILON = 1e-5
-"""Of the adaptive normalisation, against division by zero."""
+HISTORY = 3  # composites that a generator sees: those of frames t-2, t-1 and t
+EPSILON = 1e-5  # of the adaptive normalisation, against division by zero
 _MULTIPLES = (1, 2, 4, 8, 8, 8, 8, 8)  # channels of the scales over the first one's
-NOISY_LEVELS = 3
-"""Decoder blocks with dropout, from the innermost outwards."""
+NOISY_LEVELS = 3  # decoder blocks with dropout, from the innermost outwards
 
 
 class GeneratorOutput(NamedTuple):

@@ -13,40 +13,43 @@ the weight of the mask; left open are the numbers of steps.
 
 from __future__ import annotations
 
-import time
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from talkingface.clips.manifest import PreparedClip
+from talkingface.clips.manifest import PreparedClip, prepared_clips
 from talkingface.core.cache import output_error
 from talkingface.core.config import to_dict
 from talkingface.core.errors import InputError, TalkingFaceError, UsageError
 from talkingface.core.progress import tell
-from talkingface.core.weights import save_weights
 from talkingface.face.fit3d import fit_video
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.state import arrays, named
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.config import HeadposeConfig, preset
-from talkingface.systems.headpose.fit.stages import GENERAL_SEED, run_stage
+from talkingface.systems.headpose.fit.stages import (
+    GENERAL_SEED,
+    config_of_weights,
+    load_record,
+    run_general,
+    save_record,
+)
 from talkingface.systems.headpose.official.atc_recipe import AtcRecipe
-from talkingface.systems.headpose.official.data import Pairs, join_pairs, load_pairs, render_pairs, save_pairs
+from talkingface.systems.headpose.official.data import Pairs, join_pairs, render_pairs
 from talkingface.systems.headpose.official.face.identity import picture_features, thumb_side
 from talkingface.systems.headpose.official.face.render import FaceRenderer, choose_view
 from talkingface.systems.headpose.official.face.render_model import FaceRenderModel, face_render_model
 from talkingface.systems.headpose.official.recipe import GeneratorRecipe
 from talkingface.systems.headpose.prepared import LEAST_UNIT_PX, choose_clips, load_faces
-from talkingface.training.prepare import prepare
+from talkingface.training.pipeline import OWN_ORIGIN, RESEARCH, Stage, held_back_of, make_card, save_made
+from talkingface.training.prepare import prepare_data
 from talkingface.training.speaking_clips import speaking_clips
 from talkingface.video.read import read_frames
 
 ATC_STEPS, GAN_STEPS = 10000, 20000
-STRETCH, LEAST_STRETCH = 29, 9
-"""Frames taken of a clip (those of an LRW clip), and the least that is of use."""
-MOST_CLIPS, MOST_HELD_OUT = 220, 12
-"""Clips that are trained on (12 MB of memory each), and held-out ones."""
+STRETCH, LEAST_STRETCH = 29, 9  # frames taken of a clip (those of an LRW clip), and the least that is of use
+MOST_CLIPS, MOST_HELD_OUT = 220, 12  # clips that are trained on (12 MB of memory each), and held-out ones
 _EYES = (33, 263)  # outer corners
 
 
@@ -101,8 +104,8 @@ def render_people(
             pairs = _render_clip(clip, face, view_px, thumb_px)
             if pairs is None:
                 continue
-            save_pairs(file, pairs)
-        found.append(load_pairs(file))
+            save_record(file, pairs)
+        found.append(load_record(Pairs, file))
     return found
 
 
@@ -141,39 +144,38 @@ def make_official(
 ) -> Path:  # fmt: skip
     """Both stages of preset `name` (or of `config`), from a data folder to weights "headpose.<name>-general" for fits
     of that config; returns their folder. Stages that are finished in `folder` are skipped."""
-    config, started = config or preset(name), time.time()
-    prepared = folder / "prepared"
-    for problem in prepare(data, prepared):
-        print(f"left out: {problem}")
-    audio, heard = run_stage(atc_recipe(config, prepared), folder / name / "atcnet", steps[0])
-    recipe = gan_recipe(config, prepared)
-    averaged, seen = run_stage(recipe, folder / name / "gan", steps[1])
-    # the generator is the average of the training, discriminator and query network are the last ones
-    states = {
-        "audio": audio["audio"],
-        "renderer": averaged["renderer"],
-        "discriminator": recipe.discriminator.state_dict(),
-    }
-    if config.renderer.kind == "adain":
-        states["query"] = recipe.query.state_dict()  # without the bank: 60 MB of other people's faces
-    tensors: dict[str, np.ndarray] = {}
-    for part, state in states.items():
+    config = config or preset(name)
+    prepared = prepare_data(data, folder)
+    stages = [
+        Stage(
+            name="atcnet",
+            steps=steps[0],
+            make=lambda done: atc_recipe(config, prepared),
+            settings={"config": to_dict(config.audio)},
+        ),
+        Stage(
+            name="gan",
+            steps=steps[1],
+            make=lambda done: gan_recipe(config, prepared),
+            settings={"config": to_dict(config.renderer)},
+        ),
+    ]
+    done = run_general(folder / name, stages)
+    # the generator is the average of the training, discriminator and query network are those of the last step. The bank
+    # is left out: 60 MB of other people's faces, of which a fit retrieves none
+    tensors = named("audio", arrays(done["atcnet"].networks["audio"]))
+    for part, state in {**done["gan"].last, "renderer": done["gan"].networks["renderer"]}.items():
         tensors |= named(part, arrays(state))
-    card = {
-        "name": f"headpose.{name}-general",
-        "system": SPEC.name,
-        "version": 1,
-        "licence": "research only",
-        "allows": "research and evaluation, as the training clips' terms do",
-        "data": f"atcnet: all train clips with speech; gan: up to {STRETCH} frames of each of up to {MOST_CLIPS} clips",
-        "held_back": "frames 300 to 606 of person31 and the last 20 s of anchor_en",
-        "origin": "trained by the talkingface project; no outside networks",
-        "paper": SPEC.paper,
-        "command": f"talkingface train headpose.{name}-general DATA -o FOLDER",
-        "steps": {"atcnet": steps[0], "gan": steps[1]},
-        "seed": GENERAL_SEED,
-        "metrics": {key: round(value, 3) for key, value in (heard | seen).items()},
-        "config": {key: value for key, value in to_dict(config).items() if key != "fit"},
-        "trained_s": round(time.time() - started),
-    }
-    return save_weights(folder / "weights" / f"headpose.{name}-general", tensors, card).folder
+    card = make_card(
+        f"{SPEC.name}.{name}-general",
+        done,
+        terms=RESEARCH,
+        data=f"atcnet: all train clips with speech; gan: up to {STRETCH} frames of each of up to {MOST_CLIPS} clips",
+        held_back=held_back_of(prepared_clips(prepared)),
+        seed=GENERAL_SEED,
+        config=config_of_weights(config),
+        origin=f"{OWN_ORIGIN}; no outside networks",
+        system=SPEC.name,
+        paper=SPEC.paper,
+    )
+    return save_made(folder, tensors, card)

@@ -35,24 +35,21 @@ from talkingface.systems.headpose.official.networks import (
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
+# Published weight of the mask in general training; `RendererConfig.loss_weights` holds that of fine-tuning.
 GENERAL_MASK = 0.1
-"""Published weight of the mask in general training; `RendererConfig.loss_weights` holds that of fine-tuning."""
+# Published weights of `discriminator_losses`.
 DISCRIMINATOR_WEIGHTS = {"discriminator_fake": 0.5, "discriminator_real": 0.5}
-"""Published weights of `discriminator_losses`."""
+# Training pictures are enlarged by this factor and cut back to their size at a random place, as published.
 ENLARGED = 286 / 256
-"""Training pictures are enlarged by this factor and cut back to their size at a random place, as published."""
-FRESH_LR, TUNED_LR = 2e-4, 1e-4
-"""Published learning rates of general training and of fine-tuning."""
+FRESH_LR, TUNED_LR = 2e-4, 1e-4  # published learning rates of general training and of fine-tuning
+# Share and number of the first steps of a new generator that show its colours alone, whichever is less. Composites of
+# 30 dB beat any early colour: with the mask from the first step on, as published, it stood at 0.98 over the open mouth
+# after 97 steps of four pictures, and the colours behind it had no gradient.
 UNMASKED_SHARE, UNMASKED_STEPS = 0.25, 400
-"""Share and number of the first steps of a new generator that show its colours alone, whichever is less.
-
-Composites of 30 dB beat any early colour: with the mask from the first step on, as published, it stood at 0.98 over
-the open mouth after 97 steps of four pictures, and the colours behind it had no gradient."""
+# Of a loss on a new generator's colours alone, a quarter of the picture's, for pixels that the mask hides. In small,
+# 126 steps with it gave colours 8.4 levels from held-out frames, 200 steps without it 9.1.
 COLOUR_WEIGHT = 25.0
-"""Of a loss on a new generator's colours alone, a quarter of the picture's, for pixels that the mask hides. In small,
-126 steps with it gave colours 8.4 levels from held-out frames, 200 steps without it 9.1."""
-EVALUATED = 24
-"""Held-out frames that figures are taken from while training."""
+EVALUATED = 24  # held-out frames that figures are taken from while training
 SHOWN = 6
 _CHUNK = 4  # held-out frames that go through the network at a time
 

@@ -8,10 +8,8 @@ frame, which dragged neck and collar along; here a soft mask of the face is blen
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor
 
 from talkingface.core.motion import batches
+from talkingface.core.stream import ordered_map_with
 from talkingface.core.system import Weights
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.fit3d import VideoFit
@@ -57,9 +56,10 @@ from talkingface.systems.headpose.official.networks import (
 )
 from talkingface.video.resize import shrink
 
-WORKERS = 2
-"""Composites in the making at a time, each in a thread."""
+WORKERS = 2  # composites in the making at a time, each in a thread
 
+_Job = tuple[int, np.ndarray, int, np.ndarray, np.ndarray]
+"""Number of a frame; then the clip's picture, its number, pose row and expression."""
 Inference = Callable[[Iterable[Tensor]], Iterator[Tensor]]
 """Composites [3, S, S] in [-1, 1] -> pictures, one from the third composite on."""
 
@@ -113,10 +113,9 @@ class OfficialRenderer:
         self._size = head_size(view, controls) if controls.crop == "head" else self._framing.size
         self._background = Background(controls, self._size)
         self._fade = border_fade(view.side_px)
-        self._local = threading.local()
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
-        """Pictures for a stream of motion from frame `first` on.
+        """See `core.system.Renderer`.
 
         Features and batches are counted from frame 0, so drawing begins at the last whole period before `first` and
         gives the same pictures to the bit.
@@ -152,34 +151,26 @@ class OfficialRenderer:
             yield signed
 
     def _composed(self, motions: Iterator[Motion], begin: int) -> Iterator[_Composed]:
-        player = ClipPlayer(self._clip.head, self._controls)
-        with ThreadPoolExecutor(WORKERS) as pool:
-            making: deque[Future[_Composed]] = deque()
-            for start, motion in batches(motions, BATCH):
-                rows, sources = player.play(motion)  # also for frames that are not drawn: the player has a state
-                for k in range(max(0, begin - start), len(motion)):
-                    if len(making) == 2 * WORKERS:
-                        yield making.popleft().result()
-                    source = int(sources[k])
-                    job = (start + k, self._clip.frames[source], source, rows[k], motion.expression[k])
-                    making.append(pool.submit(self._compose, *job))
-            while making:
-                yield making.popleft().result()
+        return ordered_map_with(lambda: Compositor(self._clip.size), self._compose, self._jobs(motions, begin), WORKERS)
 
-    def _compose(self, number: int, rgb: np.ndarray, source: int, row: np.ndarray, expression: np.ndarray) -> _Composed:
+    def _jobs(self, motions: Iterator[Motion], begin: int) -> Iterator[_Job]:
+        player = ClipPlayer(self._clip.head, self._controls)
+        for start, motion in batches(motions, BATCH):
+            rows, sources = player.play(motion)  # also for frames that are not drawn: the player has a state
+            for k in range(max(0, begin - start), len(motion)):
+                source = int(sources[k])
+                yield start + k, self._clip.frames[source], source, rows[k], motion.expression[k]
+
+    def _compose(self, compositor: Compositor, job: _Job) -> _Composed:
+        number, rgb, source, row, expression = job
         view = self._view
-        warped = warp_frame(self._compositor(), self._clip, self._model, self._whole, rgb, source, row, expression)
+        warped = warp_frame(compositor, self._clip, self._model, self._whole, rgb, source, row, expression)
         move = (warped.own, warped.target) if warped.moved else None
         composite = self._face.render_over(view.cut(warped.picture), source, change=warped.change, move=move)
         if self._controls.crop == "head":
             return _Composed(number, composite, composite, self._fade)
         weight = face_weight(warped.points, view.matrix, warped.target, view.side_px).astype(np.float32) / 255
         return _Composed(number, composite, self._framing.cut(warped.picture), weight * self._fade)
-
-    def _compositor(self) -> Compositor:
-        if not hasattr(self._local, "compositor"):
-            self._local.compositor = Compositor(self._clip.size)
-        return self._local.compositor
 
     def _blend(self, composed: _Composed, generated: np.ndarray) -> np.ndarray:
         """The generated view in its picture, or by itself."""

@@ -14,7 +14,7 @@ from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.nn.state import arrays, named, part, tensors_of
 from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
-from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, make_trainer, weights_config
+from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, run_fit_stage, weights_config
 from talkingface.systems.headpose.motion.head_motion_generator import encode_behaviour
 from talkingface.systems.headpose.official.convert import load_into
 from talkingface.systems.headpose.official.data import Pairs, make_pairs
@@ -32,8 +32,7 @@ from talkingface.systems.headpose.official.memory import MemoryBank
 from talkingface.systems.headpose.official.recipe import GeneratorRecipe, InitialNetworks
 
 EMA = 0.99
-FREE = ("loss_weights", "mirror", "memory_slots")
-"""Settings of a renderer that its weights do not depend on."""
+FREE = ("loss_weights", "mirror", "memory_slots")  # settings of a renderer that its weights do not depend on
 
 
 def fit_official(
@@ -66,13 +65,12 @@ def fit_official(
         initial=initial_networks(job),
     )
     every = max(1, fit.renderer_steps // PREVIEWS)
-    trainer = make_trainer(
+    trained = run_fit_stage(
         job, recipe, "renderer", fit.renderer_steps, ema_decay=EMA, preview_every=every, evaluate_every=every
     )
-    trainer.run()
-    tensors = named("renderer", arrays(trainer.averaged()["renderer"]))
+    tensors = named("renderer", arrays(trained.networks["renderer"]))
     if config.kind == "adain":  # the last query network, not its average: it wrote the bank's keys
-        tensors |= named("query", arrays(recipe.query.state_dict()))
+        tensors |= named("query", arrays(trained.last["query"]))
         tensors |= named("bank", arrays(recipe.bank.to("cpu").compact().state()))
     tensors |= _head_motion(job, official_poses(fit3d, face.model, view))
     still, moving = fit_to_tensors(fit3d, face.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def test_weights_of_before_a_new_setting_still_fit(tmp_path):
     assert general_state(job, "renderer") and general_state(job, "audio")
     other = replace(config, renderer=replace(config.renderer, widths=(4, 4, 4, 4, 4)))
     assert general_state(replace(job, config=other), "renderer") is None
+
+
+def test_weights_with_the_discriminators_earlier_name_still_fit(official, tmp_path):
+    job = job_with(list(official.values()), tmp_path)
+    assert job.weights is not None
+    old = {"discriminator_width": "judge_width"}
+    renderer = {old.get(key, key): value for key, value in job.weights.card["config"]["renderer"].items()}
+    renderer["loss_weights"] = {"fool": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5}
+    card = {**job.weights.card, "config": {**job.weights.card["config"], "renderer": renderer}}
+    tensors = {re.sub(r"^discriminator\.", "judge.", name): value for name, value in job.weights.tensors.items()}
+    before = initial_networks(replace(job, weights=Weights(tensors, card))).discriminator
+    now = initial_networks(job).discriminator
+    assert before is not None and now is not None and before.keys() == now.keys()
+    assert general_state(replace(job, weights=Weights(tensors, card)), "audio")
 
 
 def test_a_bank_of_other_features_is_not_taken(official, tmp_path):

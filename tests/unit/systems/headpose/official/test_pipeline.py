@@ -18,10 +18,10 @@ from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.track import track_frames
 from talkingface.systems.headpose.config import HeadposeConfig, preset
-from talkingface.systems.headpose.fit.stages import FitJob, general_state
+from talkingface.systems.headpose.fit.stages import FitJob, general_state, load_record, save_record
 from talkingface.systems.headpose.official import pipeline
 from talkingface.systems.headpose.official.atc_recipe import ATC_WEIGHTS, FRAMES, AtcRecipe
-from talkingface.systems.headpose.official.data import Pairs, join_pairs, load_pairs, save_pairs
+from talkingface.systems.headpose.official.data import Pairs, join_pairs
 from talkingface.systems.headpose.official.recipe import GeneratorRecipe
 from talkingface.systems.headpose.official.stage import initial_networks
 from talkingface.training.checkpoint import load_networks
@@ -71,7 +71,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             composites=smooth[0], truths=smooth[1], numbers=np.arange(count), thumbs=thumbs,
             faces=np.zeros((count, 112, 112, 3), np.uint8),
         )  # fmt: skip
-        save_pairs(drawn / f"{slug}-3.npz", pairs)
+        save_record(drawn / f"{slug}-3.npz", pairs)
     write_index(folder, {"one": "train", "two": "train", "other": "val"}, folder / "none.mp4")
     return folder
 
@@ -86,7 +86,7 @@ def test_a_clip_gives_a_stretch_that_shows_the_face(tmp_path: Path) -> None:
         write_clip(tmp_path, slug, landmarks, confidence, track.size)
     write_index(tmp_path, dict.fromkeys(("one", "two", "small"), "train"), clip)
     recipe = pipeline.gan_recipe(CONFIG, tmp_path)
-    one, two = (load_pairs(tmp_path / "pairs-mesh478-256" / f"{slug}-3.npz") for slug in ("one", "two"))
+    one, two = (load_record(Pairs, tmp_path / "pairs-mesh478-256" / f"{slug}-3.npz") for slug in ("one", "two"))
     assert len(one) == 24 and len(two) == 14 and len(recipe._pairs) == 38
     assert one.composites.shape[1:] == (256, 256, 3)
     face = one.composites[:, 96:160, 96:160].astype(int)
@@ -94,7 +94,8 @@ def test_a_clip_gives_a_stretch_that_shows_the_face(tmp_path: Path) -> None:
 
 
 def test_no_clip_goes_on_in_the_next(prepared: Path) -> None:
-    joined = join_pairs([load_pairs(prepared / "pairs-mesh478-256" / f"{slug}-3.npz") for slug in ("one", "two")])
+    folder = prepared / "pairs-mesh478-256"
+    joined = join_pairs([load_record(Pairs, folder / f"{slug}-3.npz") for slug in ("one", "two")])
     assert joined.history()[4:8].tolist() == [[2, 3, 4], [3, 4, 5], [6, 6, 6], [6, 6, 7]]
     assert len(set(joined.numbers.tolist())) == 10
 
@@ -154,7 +155,7 @@ def test_cuts_are_of_seen_frames_and_belong_to_their_sound() -> None:
         pose=np.zeros((count, 6), np.float32), blink=np.zeros((count, 1), np.float32), weight=weight,
     )  # fmt: skip
     recipe = AtcRecipe([clip], model, CONFIG.audio)
-    heard = recipe._heard[0].astype(np.float32)
+    heard = recipe._inputs[0].astype(np.float32)
     firsts = set()
     for step in range(6):
         batch = recipe.batch(step, seed=1)
@@ -165,7 +166,7 @@ def test_cuts_are_of_seen_frames_and_belong_to_their_sound() -> None:
             np.testing.assert_array_equal(targets[:, 0], np.arange(first, first + FRAMES))
             np.testing.assert_array_equal(inputs, heard[4 * first : 4 * first + len(inputs)])
     assert firsts <= {*range(5), *range(21, 45)} and len(firsts) > 15
-    with pytest.raises(InputError, match="16 frames on end"):
+    with pytest.raises(InputError, match="16 frames in a row"):
         AtcRecipe([], model, CONFIG.audio)
 
 
@@ -178,7 +179,7 @@ def test_the_compact_renderer_has_another_recipe(tmp_path: Path) -> None:
 def test_a_fit_begins_with_the_general_weights(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(pipeline, "prepare", lambda data, folder: [])
+    monkeypatch.setattr(pipeline, "prepare_data", lambda data, folder: folder / "prepared")
     shutil.copytree(prepared, tmp_path / "runs" / "prepared")
     folder = pipeline.make_official(name, tmp_path, tmp_path / "runs", config=preset(name), steps=(2, 2))
     weights = load_weights(find_weights(folder))

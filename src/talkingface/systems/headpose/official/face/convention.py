@@ -1,4 +1,4 @@
-"""The 3D convention of `headpose`: its 257 numbers, its rotation, its camera, its light, and the ways to ours.
+"""The published 3D convention: its 257 coefficients, rotation, camera and light, and the conversions to this toolkit's.
 
 Yi et al. 2020 reconstruct as Deng et al. 2019 do: x right, y up, z to the viewer, one unit 10 cm; a head is turned by
 `points @ R` with R = (Rz Ry Rx)^T, moved by a translation, and seen from z = 10 with a focal length of 1015 px in a
@@ -19,8 +19,7 @@ from talkingface.systems.headpose.official.face.crop import CROP_PX, TEMPLATE, C
 CAMERA_Z = 10.0
 CAMERA = Camera(1015.0, (CROP_PX / 2, CROP_PX / 2), (CROP_PX, CROP_PX))
 PARTS = {"identity": 80, "expression": 64, "texture": 80, "angles": 3, "light": 27, "translation": 3}
-"""Parts of a coefficient row in their order, with their sizes."""
-POSE_SIZE = 6
+"""Parts of a coefficient row in order, with their sizes."""
 
 
 def split_coefficients(rows: Array, parts: Mapping[str, int] = PARTS) -> dict[str, Array]:
@@ -97,14 +96,14 @@ def _light_on(normals: Array, angles: Array, numbers: Array) -> Array:
 
 
 def crop_camera(camera: Camera, transform: CropTransform) -> Camera:
-    """The camera of a frame, as it sees the frame's crop."""
+    """A frame's camera, for pictures of the frame's crop."""
     x, y = transform.origin
     centre = (camera.centre_px[0] - x) * transform.scale, (camera.centre_px[1] - y) * transform.scale
     return Camera(camera.focal_px * transform.scale, centre, (CROP_PX, CROP_PX))
 
 
 def units_of(model: LinearFaceModel) -> float:
-    """How many units of 10 cm one unit of the model is, by the distance of the eyes in the crop's template."""
+    """Units of 10 cm in one unit of the model, by the distance of the eyes in the crop's template."""
     points = model.mean[model.landmarks68[36:48]].reshape(2, 6, 3).mean(1)
     return float(np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]) / np.linalg.norm(points[1] - points[0]))
 
@@ -112,7 +111,7 @@ def units_of(model: LinearFaceModel) -> float:
 def pose_of(
     model: LinearFaceModel, rotation: np.ndarray, translation: np.ndarray, camera: Camera
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Poses fitted with any camera as this convention's camera would see them: angles [T, 3] and translation [T, 3].
+    """Poses fitted with any camera in this convention: angles [T, 3] and translation [T, 3] before `CAMERA`.
 
     `rotation` [T, 3, 3] and `translation` [T, 3] bring the model before `camera` (`face/camera.py`, model units), a
     crop's camera (`crop_camera`). The face keeps its size and place in the picture; its angles are those seen along the

@@ -23,8 +23,7 @@ from talkingface.core.errors import WeightsError
 from talkingface.face.pose import fit_similarity
 from talkingface.nn.iresnet import FACE_PX, MXNET_EPS, IResNet, mxnet_name
 
-CONSTANT = 3.0
-"""The constant, in typical distances of a face from the mean face."""
+CONSTANT = 3.0  # the constant, in typical distances of a face from the mean face
 TEMPLATE = np.array(
     [[30.2946, 51.6963], [65.5318, 51.5014], [48.0252, 71.7366], [33.5493, 92.3655], [62.7299, 92.2041]], np.float32
 ) + np.array([8, 0], np.float32)  # published for a picture 96 wide, then centred

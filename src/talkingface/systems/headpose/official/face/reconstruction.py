@@ -27,8 +27,8 @@ from talkingface.systems.headpose.official.face.crop import crop_picture, fit_cr
 from talkingface.systems.headpose.official.face.render_model import imported_part
 
 BATCH = 8
+# Standard deviation, in frames, of the smoothing over time: R-Net sees each frame alone, and its numbers tremble.
 STEADIED = 1.0
-"""Standard deviation, in frames, of the smoothing over time: R-Net sees each frame alone, and its numbers tremble."""
 _REACH = 6  # frames of padding: the filter's reach
 RNET_SOURCE = "epoch_20.pth of Deep3DFaceRecon_pytorch, from github.com/sicxu/Deep3DFaceRecon_pytorch"
 

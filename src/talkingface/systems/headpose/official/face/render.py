@@ -29,8 +29,8 @@ from talkingface.systems.headpose.official.face.convention import CAMERA, CAMERA
 from talkingface.systems.headpose.official.face.crop import CROP_PX, fit_crops, five_points
 from talkingface.systems.headpose.official.face.render_model import FaceRenderModel
 
+# The view is at least this factor larger than the face needs in all frames; the published crop usually is already.
 MARGIN = 1.08
-"""The view is at least this factor larger than the face needs in all frames; the published crop usually is already."""
 
 
 def draw(

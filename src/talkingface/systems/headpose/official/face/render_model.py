@@ -27,9 +27,9 @@ from talkingface.nn.state import part
 from talkingface.systems.headpose.config import HeadposeConfig
 
 BFM = "bfm09"
+# Error of the conversion over the models' noise on tracked points: two models agree better with each other. With a
+# model made of `mesh478`'s own points it gives the displacements back within 5 %.
 _LOOSENESS = 0.1
-"""Error of the conversion over the models' noise on tracked points: two models agree better with each other. With a
-model made of `mesh478`'s own points it gives the displacements back within 5 %."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clips import sway, write_face_video
 from talkingface.apps import cli
 from talkingface.apps.cli import entry
 from voices import make_voice, write_wav
@@ -78,12 +79,30 @@ def test_faults_are_one_line_with_the_code_of_their_class(
     check_refused(capsys, 2, "must end in", "animate", photo, voice_file, "-o", tmp_path / "out.gif", *meter)
     check_refused(capsys, 2, ".webm or .mov", "animate", photo, voice_file, "-o", out, "--background", "transparent")
     check_refused(capsys, 2, "is an input too", "render", photo, voice_file, "-o", voice_file)
+    check_refused(capsys, 2, "is an input too", "animate", photo, voice_file, "-o", out, "--report", voice_file, *meter)
+    check_refused(capsys, 2, "two results", "animate", photo, voice_file, "-o", out, "--report", out, *meter)
+    check_refused(capsys, 2, "is an input too", "motion", voice_file, "-o", voice_file, *meter)
+    check_refused(capsys, 2, "is an input too", "track", photo, "-o", tmp_path / "t.npz", "--preview", photo)
+    check_refused(capsys, 2, "two results", "track", photo, "-o", out, "--preview", out)
+    check_refused(capsys, 2, "is an input too", "evaluate", photo, "-o", tmp_path / "e.json", "--html", photo)
+    check_refused(capsys, 2, "two results", "evaluate", photo, "-o", out, "--html", out)
+    check_refused(capsys, 2, "is an input too", "bench", "--face", photo, "--report", photo)
+    check_refused(capsys, 2, "is an input too", "train", "portrait.refiner", tmp_path, "-o", tmp_path, "--steps", "1")
     check_refused(capsys, 2, "unknown device", "animate", photo, voice_file, "-o", out, *meter, "--device", "tpu")
     (tmp_path / "empty.wav").write_bytes(b"")
     check_refused(capsys, 3, "is empty", "animate", photo, tmp_path / "empty.wav", "-o", out, *meter)
     short = write_wav(tmp_path / "short.wav", make_voice(0.05))
     check_refused(capsys, 5, "at least", "animate", photo, short, "-o", out, *meter)
     assert not out.exists()
+
+
+def test_what_goes_on_with_less_is_a_note(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    clip = write_face_video(tmp_path / "clip.mp4", sway(8), size=(160, 200))
+    done = run("animate", clip, voice_file, "-o", tmp_path / "o.mp4", TALKINGFACE_CACHE=str(tmp_path / "file"))
+    assert done.returncode == 0 and (tmp_path / "o.mp4").exists()
+    notes = [line for line in done.stderr.splitlines() if "TALKINGFACE_CACHE" in line]
+    assert len(notes) == 1 and notes[0].startswith("note: nothing is kept for the next time")
 
 
 def test_unexpected_faults_are_one_line_too(
@@ -97,6 +116,10 @@ def test_unexpected_faults_are_one_line_too(
     check_refused(capsys, 1, "unexpected ValueError: odd thing; please report")
     error = OSError(28, "No space left on device")
     check_refused(capsys, 6, "disk is full")
+    error = MemoryError()
+    check_refused(capsys, 1, "not enough memory; use a smaller --size")
+    error = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte")
+    check_refused(capsys, 1, "not enough memory; use smaller batches or pictures", "train")
     error = ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
     check_refused(capsys, 8, "libGL.so.1 is missing; on Debian or Ubuntu: sudo apt-get install libgl1")
     error = ModuleNotFoundError("No module named 'av'", name="av")

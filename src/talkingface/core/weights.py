@@ -214,12 +214,16 @@ def _copy(source: Path, target: Path) -> None:
     if target.is_dir():
         shutil.rmtree(target)
     if not source.is_dir():
-        shutil.copyfile(source, target)
-        return
+        return _copy_file(source, target)
     target.unlink(missing_ok=True)
     target.mkdir()
     for file in counted_files(source):
-        shutil.copyfile(file, target / file.name)
+        _copy_file(file, target / file.name)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    with open(source, "rb") as file, write_atomic(target) as copy:
+        shutil.copyfileobj(file, copy)
 
 
 def _is_intact(path: Path, sha256: object) -> bool:

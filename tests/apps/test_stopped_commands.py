@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from talkingface.core.work_folder import WorkFolder, folder_beside
 from talkingface.video.read import probe
 from voices import make_voice, write_wav
 
@@ -117,3 +118,18 @@ def test_speech_comes_from_a_pipe(photo: Path, voice_file: Path, results: Path) 
     assert probe(results / "o.mp4").has_audio
     done = subprocess.run(command(Path("/dev/stdin"), voice_file, results / "p.mp4"), input=sound, capture_output=True)
     assert done.returncode == 3 and b"only speech may come from one" in done.stderr
+
+
+def test_two_fits_of_one_avatar_are_not_mixed(photo: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [sys.executable, "-m", "talkingface.apps.cli", "fit", str(photo), "-o", "me", "--system", "meter"]
+    monkeypatch.chdir(results)
+    with WorkFolder(folder_beside(results / "me"), "it"):
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert done.returncode == 2 and "the avatar me is being made by another run" in done.stderr
+    assert subprocess.run(words, capture_output=True).returncode == 0
+    assert [path.name for path in results.iterdir()] == ["me"]
+    monkeypatch.chdir(results / "me")
+    for path in (results / "me").iterdir():
+        path.unlink() if path.is_file() else path.rmdir()
+    here = ["." if word == "me" else word for word in words]
+    assert subprocess.run(here, capture_output=True).returncode == 0

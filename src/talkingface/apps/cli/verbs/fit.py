@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,20 @@ def run(face: str, output: str, **options: Any) -> None:
     from talkingface.apps.progress import Progress
     from talkingface.core import weights as store
     from talkingface.core.cache import check_writable, name_beside
-    from talkingface.core.work_folder import remove_folder
+    from talkingface.core.work_folder import WorkFolder, folder_beside, remove_folder
 
     folder = Path(output)
     if folder.exists() and not store.is_avatar(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{output} exists and is no avatar; name a new folder")
     if not folder.exists():
         check_writable(folder)
-    work = name_beside(folder, ".part")
-    with Progress():
-        avatar = api.fit(face, folder=work, **options)
-    store.save_avatar(output, avatar)
-    remove_folder(work)
+    whole = Path(os.path.abspath(folder))  # "." has no name to put anything beside
+    work = name_beside(whole, ".part")
+    with WorkFolder(folder_beside(whole), f"the avatar {output}"):
+        with Progress():
+            avatar = api.fit(face, folder=work, **options)
+        store.save_avatar(output, avatar)
+        remove_folder(work)
     notes = avatar.card.get("notes")
     for text in notes if isinstance(notes, (list, tuple)) else ():
         note(str(text))

@@ -49,17 +49,22 @@ class Speech:
 
     def pieces(self) -> Iterator[np.ndarray]:
         """Mono float32 at 16 kHz. Raises SpeechError for sound that is too short or not finite."""
-        total = 0
+        from talkingface.audio.levels import Levels
+
+        total, levels = 0, Levels(RATE_HZ)
         for piece in self._raw_pieces():
             if not np.isfinite(piece).all():
                 raise SpeechError(
                     "the speech has samples that are not numbers (NaN or infinite); export the sound again"
                 )
             total += len(piece)
+            levels.take(piece)
             yield piece
         if total < MIN_SPEECH_S * RATE_HZ:
             raise SpeechError(f"the speech is only {total / RATE_HZ:.2f} s long; give at least {MIN_SPEECH_S} s")
         self.num_samples = total
+        if not levels.have_voice():
+            self.notes.append("no voice is heard in the speech; check that it is the right sound")
 
     def _raw_pieces(self) -> Iterator[np.ndarray]:
         if isinstance(self.source, (str, Path)):

@@ -59,8 +59,9 @@ def track(video: str | Path, *, face_index: int | None = None, preview: str | Pa
         preview = check_container(preview)
     source = open_media(video)
     if isinstance(source, Photo):
-        rgb, notes, has_audio = source.opaque(), source.notes, False
-        found = Track.still(track_image(rgb, face_index).landmarks, (rgb.shape[1], rgb.shape[0]))
+        face = track_image(source.opaque(), face_index)
+        notes, has_audio = (*source.notes, *face.notes), False
+        found = Track.still(face.landmarks, (face.rgb.shape[1], face.rgb.shape[0]))
     else:
         tracked = track_clip(source, face_index=face_index, cached=False)
         notes = (*tracked.notes, *tracked.gap_notes("points there are only interpolated", "they are interpolated"))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,31 +19,36 @@ from talkingface.core.cache import cache_file, content_hash, keep_file
 from talkingface.core.errors import InputError
 from talkingface.core.progress import tell
 from talkingface.core.types import Clip, Track
-from talkingface.face.track import VERSION, track_frames
+from talkingface.face.search import find_faces, turn
+from talkingface.face.track import TURNED, VERSION, track_frames
 from talkingface.video.read import VideoFrame, read_frames
 
 MOST_NAMED = 4
 """Times that a note lists."""
+LOOKS, LOOKED_AT_PX = 5, 640
+"""Pictures, one a second, that say how a clip is turned, and their size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedClip:
     """A clip and its `track`, row for row of the pictures that `frames` gives.
 
-    `fps` None: the clip's own pictures at their own times. `notes`: sentences for the user about parts that were lost.
+    `fps` None: the clip's own pictures at their own times. All are turned counter-clockwise by `turns` quarters.
+    `notes`: sentences for the user about parts that were lost.
     """
 
     clip: Clip
     track: Track
     fps: float | None = None
     longest_px: int | None = None
+    turns: int = 0
     notes: tuple[str, ...] = ()
 
     def frames(self, stage: str | None = None) -> Iterator[np.ndarray]:
         """The pictures, uint8 [H, W, 3], one for each row of the track; progress is told as `stage`."""
         pictures = read_frames(self.clip.path, fps=self.fps, longest_px=self.longest_px)
         for number, frame in enumerate(islice(pictures, len(self.track)), 1):
-            yield frame.rgb
+            yield turn(frame.rgb, self.turns)
             if stage is not None:
                 tell(stage, number, len(self.track))
 
@@ -79,28 +85,47 @@ def track_clip(
     longest_px: int | None = None,
     face_index: int | None = None,
     end_s: float | None = None,
+    upright: bool = False,
     stage: str | None = "tracking the face",
     cached: bool = True,
 ) -> TrackedClip:
     """Follow one face through a clip, or take its track and notes from the cache.
 
-    `fps`, `longest_px`: see `video.read.read_frames`; pictures from `end_s` on are left out; `stage` names the work for
-    progress (None: not told). `face_index` counts faces from the left, None takes the largest. Raises InputError,
-    FaceError.
+    `fps`, `longest_px`: see `video.read.read_frames`. Pictures from `end_s` on are left out. `upright`: a clip that
+    lies on its side or stands on its head is turned. `stage` names the work for progress (None: not told).
+    `face_index` counts faces from the left, None takes the largest. Raises InputError, FaceError.
     """
     clip = open_clip(source)
     rate = "own" if fps is None else f"{fps:.3f}fps"
-    label = f"{rate}-{longest_px or 0}px-{'whole' if end_s is None else f'{end_s:g}s'}"
-    lost: list[str] = []
+    label = f"{rate}-{longest_px or 0}px-{'whole' if end_s is None else f'{end_s:g}s'}{'-upright' * upright}"
 
-    def make() -> Track:
+    def make() -> _Stored:
+        lost: list[str] = []
+        turns = clip_turns(clip) if upright else 0
         frames = read_frames(clip.path, fps=fps, longest_px=longest_px, lost=lost)
         if end_s is not None:
             frames = takewhile(lambda frame, end_s=end_s: frame.time_s < end_s, frames)
-        return track_frames(_counted(frames, stage, _num_frames(clip, fps, end_s)), face_index)
+        track = track_frames(_counted(frames, turns, stage, _num_frames(clip, fps, end_s)), face_index)
+        said = [f"the clip {TURNED[turns]}; it is turned upright"] if turns else []
+        return _Stored(track, [*said, *lost], turns)
 
-    track, notes = _cached(clip.path, label, face_index, make, lost) if cached else (make(), lost)
-    return TrackedClip(clip=clip, track=track, fps=fps, longest_px=longest_px, notes=tuple(notes))
+    found = _cached(clip.path, label, face_index, make) if cached else make()
+    return TrackedClip(
+        clip=clip, track=found.track, fps=fps, longest_px=longest_px, turns=found.turns, notes=tuple(found.notes)
+    )
+
+
+def clip_turns(clip: Clip) -> int:
+    """By how many quarters a clip is turned counter-clockwise to stand upright: as two of its pictures agree, a second
+    apart. 0 as soon as one shows an upright face, or when none shows a face."""
+    seen: list[int] = []
+    for frame in islice(read_frames(clip.path, fps=1, longest_px=LOOKED_AT_PX), LOOKS):
+        found = find_faces(frame.rgb, turned=True, faint=False)
+        if found.boxes:
+            if not found.turns or found.turns in seen:
+                return found.turns
+            seen.append(found.turns)
+    return seen[0] if len(seen) == 1 else 0
 
 
 def best_frame(tracked: TrackedClip, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,10 +147,18 @@ def save_track(path: str | Path, track: Track, *, notes: tuple[str, ...] = (), *
 
 def load_track(path: str | Path) -> Track:
     """The track in a file that `save_track` wrote. Raises InputError if it is none."""
-    return _load(Path(path))[0]
+    return _load(Path(path)).track
 
 
-def _load(path: Path) -> tuple[Track, list[str]]:
+class _Stored(NamedTuple):
+    """What a track file keeps."""
+
+    track: Track
+    notes: list[str]
+    turns: int
+
+
+def _load(path: Path) -> _Stored:
     try:
         # opened here, because np.load leaves a damaged file open
         with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
@@ -135,23 +168,25 @@ def _load(path: Path) -> tuple[Track, list[str]]:
                 size=(width, height),
                 spans=tuple((int(a), int(b)) for a, b in file["spans"]) if "spans" in file else (),
             )  # fmt: skip
-            return track, [str(note) for note in file["notes"]] if "notes" in file else []
+            notes = [str(note) for note in file["notes"]] if "notes" in file else []
+            return _Stored(track, notes, int(file["turns"]) if "turns" in file else 0)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a readable track file; make it again") from error
 
 
-def _cached(
-    path: Path, label: str, face_index: int | None, make: Callable[[], Track], lost: list[str]
-) -> tuple[Track, list[str]]:
-    """The stored track and notes, or those that `make` returns and appends to `lost`."""
+def _cached(path: Path, label: str, face_index: int | None, make: Callable[[], _Stored]) -> _Stored:
+    """What is stored, or else made."""
     face = "largest" if face_index is None else face_index
     stored = cache_file("tracks", f"{content_hash(path)[:32]}-{label}-{face}-v{VERSION}.npz")
     if stored is not None and os.path.isfile(stored):
         with contextlib.suppress(InputError):  # damaged: it is made again
             return _load(stored)
-    track = make()
-    keep_file(stored, lambda place: save_track(place, track, notes=tuple(lost)))
-    return track, lost
+    made = make()
+    keep_file(
+        stored,
+        lambda place: save_track(place, made.track, notes=tuple(made.notes), turns=np.array(made.turns)),
+    )
+    return made
 
 
 def _num_frames(clip: Clip, fps: float | None, end_s: float | None) -> int:
@@ -161,8 +196,10 @@ def _num_frames(clip: Clip, fps: float | None, end_s: float | None) -> int:
     return max(1, round(rate * min(info.duration_s, info.duration_s if end_s is None else end_s)))
 
 
-def _counted(frames: Iterator[VideoFrame], stage: str | None, total: int) -> Iterator[tuple[np.ndarray, float]]:
+def _counted(
+    frames: Iterator[VideoFrame], turns: int, stage: str | None, total: int
+) -> Iterator[tuple[np.ndarray, float]]:
     for number, frame in enumerate(frames, 1):
-        yield frame.rgb, frame.time_s
+        yield turn(frame.rgb, turns), frame.time_s
         if stage is not None:
             tell(stage, number, max(total, number))

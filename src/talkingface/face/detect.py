@@ -65,35 +65,36 @@ def detect_faces(rgb: np.ndarray, *, thorough: bool = True) -> list[FaceBox]:
     guesses = _run(rgb, "short_range", (0, 0))
     boxes = [found for g in guesses for found in ([g] if g.score >= CONFIRMED_SCORE else _confirm(rgb, g))]
     if not boxes and thorough:
-        boxes = [found for guess in _proposals(rgb) for found in _confirm(rgb, guess)]
-    return sorted(_distinct(boxes), key=lambda box: -box.side_px)
+        boxes = _small_faces(rgb)
+    return sorted(distinct(boxes), key=lambda box: -box.side_px)
 
 
-def _run(rgb: np.ndarray, model: Model, offset: tuple[int, int]) -> list[FaceBox]:
+def _run(rgb: np.ndarray, model: Model, offset: tuple[int, int], min_score: float | None = None) -> list[FaceBox]:
     x, y = offset
     return [
         FaceBox(
             x0=found.box[0] + x, y0=found.box[1] + y, x1=found.box[2] + x, y1=found.box[3] + y,
             turn_rad=found.turn_rad, score=found.score,
         )
-        for found in run_detector(rgb, model)
+        for found in run_detector(rgb, model, min_score)
     ]  # fmt: skip
 
 
-def _proposals(rgb: np.ndarray) -> list[FaceBox]:
-    guesses = _run(rgb, "full_range", (0, 0))
+def _small_faces(rgb: np.ndarray) -> list[FaceBox]:
+    """Faces that fill little of the picture: as the full-range detector has them, or the other one in ever smaller
+    tiles."""
+    found = [box for guess in _run(rgb, "full_range", (0, 0)) for box in _confirm(rgb, guess)]
     h, w = rgb.shape[:2]
-    side = min(h, w)
-    for share in (1.0, 0.5):
-        tile = int(side * share)
-        if tile < 4 * MIN_FACE_PX:
+    for share in (1.0, 0.5, 0.25):
+        tile = int(min(h, w) * share)
+        if found or tile < 4 * MIN_FACE_PX:
             break
         for y in np.unique(np.linspace(0, h - tile, max(1, int(np.ceil(1.6 * h / tile)) - 1)).astype(int)):
             for x in np.unique(np.linspace(0, w - tile, max(1, int(np.ceil(1.6 * w / tile)) - 1)).astype(int)):
-                guesses += _run(np.ascontiguousarray(rgb[y : y + tile, x : x + tile]), "short_range", (int(x), int(y)))
-        if guesses:
-            break
-    return guesses
+                part = np.ascontiguousarray(rgb[y : y + tile, x : x + tile])
+                guesses = _run(part, "short_range", (int(x), int(y)))
+                found += [box for guess in guesses for box in _confirm(rgb, guess)]
+    return found
 
 
 def _confirm(rgb: np.ndarray, guess: FaceBox) -> list[FaceBox]:
@@ -111,7 +112,13 @@ def _overlap(a: FaceBox, b: FaceBox) -> float:
     return inner / ((a.x1 - a.x0) * (a.y1 - a.y0) + (b.x1 - b.x0) * (b.y1 - b.y0) - inner)
 
 
-def _distinct(boxes: list[FaceBox]) -> list[FaceBox]:
+def faint_faces(rgb: np.ndarray, min_score: float) -> list[FaceBox]:
+    """Whatever either detector takes for a face from `min_score` on, in the picture as a whole."""
+    return _run(rgb, "short_range", (0, 0), min_score) + _run(rgb, "full_range", (0, 0), min_score)
+
+
+def distinct(boxes: list[FaceBox]) -> list[FaceBox]:
+    """The best of boxes that overlap."""
     kept: list[FaceBox] = []
     for box in sorted(boxes, key=lambda b: -b.score):
         if all(_overlap(box, other) < 0.3 for other in kept):

@@ -40,8 +40,8 @@ class Detection:
         return float(np.arctan2(y, x))
 
 
-def run_detector(rgb: np.ndarray, model: Model) -> list[Detection]:
-    """Faces in a picture uint8 [H, W, 3], best first."""
+def run_detector(rgb: np.ndarray, model: Model, min_score: float | None = None) -> list[Detection]:
+    """Faces in a picture uint8 [H, W, 3], best first; `min_score` None: the model's own."""
     height, width = rgb.shape[:2]
     side = max(height, width)
     corner = np.array([(side - width) / 2, (side - height) / 2])
@@ -50,7 +50,7 @@ def run_detector(rgb: np.ndarray, model: Model) -> list[Detection]:
     values = _rows(outputs[: len(grids)], _NUM_VALUES) / _INPUT_PX[model]
     logits = _rows(outputs[len(grids) :], 1)[:, 0]
     scores = sigmoid(logits)
-    chosen = scores >= MIN_SCORE[model]
+    chosen = scores >= (MIN_SCORE[model] if min_score is None else min_score)
     anchors = _anchors(grids)[chosen]
     values, scores = values[chosen], scores[chosen]
     points = values[:, 4:].reshape(-1, 6, 2) + anchors[:, None]

@@ -13,6 +13,7 @@ from talkingface.face.cuts import CutFinder
 from talkingface.face.detect import MIN_FACE_PX, FaceBox, detect_faces
 from talkingface.face.likeness import SAME_PERSON, Look, distance, look_of
 from talkingface.face.mesh import MIN_PRESENCE, Region, find_mesh, next_region, region_of, region_of_box
+from talkingface.face.search import find_faces
 
 VERSION = 4
 """Raise when results change: cached tracks of other versions are ignored."""
@@ -32,23 +33,33 @@ LEAST_SPAN = 3
 """Frames; what is seen for less is a mistake or a flash."""
 SMALL_FACE_PX = 96
 """Height of a photo's face below which a larger picture is advised."""
+TURNED = {1: "lies on its side", 2: "stands on its head", 3: "lies on its side"}
+"""What is said of a picture that had to be turned by so many quarters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceInPicture:
-    """The tracked face of a still picture: `landmarks` float32 [478, 3] pixels; `num_faces` seen in all."""
+    """The face of a still picture: `landmarks` float32 [478, 3], pixels of `rgb`; `num_faces` seen in all.
 
+    `rgb` is the picture turned counter-clockwise by `turns` quarters; `notes` are sentences for the user.
+    """
+
+    rgb: np.ndarray
     landmarks: np.ndarray
     num_faces: int
+    turns: int = 0
+    notes: tuple[str, ...] = ()
 
 
-def track_image(rgb: np.ndarray, face_index: int | None = None) -> FaceInPicture:
-    """Find the face of a still picture.
+def track_image(rgb: np.ndarray, face_index: int | None = None, *, turned: bool = False) -> FaceInPicture:
+    """Find the face of a still picture uint8 [H, W, 3].
 
-    `rgb` uint8 [H, W, 3] upright. `face_index` counts faces from left to right; None takes the largest.
-    Raises FaceError when there is no face, the index is too high, or the face is too small or cut off.
+    `face_index` counts faces from left to right; None takes the largest. `turned`: a picture that lies on its side or
+    stands on its head is turned upright. Raises FaceError when there is no face, the index is too high, or the face is
+    too small or cut off.
     """
-    boxes = detect_faces(rgb)
+    found = find_faces(rgb, turned=turned)
+    rgb, boxes = found.rgb, found.boxes
     if not boxes:
         raise FaceError("no face found in the picture; use one that shows a face from the front, at least 100 px high")
     box = choose_face(boxes, face_index)
@@ -63,7 +74,10 @@ def track_image(rgb: np.ndarray, face_index: int | None = None) -> FaceInPicture
     outside = (points[:, 0] < 0) | (points[:, 0] >= w) | (points[:, 1] < 0) | (points[:, 1] >= h)
     if outside.mean() > 0.12:
         raise FaceError(f"{outside.mean():.0%} of the face lies outside the picture; use one that shows the whole face")
-    return FaceInPicture(landmarks=points, num_faces=len(boxes))
+    notes = [f"the picture {TURNED[found.turns]}; it is turned upright"] if found.turns else []
+    if found.is_faint:
+        notes.append("the face is hard to make out; a clearer picture gives a better result")
+    return FaceInPicture(rgb=rgb, landmarks=points, num_faces=len(boxes), turns=found.turns, notes=tuple(notes))
 
 
 def face_notes(landmarks: np.ndarray, num_faces: int) -> list[str]:

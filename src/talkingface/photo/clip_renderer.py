@@ -16,6 +16,7 @@ from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import head_box
 from talkingface.face.raster import Warper, to_rgba
+from talkingface.face.search import turn
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
 from talkingface.photo.composite import hidden_mouth
 from talkingface.photo.photo_renderer import BATCH
@@ -30,15 +31,15 @@ class ClipRenderer:
     """Draws new mouths onto the frames of a clip.
 
     `landmarks` [T, 478, 3], `expression` [T, E], `rotation` [T, 3, 3] and `scale` [T] belong to the clip's frames at
-    `fps`, as `video.read.read_frames(path, fps=fps)` gives them. Frames whose `present` [T] is 0 do not show the face
-    and pass as they are.
+    `fps`, as `video.read.read_frames(path, fps=fps)` gives them, turned counter-clockwise by `turns` quarters. Frames
+    whose `present` [T] is 0 do not show the face and pass as they are.
     """
 
     def __init__(
         self, path: Path, fps: float, longest_px: int | None, model: LinearFaceModel, fit: dict[str, np.ndarray],
-        refiner: Refiner, controls: Controls,
+        refiner: Refiner, controls: Controls, turns: int = 0,
     ) -> None:  # fmt: skip
-        self._path, self._fps, self._longest_px = path, fps, longest_px
+        self._path, self._fps, self._longest_px, self._turns = path, fps, longest_px, turns
         self._model, self._fit, self._refiner, self._controls = model, fit, refiner, controls
         self._triangles = _triangles()
 
@@ -62,10 +63,11 @@ class ClipRenderer:
         with Spool() as spool:
             count = len(self._fit["landmarks"])
             for frame in islice(read_frames(self._path, fps=self._fps, longest_px=self._longest_px), count):
-                bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
+                rgb = turn(frame.rgb, self._turns)
+                bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
                 spool.append(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _SPOOL_QUALITY])[1].tobytes())
                 if len(spool) > first:
-                    yield frame.rgb
+                    yield rgb
             for number in itertools.count(max(len(spool), first)):  # a video cannot be decoded backwards
                 at = int(ping_pong(np.array([number]), count)[0])
                 stored = np.frombuffer(spool[at], np.uint8)

@@ -309,3 +309,11 @@ def test_weights_of_another_system_or_config_are_refused(meter: None, tmp_path: 
     with pytest.raises(UsageError, match="not both"):
         verbs.load("meter", weights="none", preset="tiny")
     assert verbs.load("meter", weights="none") is verbs.load("meter", weights="meter.none")
+
+
+@pytest.mark.usefixtures("meter")
+def test_speech_without_a_voice_gets_a_note(photo: Path, tmp_path: Path) -> None:
+    silent = write_wav(tmp_path / "silent.wav", np.zeros(16000, np.float32))
+    animation = talkingface.animate(photo, silent, system="meter", device="cpu")
+    animation.save(tmp_path / "out.mp4")
+    assert animation.report["notes"][-1] == "no voice is heard in the speech; check that it is the right sound"

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clips import write_face_video
+from clips import sway, write_face_video
 from talkingface.clips import tracked
 from talkingface.clips.tracked import best_frame, load_track, save_track, track_clip
 from talkingface.core.cache import cache_dir
 from talkingface.core.errors import InputError, TalkingFaceWarning
 from talkingface.core.types import Track
+from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
 
 FRAMES = 12
@@ -53,12 +54,6 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def damaged(path: Path) -> Path:
-    """The same clip, broken off."""
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
-    return path
-
-
 def stored() -> set[Path]:
     return set((cache_dir() / "tracks").glob("*"))
 
@@ -83,8 +78,15 @@ def test_another_rate_size_end_or_face_is_another_track(clip, runs):
 
 
 def test_what_was_lost_is_said_of_a_cached_track_too(tmp_path, runs):
-    face = write_face_video(tmp_path / "face.mkv", np.zeros((60, 2)), size=(96, 72))
-    first, again = (track_clip(damaged(face) if k == 0 else face) for k in range(2))
+    path, rng = tmp_path / "damaged.mkv", np.random.default_rng()
+    with VideoWriter(path, (64, 48), 25) as writer:
+        for _ in range(60):
+            writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
+    data = bytearray(path.read_bytes())
+    middle, hole = len(data) // 2, len(data) // 10
+    data[middle : middle + hole] = bytes(hole)
+    path.write_bytes(data)
+    first, again = track_clip(path), track_clip(path)
     assert len(runs) == 1 and first.notes and first.notes == again.notes
 
 
@@ -153,3 +155,19 @@ def test_the_notes_say_when_the_face_is_not_there(clip, runs):
     assert note == "the face is not there from 0.0 to 0.1 s, 0.3 to 0.4 s; those pictures are as they were"
     (note,) = notes(*((k, k + 1) for k in range(1, FRAMES, 2)), absent="they are left out")
     assert "and 2 more times; they are left out" in note
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_clip_that_lies_on_its_side_is_turned(tmp_path, turns):
+    upright = [frame.rgb for frame in read_frames(write_face_video(tmp_path / "face.mp4", sway(4), size=(200, 240)))]
+    path = tmp_path / "turned.mp4"
+    height, width = np.rot90(upright[0], -turns).shape[:2]
+    with VideoWriter(path, (width, height), 25) as writer:
+        for rgb in upright:
+            writer.write(np.ascontiguousarray(np.rot90(rgb, -turns)))
+    first, again = (track_clip(path, upright=True) for _ in range(2))
+    for followed in (first, again):
+        assert followed.turns == turns and followed.track.size == (200, 240)
+        assert len(followed.notes) == 1 and followed.notes[0].endswith("it is turned upright")
+        assert np.abs(next(followed.frames()).astype(int) - upright[0]).mean() < 4
+    assert track_clip(tmp_path / "face.mp4", upright=True).turns == 0

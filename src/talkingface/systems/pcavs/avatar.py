@@ -33,18 +33,19 @@ def from_photo(photo: Photo, face_index: int | None, size: int | str | None) -> 
     The photo's own transparency is kept: with a transparent background that is where the person is, and nothing is
     guessed. `size` keeps a larger picture, never a smaller one: a crop of that size needs all the detail there is.
     """
+    from talkingface.face.search import turn
     from talkingface.face.track import track_image
 
     rgb = photo.opaque()
     longest = max(rgb.shape[:2])
     limit = longest if size == "native" else max(LONGEST_PX, int(size or 0))
     rgb = np.ascontiguousarray(with_longest(rgb, min(limit, longest)))
-    face = track_image(rgb, face_index)
-    found = _described(rgb, face.landmarks, face.num_faces if face_index is None else 1)
+    face = track_image(rgb, face_index, turned=True)
+    found = _described(face.rgb, face.landmarks, face.num_faces if face_index is None else 1)
     tensors = found.tensors
     if photo.alpha is not None:
-        tensors = tensors | {"matte": shrink(photo.alpha, (rgb.shape[1], rgb.shape[0]))}
-    return FaceTensors(tensors, [*photo.notes, *found.notes])
+        tensors = tensors | {"matte": turn(shrink(photo.alpha, (rgb.shape[1], rgb.shape[0])), face.turns)}
+    return FaceTensors(tensors, [*photo.notes, *face.notes, *found.notes])
 
 
 def from_clip(tracked: TrackedClip, face_index: int | None) -> FaceTensors:

@@ -43,9 +43,9 @@ def encode_clip(source: Photo | Clip, variant: Variant, face_index: int | None) 
     from talkingface.face.track import bridge, smooth_spans, smooth_track, track_image
 
     if isinstance(source, Photo):
-        rgb = source.opaque()
-        return EncodedClip(None, _encode_photo(rgb, track_image(rgb, face_index).landmarks, variant))
-    tracked = track_clip(source, fps=FPS, longest_px=LONGEST_PX, face_index=face_index)
+        face = track_image(source.opaque(), face_index, turned=True)
+        return EncodedClip(None, _encode_photo(face.rgb, face.landmarks, variant))
+    tracked = track_clip(source, fps=FPS, longest_px=LONGEST_PX, face_index=face_index, upright=True)
     codes = variant.encode_video(smooth_track(tracked.track), tracked.frames("reading the face"))
     # pictures without the face were encoded, too
     mouth, pose = (bridge(rows, tracked.track.present) for rows in codes)

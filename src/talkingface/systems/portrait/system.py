@@ -67,25 +67,26 @@ class PortraitSystem(System):
         return self._fit_clip(source, face_index, size)
 
     def _fit_photo(self, photo: Photo, face_index: int | None, size: int | str | None) -> Avatar:
+        from talkingface.face.search import turn
         from talkingface.face.track import face_notes, track_image
 
-        rgb = _resized(photo.opaque(), size)
-        alpha = None if photo.alpha is None else _resized(photo.alpha, size)
-        face = track_image(rgb, face_index)
-        notes = [*photo.notes, *face_notes(face.landmarks, face.num_faces if face_index is None else 1)]
-        tensors = _photo_tensors(rgb, alpha, face.landmarks)
+        face = track_image(_resized(photo.opaque(), size), face_index, turned=True)
+        alpha = None if photo.alpha is None else turn(_resized(photo.alpha, size), face.turns)
+        notes = [*photo.notes, *face.notes, *face_notes(face.landmarks, face.num_faces if face_index is None else 1)]
+        tensors = _photo_tensors(face.rgb, alpha, face.landmarks)
         return Avatar(system=SPEC.name, card=self._card("photo", notes), tensors=tensors)
 
     def _fit_clip(self, clip: Clip, face_index: int | None, size: int | str | None) -> Avatar:
         from talkingface.clips.tracked import best_frame, track_clip
 
-        tracked = track_clip(clip, fps=float(clip.info.fps), longest_px=_longest(size), face_index=face_index)
+        fps = float(clip.info.fps)
+        tracked = track_clip(clip, fps=fps, longest_px=_longest(size), face_index=face_index, upright=True)
         rows = _clip_rows(tracked.track)
         rgb, landmarks = best_frame(tracked, _cost_as_photo(rows["landmarks"], rows["expression"]))
         tensors = _photo_tensors(rgb, None, landmarks) | {f"clip.{name}": value for name, value in rows.items()}
         notes = [*tracked.notes, *tracked.gap_notes()]
         card = {
-            **self._card("clip", notes), "fps": tracked.fps, "longest_px": _longest(size) or 0,
+            **self._card("clip", notes), "fps": fps, "longest_px": _longest(size) or 0, "turns": tracked.turns,
             "face_index": face_index,
         }  # fmt: skip
         return Avatar(system=SPEC.name, card=card, tensors=tensors, files={"clip": clip.path.resolve()})
@@ -107,7 +108,7 @@ class PortraitSystem(System):
         from talkingface.face.mesh478_motion import RestingHead, driven_motion
 
         clip = open_clip(source, "what drives a face")
-        track = track_clip(clip, fps=SPEC.fps, longest_px=DEFAULT_LONGEST_PX).track
+        track = track_clip(clip, fps=SPEC.fps, longest_px=DEFAULT_LONGEST_PX, upright=True).track
         head = None
         if avatar is not None:
             height, width = avatar.tensors["rgb"].shape[:2]
@@ -146,9 +147,12 @@ class PortraitSystem(System):
             from talkingface.clips.tracked import track_clip
 
             face_index = avatar.card.get("face_index")
-            tracked = track_clip(avatar.files["clip"], fps=fps, longest_px=longest, face_index=face_index)  # type: ignore[arg-type]
+            tracked = track_clip(
+                avatar.files["clip"], fps=fps, longest_px=longest, face_index=face_index, upright=True  # type: ignore[arg-type]
+            )  # fmt: skip
             rows = _clip_rows(tracked.track)
-        return ClipRenderer(avatar.files["clip"], fps, longest, load_mesh478(), rows, self.refiner, controls)
+        turns = int(avatar.card.get("turns") or 0)  # type: ignore[call-overload]
+        return ClipRenderer(avatar.files["clip"], fps, longest, load_mesh478(), rows, self.refiner, controls, turns)
 
 
 def _clip_rows(track: Track) -> dict[str, np.ndarray]:

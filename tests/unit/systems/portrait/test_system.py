@@ -168,6 +168,25 @@ def test_a_clip_of_fractional_rate_keeps_it_whatever_the_user_types(system, tmp_
     assert np.array_equal(frames.rgb, next(system.render(avatar, iter([still_motion(3)]), Controls(pose="source"))).rgb)
 
 
+def test_what_lies_on_its_side_is_turned_upright(system, clip, tmp_path):
+    picture = sample_picture()
+    alpha = np.full(picture.shape[:2], 255, np.uint8)
+    alpha[:40] = 0
+    write_image(tmp_path / "lying.png", np.rot90(np.dstack([picture, alpha]), 1))
+    photo = system.fit(open_media(tmp_path / "lying.png"))
+    assert "the picture lies on its side; it is turned upright" in photo.card["notes"]
+    assert np.array_equal(photo.tensors["rgb"][40:], picture[40:])
+    assert np.array_equal(photo.tensors["matte"], alpha)
+    pictures = [frame.rgb for frame in read_frames(clip)]
+    (tmp_path / "lying").mkdir()
+    for k, rgb in enumerate(pictures):
+        write_image(tmp_path / "lying" / f"{k}.png", np.rot90(rgb, 1))
+    film = system.fit(open_media(tmp_path / "lying"))
+    assert film.card["notes"] == ["the clip lies on its side; it is turned upright"]
+    frames = next(system.render(film, iter([still_motion(2)]), Controls(pose="source"))).rgb
+    assert np.abs(frames[1, :60].astype(int) - pictures[1][:60]).mean() < 0.1, "above the mouth all is as it was"
+
+
 def test_dubbing_pauses_where_the_face_is_not_there(system, clip, tmp_path):
     pictures = [frame.rgb for frame in read_frames(clip)]
     blank = np.full_like(pictures[0], (20, 60, 120))

@@ -85,7 +85,9 @@ def preprocess_clip(
     longest = max(clip.info.size) if size == "native" else LONGEST_PX if size is None else int(size)
     samples = read_audio(path, RATE_HZ).samples.mean(axis=0)
     validate.check_sound(path, samples)
-    tracked = track_clip(clip, fps=FPS, longest_px=longest, face_index=face_index, stage="following the face")
+    tracked = track_clip(
+        clip, fps=FPS, longest_px=longest, face_index=face_index, upright=True, stage="following the face"
+    )
     track = tracked.track
     notes = list(tracked.notes) + validate.check_track(path, track, FPS, fit.one_shot)
     scan = _scan(tracked, folder, samples)

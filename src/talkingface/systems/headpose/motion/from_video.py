@@ -14,5 +14,5 @@ LONGEST_PX = 1280
 def video_motion(source: Photo | Clip, controls: Controls, head: RestingHead | None = None) -> Motion:
     """The motion of the person in a video, for an avatar whose head rests as `head` says. Raises InputError."""
     clip = open_clip(source, "what drives a face")
-    track = track_clip(clip, fps=FPS, longest_px=LONGEST_PX, stage="tracking the driver").track
+    track = track_clip(clip, fps=FPS, longest_px=LONGEST_PX, stage="tracking the driver", upright=True).track
     return driven_motion(track, FPS, controls, head)

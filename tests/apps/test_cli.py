@@ -155,7 +155,9 @@ def test_animate_motion_render_fit(
     assert "meter.none" in ok("weights", "list")
     assert json.loads(ok("weights", "show", "meter.none"))["licence"] == "CC0-1.0"
     assert "bar that follows" in ok("systems")
-    assert "meter1" in ok("systems", "meter")
+    told = ok("systems", "meter")
+    assert "meter1" in told and "--set shade" in told
+    ok("motion", voice_file, "-o", motion, *meter, "--set", "shade=3")
 
 
 def test_importing_weights_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

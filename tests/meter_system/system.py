@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from meter_system import SPEC
+from meter_system.config import MeterOptions
 from talkingface.core.motion import skip_frames
 from talkingface.core.stream import windows
 from talkingface.core.system import System
@@ -72,14 +73,15 @@ class MeterSystem(System):
         return np.concatenate([angles_rad, np.zeros_like(angles_rad)], axis=1)
 
     def make_renderer(self, avatar: Avatar, controls: Controls) -> Bar:
-        return Bar(avatar.tensors["base"], self.config.gain, controls.background == "transparent")
+        own = controls.own if isinstance(controls.own, MeterOptions) else MeterOptions()
+        return Bar(avatar.tensors["base"], self.config.gain, own.shade, controls.background == "transparent")
 
 
 class Bar:
     """Draws the bar."""
 
-    def __init__(self, base: np.ndarray, gain: float, transparent: bool) -> None:
-        self._base, self._gain, self._transparent = base, gain, transparent
+    def __init__(self, base: np.ndarray, gain: float, shade: int, transparent: bool) -> None:
+        self._base, self._gain, self._shade, self._transparent = base, gain, shade, transparent
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         for piece in skip_frames(motions, first):
@@ -90,7 +92,7 @@ class Bar:
             lowest = rgb.shape[1] - 1
             for row, picture in enumerate(rgb):
                 height = int(np.clip(piece.expression[row, 0] * self._gain, 0, lowest))
-                picture[lowest - height :] = 220
+                picture[lowest - height :] = self._shade
                 picture[:, 0] = (piece.start + row) % 256
             mask = np.full(rgb.shape[:3], 255, np.uint8) if self._transparent else None
             yield Frames(rgb=rgb, mask=mask, start=piece.start)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +11,11 @@ from typing import IO
 
 import numpy as np
 
-from talkingface.api.angles import read_angles
-from talkingface.clips.source import existing_media, is_pipe, open_media
+from talkingface.clips.source import existing_media, is_pipe
 from talkingface.core.cache import user_path
 from talkingface.core.errors import InputError, OutputError, SpeechError, UsageError
-from talkingface.core.motion import check_space, concatenate, load_motion, resample_motion
-from talkingface.core.system import System
-from talkingface.core.timing import as_rate, num_frames, samples_to_time
-from talkingface.core.types import Audio, Avatar, Controls
+from talkingface.core.timing import num_frames, samples_to_time
+from talkingface.core.types import Audio
 
 RATE_HZ = 16000
 MIN_SPEECH_S = 0.1
@@ -141,37 +137,3 @@ def _to_mono_16k(audio: Audio, notes: list[str]) -> np.ndarray:
     import soxr
 
     return soxr.resample(mono, audio.rate_hz, RATE_HZ).astype(np.float32)
-
-
-def pose_rows(file: str | Path, system: System, avatar: Avatar | None, controls: Controls) -> np.ndarray:
-    """Head pose rows [T, P] at the system's clock from a video, a motion file or a CSV of angles in degrees.
-
-    A photo is one row, which is held, where the system reads the pose of one; others raise InputError.
-    """
-    path = existing_media(file)
-    if zipfile.is_zipfile(path):
-        motions = iter([check_space(load_motion(path), system.SPEC.motion_space)])
-    elif path.suffix.lower() in (".csv", ".txt"):
-        own_fps = float(as_rate(controls.fps or system.SPEC.fps))
-        result_fps = own_fps if avatar is None else system.fps(avatar, controls)
-        return system.pose_from_angles(read_angles(path, system.SPEC.fps, result_fps)) * np.float32(controls.pose_scale)
-    else:
-        motions = system.motion_from_video(avatar, open_media(path), controls)
-    pose = concatenate(resample_motion(motions, system.SPEC.fps)).pose
-    if pose is None:
-        raise UsageError(f"{path} holds no head pose; give a video, a motion file with a pose, or a CSV")
-    return pose
-
-
-def is_media(file: str | Path) -> bool:
-    """Whether a head pose's file is neither a table of angles nor a motion file: then it is a video or a photo."""
-    path = existing_media(file)
-    return path.suffix.lower() not in (".csv", ".txt") and not zipfile.is_zipfile(path)
-
-
-def default_pose(pose: str | None, drive: str | None, avatar: Avatar | None) -> str:
-    """The pose option as meant: "drive", "still", "generated", "source" or a file."""
-    is_clip = avatar is not None and avatar.card.get("kind") == "clip"
-    if pose == "source" and not is_clip:
-        raise UsageError("--pose source needs a video as the face; for a photo use still, generated or a file")
-    return pose or ("drive" if drive else "source" if is_clip else "generated")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,27 +11,31 @@ from typing import Any
 import numpy as np
 
 from talkingface.api.animation import Animation
-from talkingface.api.inputs import Speech, SpeechSource, default_pose, is_media, pose_rows
+from talkingface.api.inputs import Speech, SpeechSource
 from talkingface.api.layout import LAYOUTS, make_strip
+from talkingface.api.poses import HeadPose, open_pose
 from talkingface.api.resume import job_key
 from talkingface.clips.source import Source, existing, existing_media, open_media, open_source
 from talkingface.core import registry
 from talkingface.core import weights as store
 from talkingface.core.cache import content_hash
+from talkingface.core.checks import check_controls, check_driver, check_source, is_clip
 from talkingface.core.config import from_dict, merged, parse_json, to_dict, upgrade
 from talkingface.core.device import configure_process, pick_device
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.kept import Kept
-from talkingface.core.motion import check_space, concatenate, load_motion, replace_pose
+from talkingface.core.motion import check_motion, concatenate, load_motion, replace_pose
 from talkingface.core.options import (
     AnimateOptions,
     FitOptions,
     MotionOptions,
+    OwnOptions,
     PictureOptions,
     RenderOptions,
     SpokenOptions,
     SystemOptions,
     make_options,
+    make_own_options,
 )
 from talkingface.core.registry import DEFAULT_SYSTEM
 from talkingface.core.spec import SystemSpec
@@ -106,14 +110,16 @@ def fit(
     `core.weights.save_avatar` keeps it. Raises FaceError, InputError, UsageError.
     """
     choice = make_options(FitOptions, options)
-    if choice.config is None and folder is None:
-        return _prepare(open_source(face), choice, face_index, size)[1]
+    _check_face_index(face_index)
+    Controls(size=size)  # type: ignore[arg-type]  # for its check
     source = open_source(face)
-    if isinstance(source, Avatar):
+    if isinstance(source, Avatar) and not (choice.config is None and folder is None):
         raise UsageError("this is an avatar already; give the photo or video to fit it anew")
-    system = load(choice.system or DEFAULT_SYSTEM, weights=choice.weights, device=choice.device)
+    system = _load_for(source, _spec_of(source, choice), choice)
     if choice.config is not None:
         system = _with_config(system, choice.config)
+    if isinstance(source, Avatar):
+        return source
     return system.fit(source, face_index=face_index, size=size, folder=None if folder is None else Path(folder))
 
 
@@ -151,21 +157,23 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     voice = Speech(existing_media(choice.drive or "") if speech is None else speech, choice.sound_track)
     voice.check()
     source = open_source(face)
+    spec = _spec_of(source, choice)
     driver = None if choice.drive is None else open_media(choice.drive)
-    system, avatar = _prepare(source, choice, choice.face_index, choice.size)
-    pose = default_pose(choice.pose, choice.drive, avatar)
-    posed = None if pose in ("drive", "still", "generated", "source") else pose
-    _check_origin(choice, system, pose == "drive" or (posed is not None and is_media(posed)))
-    controls = _controls(choice, choice, pose, system)
-    rows = None if posed is None else pose_rows(posed, system, avatar, controls)
+    if driver is not None:
+        check_driver(spec, driver)
+    pose = open_pose(choice.pose, driven=driver is not None, of_clip=is_clip(source))
+    controls = _checked(spec, source, pose, choice, choice, choice)
+    system = _load_for(source, spec, choice)
+    avatar = _avatar_of(source, system, choice.face_index, choice.size)
+    rows = pose.rows(system, avatar, controls)
     spoken = partial(_spoken, system, avatar, voice, controls, rows)
     motions = spoken
     if driver is not None:
-        motions = partial(_driven, system, avatar, voice, controls, driver, pose, rows)
+        motions = partial(_driven, system, avatar, voice, controls, driver, pose.kind, rows)
     key = partial(job_key, face=face, speech=voice.source, system=system, options=choice)
     finishers = ()
     if choice.layout == "strip":
-        strip = make_strip(source, voice.source, drive=driver, pose=posed, clock_fps=system.SPEC.fps)
+        strip = make_strip(source, voice.source, drive=driver, pose=pose.path, clock_fps=system.SPEC.fps)
         finishers = (strip.arrange,)
     return Animation(
         system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, finishers=finishers,
@@ -204,45 +212,43 @@ def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) ->
     """The motion of a voice, to be edited, saved with `core.motion.save_motion`, and rendered.
 
     `face` is only needed for `pose_origin` "none" and by systems whose motion depends on the person. Options:
-    `core.options.SpokenOptions` and `SystemOptions`; `pose="source"` is for `animate`.
+    `core.options.SpokenOptions`; `pose="source"` is for `animate`.
 
     Example: `talkingface.motion("hi.wav", seed=3).expression.shape`
     """
-    of_system, rest = _split(SystemOptions, options)
-    choice = make_options(SpokenOptions, rest)
+    choice = make_options(SpokenOptions, options)
     voice = Speech(speech, choice.sound_track)
     voice.check()
-    if face is None:
-        avatar, system = (
-            None,
-            load(of_system.system or DEFAULT_SYSTEM, weights=of_system.weights, device=of_system.device),
-        )
-    else:
-        system, avatar = _prepare(open_source(face), of_system, None, None)
-    pose = choice.pose or "generated"
-    if pose == "source":
+    source = None if face is None else open_source(face)
+    spec = _spec_of(source, choice)
+    if choice.pose == "source":
         raise UsageError("--pose source is added when the face is drawn; use it with talkingface animate")
-    posed = None if pose in ("still", "generated") else pose
-    _check_origin(choice, system, posed is not None and is_media(posed))
-    controls = _controls(choice, PictureOptions(), pose, system)
-    rows = None if posed is None else pose_rows(posed, system, avatar, controls)
+    pose = open_pose(choice.pose or "generated", driven=False, of_clip=False)
+    controls = _checked(spec, source, pose, choice, PictureOptions(), choice)
+    system = _load_for(source, spec, choice)
+    avatar = None if source is None else _avatar_of(source, system, None, None)
+    rows = pose.rows(system, avatar, controls)
     return concatenate(_spoken(system, avatar, voice, controls, rows))
 
 
 def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | None = None, **options: Any) -> Animation:
     """Pictures from a motion (or a motion file) and a face; `speech` adds its sound.
 
-    Options: `core.options.RenderOptions` and `SystemOptions`. A motion of another space raises UsageError.
+    Options: `core.options.RenderOptions`. A motion of another space raises UsageError.
     """
-    of_system, rest = _split(SystemOptions, options)
-    choice = make_options(RenderOptions, rest)
+    choice = make_options(RenderOptions, options)
+    name = "the motion" if isinstance(motion, Motion) else str(motion)
     moved = motion if isinstance(motion, Motion) else load_motion(motion)
     voice = None if speech is None else Speech(speech, choice.sound_track)
     if voice is not None:
         voice.measure()
-    system, avatar = _prepare(open_source(face), of_system, choice.face_index, choice.size)
-    check_space(moved, system.SPEC.motion_space)
-    controls = _controls(MotionOptions(), choice, "generated", system)
+    source = open_source(face)
+    spec = _spec_of(source, choice)
+    check_motion(moved, spec.motion_space, name)
+    controls = _checked(spec, source, HeadPose(kind="generated"), MotionOptions(), choice, choice)
+    system = _load_for(source, spec, choice)
+    check_motion(moved, system.motion_space, name)
+    avatar = _avatar_of(source, system, choice.face_index, choice.size)
     key = partial(job_key, face=face, speech=speech, system=system, options=choice, motion=moved)
     return Animation(
         system=system, avatar=avatar, controls=controls, motions=lambda: iter([moved]), speech=voice, key=key,
@@ -250,51 +256,71 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     )  # fmt: skip
 
 
-def _split(cls: type[SystemOptions], options: dict[str, Any]) -> tuple[SystemOptions, dict[str, Any]]:
-    own = {name: value for name, value in options.items() if name in cls.__dataclass_fields__}
-    return cls(**own), {name: value for name, value in options.items() if name not in own}
+def _load_for(source: Source | None, spec: SystemSpec, choice: SystemOptions) -> System:
+    """The system to use; an avatar made earlier decides the weights unless they are named."""
+    own = source.card.get("weights") if isinstance(source, Avatar) else None
+    return load(spec.name, weights=choice.weights or str(own or "") or None, device=choice.device)
 
 
-def _prepare(
-    source: Source, choice: SystemOptions, face_index: int | None, size: int | str | None
-) -> tuple[System, Avatar]:
-    """The system and the avatar to use: an avatar made earlier decides the system and weights unless they are named."""
-    if not isinstance(source, Avatar):
-        system = load(choice.system or DEFAULT_SYSTEM, weights=choice.weights, device=choice.device)
-        return system, system.fit(source, face_index=face_index, size=size)
-    if choice.system not in (None, source.system):
-        raise UsageError(
-            f"this avatar was made for system {source.system}, not {choice.system}; leave --system out or fit again"
-        )
-    weights = choice.weights or str(source.card.get("weights") or "") or None
-    return load(source.system, weights=weights, device=choice.device), source
+def _avatar_of(source: Source, system: System, face_index: int | None, size: int | str | None) -> Avatar:
+    return source if isinstance(source, Avatar) else system.fit(source, face_index=face_index, size=size)
 
 
-def _check_origin(choice: MotionOptions, system: System, from_video: bool) -> None:
-    """Refuse a pose origin that the system does not know, or that nothing is measured from."""
-    origins = system.SPEC.pose_origins
-    if choice.pose_origin is None:
-        return
-    if choice.pose_origin not in origins:
-        known = f"; it knows {', '.join(origins)}" if origins else ""
-        raise UsageError(f"system {system.SPEC.name} has no --pose-origin {choice.pose_origin}{known}")
-    if not from_video:
+def _spec_of(source: Source | None, choice: SystemOptions) -> SystemSpec:
+    """The spec of the system that is asked for; an avatar decides it. Raises UsageError if they do not fit."""
+    if isinstance(source, Avatar):
+        if choice.system not in (None, source.system):
+            raise UsageError(
+                f"this avatar was made for system {source.system}, not {choice.system}; leave --system out or fit again"
+            )
+        return registry.get_spec(source.system)
+    spec = registry.get_spec(choice.system or DEFAULT_SYSTEM)
+    if source is not None:
+        check_source(spec, source)
+    return spec
+
+
+def _check_face_index(face_index: object) -> None:
+    if face_index is not None and (
+        isinstance(face_index, bool) or not isinstance(face_index, (int, np.integer)) or face_index < 0
+    ):
+        raise UsageError(f"--face-index counts faces from the left, 0 first; it cannot be {face_index!r}")
+
+
+def _checked(
+    spec: SystemSpec, source: Source | None, pose: HeadPose, moving: MotionOptions, picture: PictureOptions,
+    own: OwnOptions,
+) -> Controls:  # fmt: skip
+    """The controls, after everything that a job of this system can be refused for before work begins."""
+    _check_face_index(picture.face_index)
+    if moving.pose_origin is not None and not pose.is_measured:
         raise UsageError("--pose-origin is for head motion from a video; name one with --drive or --pose")
+    pose.check(spec)
+    controls = Controls(
+        seed=moving.seed,
+        blink=moving.blink,
+        expression_scale=moving.expression_scale,
+        pose_scale=moving.pose_scale,
+        pose_origin=moving.pose_origin,  # type: ignore[arg-type]
+        pose=pose.kind if pose.kind in ("generated", "source") else "still",
+        background=str(picture.background),
+        crop=picture.crop or spec.default_crop,  # type: ignore[arg-type]
+        size=picture.size,  # type: ignore[arg-type]
+        fps=picture.fps,
+        own=_own_options(spec, own.set or {}),
+    )
+    check_controls(spec, controls, is_clip(source))
+    if controls.background not in ("keep", "transparent"):
+        from talkingface.video.background import make_background
+
+        make_background(controls.background, (2, 2))  # for its faults
+    return controls
 
 
-def _controls(moving: MotionOptions, picture: PictureOptions, pose: str, system: System) -> Controls:
-    try:
-        return Controls(
-            seed=moving.seed,
-            blink=moving.blink,
-            expression_scale=moving.expression_scale,
-            pose_scale=moving.pose_scale,
-            pose_origin=moving.pose_origin,  # type: ignore[arg-type]
-            pose=pose if pose in ("generated", "source") else "still",  # type: ignore[arg-type]
-            background=picture.background,
-            crop=picture.crop or system.SPEC.default_crop,  # type: ignore[arg-type]
-            size=picture.size,  # type: ignore[arg-type]
-            fps=picture.fps,
-        )
-    except ValueError as error:
-        raise UsageError(f"{error}") from error
+def _own_options(spec: SystemSpec, values: Mapping[str, Any]) -> object:
+    """The record of the system's own options, None if it has none."""
+    if spec.options:
+        return make_own_options(registry.import_attribute(spec.options), values)
+    if values:
+        raise UsageError(f"system {spec.name} has no options of its own; leave --set out")
+    return None

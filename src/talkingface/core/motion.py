@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,23 +13,61 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.core.arrays import save_arrays
-from talkingface.core.errors import InputError, UsageError
+from talkingface.core.errors import ArgumentError, InputError, UsageError
+from talkingface.core.motion_space import Columns, MotionSpace
 from talkingface.core.timing import as_rate, frame_position, num_frames
-from talkingface.core.types import Motion
+from talkingface.core.types import MAX_FRAMES, Motion
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _ROWS = ("expression", "pose", "blink", "source")
-_KEYS = {"format_version", "space", "fps", *_ROWS}
+_KEYS = {"format_version", "space", "space_version", "fps", *_ROWS}
 _MAX_BYTES = 1 << 30
+_UNREADABLE = (
+    OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+_ROUNDING = 1e-3  # of the limits, for blinks that were resampled
 
 
-def check_space(motion: Motion, space: str) -> Motion:
-    """`motion` itself if it is in `space`; raises UsageError naming both spaces otherwise."""
-    if motion.space != space:
+def check_motion(motion: Motion, space: MotionSpace, name: str = "the motion") -> Motion:
+    """`motion` itself if a system that renders `space` can draw it.
+
+    Raises UsageError that begins with `name`: for another space, none or too many rows, columns that the space does not
+    have, and values beyond what can be a movement.
+    """
+    if motion.space != space.name:
         raise UsageError(
-            f"this motion is in space {motion.space!r}, but the system renders {space!r}; use the system that made it"
+            f"{name} is in space {motion.space!r}, but the system renders {space.name!r}; use the system that made it"
         )
+    if motion.space_version > space.version:
+        raise UsageError(f"{name} was made by a newer version of talkingface; upgrade it")
+    if not len(motion):
+        raise UsageError(f"{name} has no rows")
+    for part in ("expression", "pose", "blink"):
+        rows, width = getattr(motion, part), space.width(part)
+        if rows is None:
+            continue
+        if width is not None and rows.shape[1] != width:
+            wanted = f"has {width} in" if width else "is not part of"
+            raise UsageError(f"{name} has {rows.shape[1]} columns of {part}, which {wanted} space {space.name!r}")
+        _check_values(rows, space.columns(part), part, name)
+    if motion.source is not None and not 0 <= motion.source.min() <= motion.source.max() <= MAX_FRAMES:
+        raise UsageError(f"{name} names frames of the avatar's clip (source) below 0 or above {MAX_FRAMES}")
     return motion
+
+
+def _check_values(rows: np.ndarray, groups: tuple[Columns, ...], part: str, name: str) -> None:
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    first = 0
+    for group in groups:
+        for column in range(first, first + len(group.names) if group.names else rows.shape[1]):
+            least, slack = 0.0 if part == "blink" else -group.most, _ROUNDING * group.most
+            value = high[column] if high[column] > group.most else low[column]
+            if not least - slack <= value <= group.most + slack:
+                label = f"{part} {group.names[column - first]!r}" if group.names else f"{part} column {column + 1}"
+                raise UsageError(
+                    f"{name} has {label} of {value:.4g} {group.unit}; it lies between {least:g} and {group.most:g}"
+                )
+        first += len(group.names)
 
 
 def concatenate(motions: Iterable[Motion]) -> Motion:
@@ -173,47 +214,74 @@ def save_motion(path: str | Path, motion: Motion) -> None:
     """Write a Motion as an .npz file of plain arrays (no pickle). Raises OutputError if it cannot be written.
 
     Arrays: `expression` [T, E], and if present `pose` [T, P], `blink` and `source` [T, 1], all float32; scalars `fps`,
-    `space`.
+    `space`, `space_version`.
     """
     arrays = {name: getattr(motion, name) for name in _ROWS}
     given = {name: values for name, values in arrays.items() if values is not None}
-    save_arrays(path, format_version=_FORMAT_VERSION, space=motion.space, fps=float(motion.fps), **given)
+    save_arrays(
+        path, format_version=_FORMAT_VERSION, space=motion.space, space_version=motion.space_version,
+        fps=float(motion.fps), **given,
+    )  # fmt: skip
 
 
 def load_motion(path: str | Path) -> Motion:
-    """Read a Motion written by `save_motion` or edited since. Raises InputError saying what is wrong with the file."""
+    """Read a Motion written by `save_motion` or edited since. Raises InputError saying what is wrong with the file.
+
+    Whether a system can draw it, `check_motion` tells.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            names = {entry.filename.removesuffix(".npy") for entry in archive.infolist()}
             if sum(entry.file_size for entry in archive.infolist()) > _MAX_BYTES:
                 raise InputError(f"{path} unpacks to more than 1 GiB; it is not a motion file")
-        with np.load(path, allow_pickle=False) as archive:
-            unknown = set(archive.files) - _KEYS
-            missing = {"space", "fps", "expression"} - set(archive.files)
+            unknown, missing = names - _KEYS, {"space", "fps", "expression"} - names
             if unknown or missing:
                 problem = f"has unknown arrays {sorted(unknown)}" if unknown else f"lacks {', '.join(sorted(missing))}"
                 raise InputError(f"{path} {problem}; a motion file holds space, fps, {', '.join(_ROWS)}")
-            arrays = {name: archive[name] for name in archive.files}
+            return _to_motion({name: _read_array(archive, name, path) for name in names}, path)
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}") from error
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except ArgumentError as error:
+        raise InputError(f"{path} is not a usable motion file: {error}") from error
+    except _UNREADABLE as error:
         raise InputError(f"{path} is not a motion file (.npz written by talkingface motion): {error}") from error
-    return _to_motion(arrays, path)
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, path: str | Path) -> np.ndarray:
+    """One array, whose header is looked at first: it may claim any size."""
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
+        shape, _, dtype = read_header(file)
+        if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > entry.file_size:
+            raise InputError(f"{path} holds no plain array {name}; write it with numpy.savez")
+    if name in _ROWS and (dtype.kind != "f" or len(shape) != 2 or shape[0] > MAX_FRAMES):
+        raise InputError(
+            f"{path} must hold {name} as an array [rows, columns] of floating-point numbers with at most {MAX_FRAMES} "
+            f"rows, not {dtype} {list(shape)}"
+        )
+    if name not in _ROWS and math.prod(shape) != 1:
+        raise InputError(f"{path} must hold one {name}, not an array {list(shape)}")
+    with archive.open(entry) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _to_motion(arrays: dict[str, np.ndarray], path: str | Path) -> Motion:
-    try:
-        if int(arrays.get("format_version", _FORMAT_VERSION)) > _FORMAT_VERSION:
-            raise InputError(f"{path} was written by a newer version; upgrade talkingface")
+    number, text = {"fps": "iuf", "format_version": "iu", "space_version": "iu"}, arrays["space"]
+    wrong = [name for name, kinds in number.items() if name in arrays and arrays[name].dtype.kind not in kinds]
+    if wrong or text.dtype.kind != "U":
+        raise InputError(f"{path} must hold {wrong[0] + ' as a number' if wrong else 'space as text'}")
+    if arrays.get("format_version", np.array(1)).item() > _FORMAT_VERSION:
+        raise InputError(f"{path} was written by a newer version; upgrade talkingface")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
         rows = {name: arrays[name].astype(np.float32) for name in _ROWS if name in arrays}
-        if not 1 <= float(arrays["fps"]) <= 1000:
-            raise ValueError(f"fps is {arrays['fps']}")
-        return Motion(
-            space=str(arrays["space"]),
-            fps=float(arrays["fps"]),
-            expression=rows["expression"],
-            pose=rows.get("pose"),
-            blink=rows.get("blink"),
-            source=rows.get("source"),
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a usable motion file: {error}") from error
+    return Motion(
+        space=str(text.item()),
+        space_version=int(arrays.get("space_version", np.array(1)).item()),
+        fps=float(arrays["fps"].item()),
+        expression=rows["expression"],
+        pose=rows.get("pose"),
+        blink=rows.get("blink"),
+        source=rows.get("source"),
+    )

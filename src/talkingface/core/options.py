@@ -32,6 +32,27 @@ def make_options(cls: type[Options], values: Mapping[str, Any]) -> Options:
     return cls(**values)
 
 
+def make_own_options(cls: type[Options], values: Mapping[str, Any]) -> Options:
+    """The options that a system alone has; texts, as a command line gives them, are parsed as their fields say.
+
+    Raises UsageError for unknown names and values that do not parse.
+    """
+    facts = {field.name: field.metadata for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    parsed = dict(values)
+    for name, value in values.items():
+        if isinstance(value, str) and name in facts:
+            try:
+                parsed[name] = facts[name]["parse"](value)
+            except ValueError as error:
+                raise UsageError(f"--set {name}={value} is not what it takes: {facts[name]['help']}") from error
+    return make_options(cls, parsed)
+
+
+def parse_pairs(text: str) -> dict[str, str]:
+    """ "a=1,b=2" as a dict. Raises ValueError for other texts."""
+    return {name.strip(): value.strip() for name, value in (pair.split("=") for pair in text.split(","))}
+
+
 def parse_size(text: str) -> int | str:
     """ "native" or a number of pixels."""
     return text if text == "native" else int(text)
@@ -44,6 +65,18 @@ class SystemOptions:
     system: str | None = option(None, "method to use (see: talkingface systems); default: the avatar's, else portrait")
     weights: str | None = option(None, "weights: a name or tag from `talkingface weights list`, or a folder")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnOptions:
+    """What only some systems can be asked for."""
+
+    set: Mapping[str, Any] | None = option(
+        None,
+        "options of the system's own (see: talkingface systems NAME)",
+        parse=parse_pairs,
+        metavar="NAME=VALUE,...",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +104,8 @@ class MotionOptions:
     pose_origin: str | None = option(
         None,
         "head motion from a video is measured from its first frame, from its mean, or not at all (none): the head goes "
-        "where the video's is in the picture, in its size too; default: first, but for pcavs none",
+        "where the video's is in the picture, in its size too; default: the first that the system knows (see: "
+        "talkingface systems NAME)",
         choices=("first", "mean", "none"),
     )
     blink: float = option(1.0, "blink rate, 1 is natural, 0 is none", parse=float, metavar="SCALE")
@@ -122,7 +156,7 @@ class PictureOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AnimateOptions(PictureOptions, MotionOptions, SpeechOptions, SystemOptions):
+class AnimateOptions(PictureOptions, MotionOptions, SpeechOptions, OwnOptions, SystemOptions):
     """Everything that `animate` takes besides the face and the speech."""
 
     drive: str | None = option(
@@ -134,10 +168,10 @@ class AnimateOptions(PictureOptions, MotionOptions, SpeechOptions, SystemOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SpokenOptions(MotionOptions, SpeechOptions):
-    """What `motion` takes besides the speech and the system."""
+class SpokenOptions(MotionOptions, SpeechOptions, OwnOptions, SystemOptions):
+    """Everything that `motion` takes besides the speech and the face."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RenderOptions(PictureOptions, SpeechOptions):
-    """What `render` takes besides the face, the motion and the system."""
+class RenderOptions(PictureOptions, SpeechOptions, OwnOptions, SystemOptions):
+    """Everything that `render` takes besides the face, the motion and the speech."""

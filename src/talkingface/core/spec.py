@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from talkingface.core.motion_space import MotionSpace
+
 Source = Literal["photo", "clip"]
 Driving = Literal["audio", "video"]
-Pose = Literal["none", "copied", "generated"]
+Pose = Literal["still", "generated", "source", "video", "photo", "motion", "angles"]
+Background = Literal["keep", "transparent", "replace"]
 PoseOrigin = Literal["first", "mean", "none"]
 
 
@@ -20,13 +23,15 @@ class SystemSpec:
     summary: str
     source: tuple[Source, ...]
     driving: tuple[Driving, ...]
-    pose: tuple[Pose, ...]
+    poses: tuple[Pose, ...]
+    """Where head motion may come from (`--pose`): nowhere, the system, the clip that the avatar was made from, another
+    video, a photo, a motion file, a table of angles."""
     pose_origins: tuple[PoseOrigin, ...] = ()
     """What head motion from a video may be measured from, the default first; (): that cannot be chosen."""
-    features: tuple[str, ...]
-    """Kinds of audio features that `motion_from_audio` reads, e.g. ("mel80",)."""
-    motion_space: str
-    fps: float = 25.0
+    backgrounds: tuple[Background, ...] = ("keep",)
+    clip_backgrounds: tuple[Background, ...] | None = None
+    """Those while the clip itself is shown (`--pose source`); None: the same."""
+    motion_space: MotionSpace
     latency_frames: int | None
     """Frames of lookahead from speech to picture; None: needs the whole voice."""
     presets: tuple[str, ...]
@@ -34,6 +39,9 @@ class SystemSpec:
     """"module:attribute" of the System class, imported on first use."""
     config: str
     """"module:attribute" of the function preset name -> config dataclass."""
+    options: str = ""
+    """"module:attribute" of a frozen dataclass of fields made by `core.options.option`: what only this system can be
+    asked for (`--set`). It comes in `Controls.own`; None there: the defaults."""
     licence: str
     paper: str = ""
     default_crop: Literal["full", "head"] = "full"
@@ -49,3 +57,8 @@ class SystemSpec:
     baselines: Mapping[str, str] = field(default_factory=dict)
     """What `evaluate --systems` also shows as a floor: name -> a preset whose `render` draws the system's own motion
     without weights."""
+
+    @property
+    def fps(self) -> float:
+        """The clock of the system's motion."""
+        return self.motion_space.fps

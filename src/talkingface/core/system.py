@@ -16,10 +16,12 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from talkingface.core.cache import content_hash
+from talkingface.core.checks import check_controls, is_clip
 from talkingface.core.digest import avatar_digest
 from talkingface.core.errors import UsageError
 from talkingface.core.kept import Kept
 from talkingface.core.motion import resample_motion
+from talkingface.core.motion_space import MotionSpace
 from talkingface.core.spec import SystemSpec
 from talkingface.core.timing import as_rate
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
@@ -52,7 +54,9 @@ def _renderer_key(avatar: Avatar, controls: Controls) -> Hashable:
     background = controls.background
     if os.path.isfile(background):
         background = content_hash(background)
-    shown = replace(controls, background=background, seed=0, blink=1.0, expression_scale=1.0, pose_scale=1.0)
+    shown = replace(
+        controls, background=background, seed=0, blink=1.0, expression_scale=1.0, pose_scale=1.0, pose_origin=None
+    )
     return avatar_digest(avatar), shown
 
 
@@ -126,12 +130,21 @@ class System(ABC):
         """
 
     def open(self, avatar: Avatar, controls: Controls) -> Renderer:
-        """The renderer of an avatar: made once, kept for the next use, shared by threads."""
+        """The renderer of an avatar: made once, kept for the next use, shared by threads.
+
+        Raises UsageError for controls that the spec does not allow.
+        """
+        check_controls(self.SPEC, controls, is_clip(avatar))
         return self._renderers.get(_renderer_key(avatar, controls), lambda: self.make_renderer(avatar, controls))
 
     def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
         """Pictures of an avatar: see `Renderer.frames`."""
         return self.open(avatar, controls).frames(motion, first)
+
+    @property
+    def motion_space(self) -> MotionSpace:
+        """The space of the system's motion, with the lengths of learned codes as its weights have them."""
+        return self.SPEC.motion_space
 
     def fps(self, avatar: Avatar, controls: Controls) -> float:
         """Output frames per second: what was asked for, else the source clip's, else the system's clock."""

@@ -230,10 +230,10 @@ class FaceCoeffs:
 class Motion:
     """What a face does, apart from whose face it is: the hand-over point between systems.
 
-    `space` names the meaning of the columns; only equal spaces may be mixed. `expression` float32 [T, E] is
-    absolute (0: the person's neutral, mouth closed). `pose` float32 [T, P] or None; in space `mesh478` P is 6:
-    rotation vector in radians and translation (x, y in inter-ocular distances, log scale), all relative to
-    the avatar's rest pose. `blink` float32 [T, 1] in [0, 1] (1: closed) or None. `source` float32 [T, 1] or None: which
+    `space` names the meaning of the columns (a `core.motion_space.MotionSpace`, in its `space_version`); only equal
+    spaces may be mixed. `expression` float32 [T, E] is
+    absolute (0: the person's neutral, mouth closed). `pose` float32 [T, P] or None, relative to the avatar's rest pose.
+    `blink` float32 [T, 1] in [0, 1] (1: closed) or None. `source` float32 [T, 1] or None: which
     frame of the avatar's own clip is seen, between two for a fraction; systems that show no clip ignore it, and without
     it the renderer chooses. Row 0 is frame `start`.
     """
@@ -245,11 +245,13 @@ class Motion:
     fps: float
     start: int = 0
     source: np.ndarray | None = None
+    space_version: int = 1
 
     def __post_init__(self) -> None:
         _check(isinstance(self.space, str) and self.space != "", "space must be the name of a motion space")
         _check_number("fps", self.fps, 1, MAX_MOTION_FPS)
         _check_number("start", self.start, 0, MAX_FRAMES)
+        _check_number("space_version", self.space_version, 1, 1000)
         _check_rows("expression", self.expression)
         rows = len(self.expression)
         if self.pose is not None:
@@ -309,7 +311,7 @@ class Controls:
     the video's is in the picture, in its size too), or None for the system's default. `background`: "keep",
     "transparent", a colour ("#rrggbb" or a name) or the path of a picture. `crop`: "full" or "head". `size`: the
     longest side in pixels, "native" (the source's own), or None (at most 1280). `fps`: output rate, None for the
-    source's rate or else the system's clock.
+    source's rate or else the system's clock. `own`: the record of the system's own options (`SystemSpec.options`).
     """
 
     seed: int = 0
@@ -322,6 +324,7 @@ class Controls:
     crop: Literal["full", "head"] = "full"
     size: int | Literal["native"] | None = None
     fps: float | None = None
+    own: object = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

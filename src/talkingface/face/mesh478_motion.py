@@ -11,11 +11,10 @@ from talkingface.core.errors import UsageError
 from talkingface.core.types import Controls, Motion, Track
 from talkingface.face.blink import eye_closure
 from talkingface.face.camera import from_euler_degrees, rotation_vector
+from talkingface.face.mesh478_space import MESH478
 from talkingface.face.morphable import FaceFit, fit_track, load_mesh478
 from talkingface.face.pose import STABLE_POINTS, Pose, fit_similarity
 from talkingface.face.track import smooth_track
-
-SPACE = "mesh478"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,8 @@ def driven_motion(track: Track, fps: float, controls: Controls, head: RestingHea
     fit = fit_track(load_mesh478(), track)
     pose = _poses(fit, track, controls.pose_origin or "first", head)
     return Motion(
-        space=SPACE,
+        space=MESH478.name,
+        space_version=MESH478.version,
         expression=(fit.expression * controls.expression_scale).astype(np.float32),
         pose=pose.astype(np.float32) * np.float32(controls.pose_scale),
         blink=eye_closure(track.landmarks),

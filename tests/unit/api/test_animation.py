@@ -226,8 +226,23 @@ def test_pose_origins_are_checked(photo: Path, voice_file: Path, tmp_path: Path)
     for options in ({}, {"pose": str(table)}, {"pose": "still"}):
         with pytest.raises(UsageError, match="--pose-origin is for head motion from a video"):
             talkingface.motion(voice_file, pose_origin="mean", **options)
+    drive = tmp_path / "drive.mp4"
+    _animate(photo, voice_file).save(drive)
     with pytest.raises(UsageError, match="system meter has no --pose-origin mean"):
-        _animate(photo, voice_file, pose=str(table), pose_origin="mean")
+        _animate(photo, drive=str(drive), pose_origin="mean")
+
+
+def test_options_of_a_systems_own(photo: Path, voice_file: Path) -> None:
+    usual, dark = (_rgb(_animate(photo, voice_file, set=own)) for own in (None, {"shade": 99}))
+    assert usual.max() == 220 and dark[:, 47].max() == 99
+    saved = talkingface.motion(voice_file, system="meter")
+    drawn = talkingface.render(photo, saved, system="meter", set={"shade": "99"})
+    np.testing.assert_array_equal(_rgb(drawn), dark)
+    for own, problem in (({"shads": 1}, "did you mean shade"), ({"shade": "much"}, "--set shade=much .*grey level")):
+        with pytest.raises(UsageError, match=problem):
+            _animate(photo, voice_file, set=own)
+    with pytest.raises(UsageError, match="portrait has no options of its own"):
+        talkingface.motion(voice_file, set={"shade": 1})
 
 
 def test_driving_by_video(photo: Path, voice_file: Path, tmp_path: Path) -> None:

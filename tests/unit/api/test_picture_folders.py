@@ -12,7 +12,7 @@ from PIL import Image
 
 import talkingface
 from meter_system.system import MeterSystem
-from talkingface.api import inputs
+from talkingface.api.poses import open_pose
 from talkingface.api.resume import job_key
 from talkingface.clips.source import existing, open_source
 from talkingface.core.cache import content_hash
@@ -154,7 +154,9 @@ def test_a_photo_is_one_held_pose(photo: Path, folder: Path, avatar: Avatar, tmp
     system = _HeldSystem(None, None)
     one = write_folder(tmp_path / "one", 1)
     for source in (photo, one):
-        np.testing.assert_array_equal(inputs.pose_rows(source, system, avatar, Controls()), np.full((1, 6), 0.5))
+        pose = open_pose(source, driven=False, of_clip=False)
+        assert pose.kind == "photo"
+        np.testing.assert_array_equal(pose.rows(system, avatar, Controls()), np.full((1, 6), 0.5))
 
 
 @pytest.mark.usefixtures("meter")

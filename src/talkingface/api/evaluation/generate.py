@@ -13,7 +13,7 @@ import numpy as np
 
 from talkingface.api.evaluation.pairs import VIDEOS, list_files
 from talkingface.api.evaluation.subject import CLOCK_FPS, LONGEST_PX
-from talkingface.api.inputs import pose_rows
+from talkingface.api.poses import open_pose
 from talkingface.api.verbs import fit, load, motion, render
 from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.core import registry
@@ -211,8 +211,9 @@ class Speaker:
         avatar = fit(task.face.photo if takes_photo else task.face.video, system=self.system, weights=self.weights)
         moved = motion(task.sound, face=avatar, system=self.system, weights=self.weights)
         if task.own_pose and moved.pose is not None:
-            # poses are relative to the clip's mean, but the photo is the clip's first frame
-            rows = pose_rows(task.face.video, system, avatar, Controls())
+            rows = open_pose(task.face.video, driven=False, of_clip=False).rows(system, avatar, Controls())
+            assert rows is not None  # a video has some
+            # the photo is the clip's first frame, whatever the system measures poses from
             moved = concatenate(replace_pose([moved], rows - rows[:1]))
         if self.baseline is None:
             options = {"speech": task.sound, "system": self.system, "weights": self.weights, "crop": "full"}

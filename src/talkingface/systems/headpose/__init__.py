@@ -1,17 +1,17 @@
 """The `headpose` system. Importing this costs nothing: the factory is imported on first use."""
 
 from talkingface.core.spec import SystemSpec
+from talkingface.face.mesh478_space import MESH478
 
 SPEC = SystemSpec(
     name="headpose",
     summary="an avatar of one person, trained from a short video, with that person's own head motion",
     source=("clip",),
     driving=("audio", "video"),
-    pose=("none", "copied", "generated"),
+    poses=("still", "generated", "source", "video", "motion", "angles"),
     pose_origins=("first", "mean", "none"),
-    features=("mfcc12",),
-    motion_space="mesh478",
-    fps=25.0,
+    backgrounds=("keep", "transparent", "replace"),
+    motion_space=MESH478,
     latency_frames=None,
     presets=("compact", "official", "journal", "tiny", "tiny_official", "tiny_journal"),
     factory="talkingface.systems.headpose.system:HeadposeSystem",

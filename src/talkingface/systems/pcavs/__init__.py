@@ -1,5 +1,6 @@
 """The `pcavs` system. Importing this costs nothing: the factory is imported on first use."""
 
+from talkingface.core.motion_space import Columns, MotionSpace
 from talkingface.core.spec import SystemSpec
 
 SPEC = SystemSpec(
@@ -7,12 +8,16 @@ SPEC = SystemSpec(
     summary="any face, any voice, the pose of any video: a face crop drawn from codes of identity, mouth and pose",
     source=("photo", "clip"),
     driving=("audio", "video"),
-    pose=("none", "copied", "generated"),
+    poses=("still", "generated", "source", "video", "photo", "motion", "angles"),
     # not "first": it can lie at one end of a movement, and codes from twice as far as in training tear faces
     pose_origins=("none", "mean"),
-    features=("mel80",),
-    motion_space="pcavs",
-    fps=25.0,
+    backgrounds=("keep", "transparent"),
+    motion_space=MotionSpace(
+        name="pcavs",
+        expression=(Columns(unit="mouth code less that of silence", most=1000),),
+        pose=(Columns(unit="pose code less that of the face's picture", most=1000),),
+        blink=False,
+    ),
     latency_frames=None,
     presets=("compact", "official", "tiny", "tiny_official"),
     factory="talkingface.systems.pcavs.system:PcavsSystem",

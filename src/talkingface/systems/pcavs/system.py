@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from talkingface.core.errors import UsageError
+from talkingface.core.motion_space import MotionSpace
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import Renderer, System, Weights
 from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
@@ -96,10 +97,13 @@ class PcavsSystem(System):
         """See `System.pose_from_angles`."""
         return self.head_pose.from_angles(angles_rad)
 
+    @property
+    def motion_space(self) -> MotionSpace:
+        """See `System.motion_space`: codes as long as these weights make them."""
+        return SPEC.motion_space.with_codes(expression=len(self.variant.silence), pose=self.config.pose_numbers)
+
     def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
         """See `System.make_renderer`. Draws the face crop, or with `crop` "full" the whole picture around it."""
-        if controls.background not in ("keep", "transparent"):
-            raise UsageError("pcavs cannot change the background; use keep or transparent, or --system portrait")
         poses = None
         if controls.pose == "source" and "clip.pose" in avatar.tensors:
             poses = avatar.tensors["clip.pose"] - rest_pose(avatar, self.variant)
@@ -107,4 +111,5 @@ class PcavsSystem(System):
 
 
 def _motion(mouth: np.ndarray, pose: np.ndarray) -> Motion:
-    return Motion(space=SPEC.motion_space, expression=mouth, pose=pose.astype(np.float32), blink=None, fps=SPEC.fps)
+    space = SPEC.motion_space
+    return Motion(space=space.name, expression=mouth, pose=pose.astype(np.float32), blink=None, fps=space.fps)

@@ -1,17 +1,18 @@
 """The `portrait` system. Importing this costs nothing: the factory is imported on first use."""
 
 from talkingface.core.spec import SystemSpec
+from talkingface.face.mesh478_space import MESH478
 
 SPEC = SystemSpec(
     name="portrait",
     summary="a photo's own pixels, moved by speech; no training, no GPU, no download",
     source=("photo", "clip"),
     driving=("audio", "video"),
-    pose=("none", "copied", "generated"),
+    poses=("still", "generated", "source", "video", "motion", "angles"),
     pose_origins=("first", "mean", "none"),
-    features=("mel80",),
-    motion_space="mesh478",
-    fps=25.0,
+    backgrounds=("keep", "transparent", "replace"),
+    clip_backgrounds=("keep",),
+    motion_space=MESH478,
     latency_frames=5,
     presets=("official", "tiny", "warp"),
     factory="talkingface.systems.portrait.system:PortraitSystem",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from talkingface.core.errors import UsageError
 from talkingface.core.kept import once
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import Renderer, System, Weights
@@ -135,8 +134,6 @@ class PortraitSystem(System):
     def _dub(self, avatar: Avatar, controls: Controls) -> Renderer:
         from talkingface.photo.clip_renderer import ClipRenderer
 
-        if controls.background != "keep":
-            raise UsageError("a dubbed clip keeps its background; use --pose generated or still to replace it")
         longest = int(avatar.card.get("longest_px") or 0) or None  # type: ignore[call-overload]
         fps = self.fps(avatar, controls)
         if as_rate(fps) == as_rate(avatar.card["fps"]):  # type: ignore[arg-type]

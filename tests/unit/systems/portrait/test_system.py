@@ -137,7 +137,7 @@ def test_a_clip_is_dubbed_with_its_own_frames(system, clip):
     motion = still_motion(5)
     frames = next(system.render(avatar, iter([motion]), Controls(pose="source")))
     assert frames.rgb.shape == (5, 240, 240, 3)
-    with pytest.raises(UsageError, match="keeps its background"):
+    with pytest.raises(UsageError, match="only takes --background keep while a clip"):
         system.render(avatar, iter([motion]), Controls(pose="source", background="white"))
 
 

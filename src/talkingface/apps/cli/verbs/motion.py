@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from talkingface.apps.cli.parser import add_options, add_output
-from talkingface.core.options import SpokenOptions, SystemOptions
+from talkingface.core.options import SpokenOptions
 
 SUMMARY = "a voice becomes a motion file that can be edited"
 
@@ -16,7 +16,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("speech", help="sound or video file")
     add_output(parser, "motion file to make (.npz)")
     parser.add_argument("--face", default=argparse.SUPPRESS, help="whose motion it is; needed for --pose-origin none")
-    add_options(parser, SpokenOptions, SystemOptions)
+    add_options(parser, SpokenOptions)
 
 
 def run(speech: str, output: str, **options: Any) -> None:

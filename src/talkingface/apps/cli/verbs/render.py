@@ -7,7 +7,7 @@ from typing import Any
 
 from talkingface.apps.cli.output import save_video
 from talkingface.apps.cli.parser import add_options, add_output
-from talkingface.core.options import RenderOptions, SystemOptions
+from talkingface.core.options import RenderOptions
 
 SUMMARY = "a face and a motion file become a video"
 
@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("motion", help="motion file (.npz) made by `talkingface motion`")
     add_output(parser, "video to make: .mp4, .mov, .webm or .mkv")
     parser.add_argument("--speech", metavar="FILE", default=argparse.SUPPRESS, help="sound of the result")
-    add_options(parser, RenderOptions, SystemOptions)
+    add_options(parser, RenderOptions)
     parser.add_argument("--report", metavar="FILE.json", help="write figures: speed, memory, weights, versions")
 
 

@@ -20,9 +20,15 @@ def run(name: str | None) -> None:
     from talkingface.core.errors import TalkingFaceError
 
     if name is not None:
-        for key, value in dataclasses.asdict(registry.get_spec(name)).items():
+        spec = registry.get_spec(name)
+        unsaid = {"latency_frames": "the whole voice", "clip_backgrounds": ", ".join(spec.backgrounds)}
+        for field in dataclasses.fields(spec):
+            value = getattr(spec, field.name)
             shown = ", ".join(map(str, value)) if isinstance(value, (tuple, dict)) else value
-            print(f"{key.replace('_', ' '):16} {'the whole voice' if value is None else shown}")
+            print(f"{field.name.replace('_', ' '):16} {unsaid[field.name] if value is None else shown}")
+        own = registry.import_attribute(spec.options) if spec.options else None
+        for field in dataclasses.fields(own) if own else ():
+            print(f"--set {field.name:10} {field.metadata['help']} (default: {field.default})")
         return
     for known in registry.system_names():
         try:

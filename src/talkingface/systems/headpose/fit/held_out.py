@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 
 from talkingface.core.types import Audio, Frames, Motion, Track
+from talkingface.face.mesh478_space import MESH478
 from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.track import track_frames
 from talkingface.metrics.landmarks import lmd_aligned
 from talkingface.metrics.mouth import compare_mouths
 from talkingface.metrics.picture import picture_scores
-from talkingface.systems.headpose.motion.from_audio import FPS, SPACE
+from talkingface.systems.headpose.motion.from_audio import FPS
 from talkingface.video.stored import StoredFrames
 from talkingface.video.write import write_result
 
@@ -28,7 +29,7 @@ def held_out_motion(expression: np.ndarray, rows: np.ndarray) -> Motion:
     """Predicted expression and true head pose of some frames, without `source`: the renderer chooses the clip's
     frames."""
     return Motion(
-        space=SPACE, expression=expression.astype(np.float32), pose=rows.astype(np.float32), blink=None, fps=FPS
+        space=MESH478.name, expression=expression.astype(np.float32), pose=rows.astype(np.float32), blink=None, fps=FPS
     )
 
 

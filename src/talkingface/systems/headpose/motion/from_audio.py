@@ -13,6 +13,7 @@ from talkingface.audio.mfcc import FRAME_HOP, FRAME_PADDING, FRAME_ROWS, HOP, RA
 from talkingface.core.motion import ping_pong
 from talkingface.core.timing import num_frames, samples_to_time
 from talkingface.core.types import Controls, Motion
+from talkingface.face.mesh478_space import MESH478
 from talkingface.systems.headpose.config import AudioConfig
 from talkingface.systems.headpose.motion.atcnet import AtcNet
 from talkingface.systems.headpose.motion.head_poses import ClipHead, steady_part
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from talkingface.systems.headpose.motion.head_motion_generator import HeadMotionGenerator
 
 FPS = 25
-SPACE = "mesh478"
 # Coefficients of the motion space; ATC-net predicts the first ones, brows are those of the clip's frames.
 NUM_EXPRESSION = 20
 # Usual standard deviations of a talking head's pose rows: the units in which ATC-net predicts them.
@@ -124,7 +124,8 @@ def speech_motion(
         source = first + ping_pong(np.arange(count), length)
         pose = np.zeros((count, 6), np.float32)
     return Motion(
-        space=SPACE,
+        space=MESH478.name,
+        space_version=MESH478.version,
         expression=expression * np.float32(gain * controls.expression_scale),
         pose=pose,
         blink=None,

@@ -8,6 +8,7 @@ import numpy as np
 
 from talkingface.core.types import Controls, Motion
 from talkingface.face.head_motion import HeadMotion
+from talkingface.face.mesh478_space import MESH478
 from talkingface.systems.portrait.motion.audio2motion import (
     FPS,
     FUTURE,
@@ -93,7 +94,8 @@ class SpeechToMotion:
             expression = np.concatenate([mouth, moves.brow], axis=1) * np.float32(controls.expression_scale)
             scale = controls.pose_scale if controls.pose == "generated" else 0.0
             yield Motion(
-                space="mesh478",
+                space=MESH478.name,
+                space_version=MESH478.version,
                 expression=expression.astype(np.float32),
                 pose=moves.pose * np.float32(scale),
                 blink=moves.blink,

@@ -1,0 +1,26 @@
+"""The record of the motion space `mesh478`, which all systems share that draw with the face mesh.
+
+No NumPy: specs read it.
+"""
+
+from __future__ import annotations
+
+from talkingface.core.motion_space import Columns, MotionSpace
+
+_DEVIATIONS = "standard deviations over talking"
+
+MESH478 = MotionSpace(
+    name="mesh478",
+    version=2,  # 1: portrait measured poses from videos about another mean, by up to 0.015 eye distances
+    expression=(
+        Columns(names=tuple(f"mouth {k}" for k in range(1, 17)), unit=_DEVIATIONS, most=100),
+        Columns(names=tuple(f"brow {k}" for k in range(1, 5)), unit=_DEVIATIONS, most=100),
+    ),
+    pose=(
+        Columns(names=("turn x", "turn y", "turn z"), unit="radians", most=10),
+        Columns(names=("shift x", "shift y"), unit="eye distances", most=100),
+        Columns(names=("size",), unit="logarithm", most=10),
+    ),
+)
+"""Pose: rotation vector (x right, y down, z away from the viewer), shift of the head, and its size, all relative to the
+rest pose. The limits leave room for ten times what people do."""

@@ -13,6 +13,7 @@ folder=${TRY_FOLDER:-$(mktemp -d)}
 copy() { # FILE or FOLDER of the host, to the same place in ROOT
   [ -e "$1" ] || return 0
   mkdir -p "$root$(dirname "$1")"
+  rm -rf "${root:?}$1" # its links would lead to the host's files
   cp -rL "$1" "$root$(dirname "$1")/"
 }
 

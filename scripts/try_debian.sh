@@ -31,7 +31,7 @@ for suite in "$@"; do
   run() { env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 $settings \
     chroot "$root" sh -c "cd /root/talkingface && $1"; }
   echo "== $suite: $(run 'python3 --version')"
-  run 'time make demo && test -s demo/out.mp4'
+  run 'make demo && test -s demo/out.mp4'
   run '.venv/bin/python -m pip check'
   run 'make test'
 done

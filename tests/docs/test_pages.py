@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -113,3 +114,21 @@ def test_places_named_in_the_readme_exist() -> None:
                 name = str(base / name)  # `src/talkingface/audio/`, `video/`: beside the first
             assert (ROOT / name).exists(), name
             base = Path(name).parent
+
+
+def _printed_texts() -> list[str]:
+    """Every string of the package, the parts of f-strings apart; and what `make` prints."""
+    texts = [(ROOT / "Makefile").read_text(encoding="utf-8")]
+    for path in (ROOT / "src" / "talkingface").rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        texts += [str(node.value) for node in nodes if isinstance(node, ast.Constant)]
+    return texts
+
+
+def test_messages_named_among_the_problems_are_printed() -> None:
+    page = (ROOT / "docs" / "how-to" / "problems.md").read_text(encoding="utf-8")
+    texts = _printed_texts()
+    for cell in re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE):
+        for message in re.findall(r"`([^`]+)`", cell):
+            for part in message.split("..."):
+                assert any(part.strip() in text for text in texts), message

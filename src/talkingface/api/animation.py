@@ -100,7 +100,7 @@ class Animation:
             check_writable(report)
         if self.speech is not None and not self.speech.is_stored:
             raise UsageError(
-                "speech that arrives in pieces can be iterated but not saved; give a file or an Audio to save"
+                "speech in pieces can be iterated but not saved; give a file or an Audio to save"
             )
         num_written, first_frame_s = self._write(path)
         wall_s = time.perf_counter() - self.started_s

@@ -117,7 +117,7 @@ def _spool(path: Path) -> IO[bytes]:
     try:
         spool = tempfile.NamedTemporaryFile(prefix="talkingface-", suffix=".speech")  # noqa: SIM115 (the caller closes it)
     except OSError as error:
-        raise OutputError("speech from a pipe waits in a temporary file; set TMPDIR to a writable folder") from error
+        raise OutputError("speech from a pipe needs a temporary file; set TMPDIR to a writable folder") from error
     try:
         with open(path, "rb") as pipe:
             shutil.copyfileobj(pipe, spool)

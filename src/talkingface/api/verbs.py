@@ -222,7 +222,7 @@ def motion(speech: SpeechSource, *, face: Face | None = None, **options: Any) ->
     source = None if face is None else open_source(face)
     spec = _spec_of(source, choice)
     if choice.pose == "source":
-        raise UsageError("--pose source is added when the face is drawn; use it with talkingface animate")
+        raise UsageError("--pose source works only while a face is drawn; use it with talkingface animate")
     pose = open_pose(choice.pose or "generated", driven=False, of_clip=False)
     controls = _checked(spec, source, pose, choice, PictureOptions(), choice)
     system = _load_for(source, spec, choice)

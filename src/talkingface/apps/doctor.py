@@ -97,19 +97,19 @@ def _face_models() -> Iterator[Finding]:
     try:
         yield Finding("face models", True, str(verify(WEIGHTS).folder))
     except TalkingFaceError as error:
-        yield Finding("face models", False, str(error), "install talkingface again: its folder weights is not whole")
+        yield Finding("face models", False, str(error), "install talkingface again: its folder weights is incomplete")
 
 
 def _folders() -> Iterator[Finding]:
     from talkingface.core.cache import cache_dir, cache_file
 
-    advice = "set NUMBA_CACHE_DIR to a folder that you may write to"
+    advice = "set NUMBA_CACHE_DIR to a writable folder"
     if named := os.environ.get("NUMBA_CACHE_DIR"):
         yield _writable("compiled code", Path(named), advice)
     else:  # the order of `core.kernels`
         own = _writable("compiled code", Path(__file__).resolve().parent.parent / "face" / "__pycache__", advice)
         yield own if own.is_good else _writable("compiled code", cache_file("compiled"), advice)
-    yield _writable("cache", cache_dir(), "set TALKINGFACE_CACHE to a folder that you may write to")
+    yield _writable("cache", cache_dir(), "set TALKINGFACE_CACHE to a writable folder")
 
 
 def _writable(name: str, folder: Path | None, advice: str) -> Finding:

@@ -53,7 +53,7 @@ class TrackedClip:
                 tell(stage, number, len(self.track))
 
     def gap_notes(
-        self, absent: str = "those pictures are as they were", bridged: str = "they were bridged"
+        self, absent: str = "these pictures stay unchanged", bridged: str = "they are interpolated"
     ) -> list[str]:
         """Sentences about frames in which the face is not there, or was missed; the arguments say what becomes of them.
 
@@ -65,7 +65,7 @@ class TrackedClip:
         if gone:
             times = [f"{self._time_s(first):.1f} to {self._time_s(end):.1f} s" for first, end in gone]
             more = f" and {len(gone) - MOST_NAMED} more times" if len(gone) > MOST_NAMED else ""
-            notes.append(f"the face is not there from {', '.join(times[:MOST_NAMED])}{more}; {absent}")
+            notes.append(f"the face is not visible from {', '.join(times[:MOST_NAMED])}{more}; {absent}")
         missed = int((track.present & (track.confidence == 0)).sum())
         if missed:
             notes.append(f"the face was not seen in {missed} of {len(track)} frames; {bridged}")

@@ -74,11 +74,11 @@ def cache_folder(*parts: str) -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix="talkingface-"))
     except OSError as error:
-        raise OutputError("no folder for temporary files can be written; set TMPDIR to one that can") from error
+        raise OutputError("no folder for temporary files is writable; set TMPDIR to a writable folder") from error
 
 
 def _warn_of_no_cache(reason: str) -> None:
-    warn_once(f"nothing is kept for the next time ({reason}); set TALKINGFACE_CACHE to a folder that can be written")
+    warn_once(f"the cache cannot be used ({reason}); set TALKINGFACE_CACHE to a writable folder")
 
 
 def content_hash(path: str | Path) -> str:
@@ -148,7 +148,7 @@ def check_apart(outputs: Iterable[str | Path | None], inputs: Iterable[object]) 
             files += place.rglob("*") if os.path.isfile(place / "card.json") else picture_files(place)
         for path in results:
             if os.path.exists(path) and any(os.path.exists(f) and os.path.samefile(f, path) for f in files):
-                raise UsageError(f"{path} is an input too; name another output")
+                raise UsageError(f"{path} is also an input; name another output")
 
 
 def final_path(path: str | Path) -> Path:

@@ -57,7 +57,7 @@ def _compile(function: Callable[..., Any], signature: Any, options: dict[str, An
             made.compile(signature)
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         warn_once(
-            f"compiled code is not kept ({reason}), so each start is slow; set NUMBA_CACHE_DIR to a writable folder"
+            f"compiled code cannot be cached ({reason}), every start is slow; set NUMBA_CACHE_DIR to a writable folder"
         )
     made.disable_compile()
     return made

@@ -54,7 +54,7 @@ class Spool:
 
     def _stay_in_memory(self, error: OSError) -> None:
         self._is_full = True
-        warn_once(f"pictures wait in memory ({error.strerror}); set TMPDIR to a folder with room for temporary files")
+        warn_once(f"frames are held in memory ({error.strerror}); set TMPDIR to a folder with room for temporary files")
 
     def __enter__(self) -> Spool:
         return self

@@ -89,7 +89,7 @@ def _poses(fit: FaceFit, track: Track, origin: str, head: RestingHead | None) ->
         rest = Pose(rotation=fit.rotation[first], scale=float(fit.scale[first]), translation=fit.translation[first])
         return pose_rows(*heads, rest)
     if head is None:
-        raise UsageError("--pose-origin none measures heads against a face; name it with --face")
+        raise UsageError("--pose-origin none needs a face to measure against; name it with --face")
     # the driver's own neutral shape is laid on the avatar's points: a face that drives itself rests exactly there
     rotation, scale, translation = fit_similarity(fit.neutral[STABLE_POINTS], head.points[STABLE_POINTS])
     rest = Pose(rotation=rotation, scale=float(scale), translation=translation)

@@ -69,7 +69,7 @@ def track_image(rgb: np.ndarray, face_index: int | None = None, *, turned: bool 
         )
     points = _points_in_box(rgb, box)
     if points is None:
-        raise FaceError("a face was found, but not its features; use a sharper picture that shows the whole face")
+        raise FaceError("a face was found, but no landmarks; use a sharper picture that shows the whole face")
     h, w = rgb.shape[:2]
     outside = (points[:, 0] < 0) | (points[:, 0] >= w) | (points[:, 1] < 0) | (points[:, 1] >= h)
     if outside.mean() > 0.12:

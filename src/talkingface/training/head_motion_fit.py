@@ -41,7 +41,7 @@ def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str
     ]
     if not rows:
         raise InputError(
-            f"head motion is learned from clips of at least {SHORTEST_CLIP / FPS:g} s of which nothing is held back; "
+            f"head motion needs clips of at least {SHORTEST_CLIP / FPS:g} s of which nothing is held back; "
             "the data folder has none to train on"
         )
     scale = _common_scale([values for values, _ in rows])

@@ -41,4 +41,4 @@ def mix_note(signs: tuple[int, ...]) -> str:
     """The sentence for the user about channels that are turned over."""
     turned = [str(at + 1) for at, sign in enumerate(signs) if sign < 0]
     which = f"channel {turned[0]} is" if len(turned) == 1 else f"channels {', '.join(turned)} are"
-    return f"the channels of the speech cancel each other; {which} turned over before they are mixed"
+    return f"the channels of the speech cancel each other; {which} inverted before mixing"

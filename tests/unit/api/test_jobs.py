@@ -116,11 +116,11 @@ def test_a_result_never_replaces_what_it_is_made_from(
 ) -> None:
     before = (tmp_path / name).read_bytes()
     animation = talkingface.animate(photo, voice_file, **OF_METER)
-    with pytest.raises(UsageError, match="is an input too"):
+    with pytest.raises(UsageError, match="is also an input"):
         animation.save(tmp_path / "o.mp4", report=tmp_path / name)
     link = tmp_path / "link.mp4"
     link.symlink_to(tmp_path / name)
-    with pytest.raises(UsageError, match="is an input too"):
+    with pytest.raises(UsageError, match="is also an input"):
         animation.save(link)
     with pytest.raises(UsageError, match="two results"):
         animation.save(tmp_path / "o.mp4", report=tmp_path / "o.mp4")

@@ -118,7 +118,7 @@ def test_a_hostile_file_is_not_unpickled(clip, runs, tmp_path):
 def test_no_cache_is_no_obstacle(clip, runs, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("TALKINGFACE_CACHE", str(tmp_path / "file"))
-    with pytest.warns(TalkingFaceWarning, match="nothing is kept for the next time"):
+    with pytest.warns(TalkingFaceWarning, match="the cache cannot be used"):
         assert len(track_clip(clip).track) == FRAMES
 
 
@@ -152,7 +152,7 @@ def test_the_notes_say_when_the_face_is_not_there(clip, runs):
         return dataclasses.replace(followed, track=dataclasses.replace(followed.track, spans=spans)).gap_notes(**said)
 
     (note,) = notes((2, 5), (5, 7), (10, FRAMES))
-    assert note == "the face is not there from 0.0 to 0.1 s, 0.3 to 0.4 s; those pictures are as they were"
+    assert note == "the face is not visible from 0.0 to 0.1 s, 0.3 to 0.4 s; these pictures stay unchanged"
     (note,) = notes(*((k, k + 1) for k in range(1, FRAMES, 2)), absent="they are left out")
     assert "and 2 more times; they are left out" in note
 

@@ -34,7 +34,7 @@ def test_on_a_full_disk_the_rest_stays_in_memory() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_500, hard))
     try:
-        with pytest.warns(TalkingFaceWarning, match="wait in memory") as warned, Spool() as spool:
+        with pytest.warns(TalkingFaceWarning, match="held in memory") as warned, Spool() as spool:
             for item in ITEMS:
                 spool.append(item)
             assert [spool[k] for k in range(20)] == ITEMS

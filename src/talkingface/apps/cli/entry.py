@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         print(
-            "stopped; nothing half-written is left, and a long job goes on when the same command is run again",
+            "stopped; no unfinished file is left, run the same command again to continue a long job",
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED

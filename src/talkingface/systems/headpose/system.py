@@ -43,7 +43,7 @@ class HeadposeSystem(System):
         from talkingface.systems.headpose.fit.stages import FitJob
 
         if isinstance(source, Photo):
-            raise UsageError("headpose learns from a video of one person who speaks; for a photo use --system portrait")
+            raise UsageError("headpose needs a video of one person who speaks; for a photo use --system portrait")
         if folder is None:
             folder = cache_folder("fits", f"headpose-{content_hash(source.path)[:24]}")
         job = FitJob(
@@ -64,7 +64,7 @@ class HeadposeSystem(System):
         from talkingface.systems.headpose.motion.from_audio import speech_motion
 
         if avatar is None:
-            raise UsageError("headpose moves as one person does; name an avatar with --face")
+            raise UsageError("headpose needs an avatar to compute motion; name one with --face")
         person = self._person(avatar)
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         yield speech_motion(

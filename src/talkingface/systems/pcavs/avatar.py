@@ -79,6 +79,6 @@ def _described(rgb: np.ndarray, landmarks: np.ndarray, num_faces: int) -> FaceTe
     matrix = similarity(three_points(landmarks[None]))
     if outside(matrix, (rgb.shape[1], rgb.shape[0])) > BEYOND_EDGE:
         notes.append(
-            "the face reaches the picture's edge; what lies beyond is made up, a picture with more room is better"
+            "the face reaches the edge of the picture; use one with more room, what lies beyond is filled in"
         )
     return FaceTensors({"rgb": rgb, "landmarks": landmarks}, notes)

@@ -87,10 +87,10 @@ class PcavsSystem(System):
         origin = controls.pose_origin or ("mean" if avatar is None else "none")
         if origin == "none":
             if avatar is None:
-                raise UsageError("--pose-origin none measures heads against a face; name it with --face")
+                raise UsageError("--pose-origin none needs a face to measure against; name it with --face")
             return rest_pose(avatar, self.variant)
         if controls.pose_origin is not None and len(poses) == 1:
-            raise UsageError("--pose-origin mean needs a video; a photo is held as it is (--pose-origin none)")
+            raise UsageError("--pose-origin mean needs a video; for a photo use --pose-origin none")
         return poses.mean(axis=0)
 
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:

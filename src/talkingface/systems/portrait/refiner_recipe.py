@@ -159,7 +159,7 @@ class RefinerRecipe(Recipe):
         self.held_out = [load_face_clip(path) for path in held_out]
         usable = np.array([np.sqrt(min(len(c.jpegs), 80)) if len(c.jpegs) > 1 else 0.0 for c in self.clips])
         if not usable.any():
-            raise InputError("the refiner learns from pairs of frames; no clip here has two that show its face")
+            raise InputError("the refiner needs pairs of frames; no clip has two that show its face")
         self.chance = usable / usable.sum()
         self.drawer_of = functools.lru_cache(maxsize=700)(self._make_drawer)
 

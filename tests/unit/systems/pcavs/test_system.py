@@ -300,7 +300,7 @@ def test_weights_that_do_not_fit_their_config(avatar):
         with pytest.raises(WeightsError, match="do not fit") as error:
             drawn(PcavsSystem(Weights(held, {"name": "pcavs.test"}), config), avatar, motion(1))
         assert one_line(error)
-    with pytest.raises(UsageError, match="know no angles"):
+    with pytest.raises(UsageError, match="cannot use angles"):
         whole.pose_from_angles(np.zeros((2, 3), np.float32))
     bare = concatenate(whole.motion_from_audio(avatar, iter([make_voice(0.5)]), Controls()))
     assert bare.pose is not None and not bare.pose.any(), "weights without a head motion keep the head still"

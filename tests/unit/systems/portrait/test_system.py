@@ -195,7 +195,7 @@ def test_dubbing_pauses_where_the_face_is_not_there(system, clip, tmp_path):
     for k, rgb in enumerate(shown):
         write_image(tmp_path / "cutaway" / f"{k}.png", rgb)
     avatar = system.fit(open_media(tmp_path / "cutaway"))
-    assert avatar.card["notes"] == ["the face is not there from 0.2 to 0.3 s; those pictures are as they were"]
+    assert avatar.card["notes"] == ["the face is not visible from 0.2 to 0.3 s; these pictures stay unchanged"]
     save_avatar(tmp_path / "me", avatar)
     motion = still_motion(len(shown))
     motion.expression[:, 0] = 1

@@ -95,7 +95,7 @@ def preprocess_clip(
         validate.check_pictures(path, np.array(scan["changes"]), FPS)
     notes += validate.check_others(path, scan["faces"], face_index is not None)
     late_s, more = validate.offset_note(scan["offset_frames"], scan["confidence"], FPS)
-    notes += tracked.gap_notes("those pictures are left out", "they are bridged and not learned from")
+    notes += tracked.gap_notes("these pictures are left out", "they are interpolated and not used for training")
     return PreprocessedClip(
         frames=folder / CLIP,
         size=track.size,

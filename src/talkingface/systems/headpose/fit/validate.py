@@ -26,7 +26,7 @@ SURE_OFFSET = 0.12  # confidence of the sync expert from which its offset is bel
 def check_media(path: Path, info: VideoInfo, least_s: float) -> None:
     """Raise InputError or SpeechError for a clip that is too short or silent, before it is decoded."""
     if not info.has_audio:
-        raise SpeechError(f"{path} has no sound; an avatar learns from a person who is heard speaking")
+        raise SpeechError(f"{path} has no sound; give a clip in which the person is heard speaking")
     if info.duration_s < least_s - 0.05:
         raise InputError(
             f"{path} is {info.duration_s:.1f} s long; give at least {least_s:g} s of one person speaking, without cuts"
@@ -36,7 +36,7 @@ def check_media(path: Path, info: VideoInfo, least_s: float) -> None:
 def check_sound(path: Path, samples: np.ndarray) -> None:
     """Raise SpeechError for a sound track float32 [N] on which nobody speaks."""
     if float(np.sqrt(np.mean(np.square(samples)))) < QUIET:
-        raise SpeechError(f"the sound of {path} is silent; an avatar learns from a person who is heard speaking")
+        raise SpeechError(f"the sound of {path} is silent; give a clip in which the person is heard speaking")
 
 
 def check_track(path: Path, track: Track, fps: float, one_shot: bool = True) -> list[str]:
@@ -54,7 +54,7 @@ def check_track(path: Path, track: Track, fps: float, one_shot: bool = True) -> 
     sides = (high - low).max(1)
     side = float(np.median(sides[seen]))
     if side < LEAST_FACE_PX:
-        raise FaceError(f"the face is only {side:.0f} px high (at least {LEAST_FACE_PX} are needed); film from nearer")
+        raise FaceError(f"the face is only {side:.0f} px high (at least {LEAST_FACE_PX} are needed); film closer")
     if side < SMALL_FACE_PX:
         notes.append(f"the face is only {side:.0f} px high; a closer picture gives a sharper avatar")
     centre = (low + high) / 2
@@ -69,7 +69,7 @@ def check_track(path: Path, track: Track, fps: float, one_shot: bool = True) -> 
             f"part of the face is outside the picture in {outside:.0%} of {path}; use a clip that shows the whole face"
         )
     if centre[seen].std(0).max() / side > WANDERING:
-        notes.append("the person moves about a good deal; a seated speaker gives a steadier avatar")
+        notes.append("the person moves a lot; a seated speaker gives a steadier avatar")
     return notes
 
 
@@ -90,7 +90,7 @@ def check_others(path: Path, sizes: list[list[float]], chosen: bool) -> list[str
             f"{path} shows several people; give a clip of one, or choose with --face-index, counted from the left"
         )
     if second:
-        return ["other faces are seen in the clip; they stay as they are in it"]
+        return ["other faces are visible in the clip; they are not animated"]
     return []
 
 

@@ -109,7 +109,7 @@ def import_headpose(files: Sequence[Path]) -> Imported:
     )
     sources = JOURNAL_SOURCES if journal else SOURCES
     notes = [f"{part}: {path.name}" for part, path in found.parts.items()]
-    notes += [f"{part} is not there and begins anew; get {where}" for part, where in sources.items()
+    notes += [f"{part} is missing and starts untrained; get {where}" for part, where in sources.items()
               if part not in found.parts]  # fmt: skip
     card = {
         "system": "headpose",

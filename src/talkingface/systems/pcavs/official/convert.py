@@ -157,7 +157,7 @@ def _read(found: _Found, path: Path) -> None:
     # the order of `_SIGNS` counts: A_sync is told from A by the height of its last map
     part = next((part for part, is_it in _SIGNS.items() if is_it(state)), None)
     if part is None:
-        found.notes.append(f"{path.name} was left aside: its {len(state)} tensors belong to no known network")
+        found.notes.append(f"{path.name} was ignored: its {len(state)} tensors belong to no known network")
         return
     found.add(path, part, vgg_names(state) if part.startswith("vgg") else state)
 

@@ -118,7 +118,7 @@ class SyncRecipe(Recipe):
         needed = (training.sync_windows - 1) * training.apart_frames + 1
         self.clip_set = ClipSet(clips, speaking=True, least_frames=needed)
         if len(self.clip_set) * training.sync_windows < 2:
-            raise InputError("synchronisation is learned from two moments or more; give more clips or sync_windows")
+            raise InputError("training on synchrony needs two moments or more; give more clips or sync_windows")
         self._validation = evenly([c for c in validation if c.speaks and (c.weight > 0).sum() >= needed], MOST_CLIPS)
         weights = training.all_loss_weights()
         self.loss_weights = {name: weights[name] for name in ("crossmodal", "contrast_audio", "contrast_video")}

@@ -48,7 +48,7 @@ class HeadPose:
         from talkingface.face.mesh478_motion import turned_rows
 
         if self._map is None:
-            raise UsageError("these weights know no angles; give a video, a photo or a motion file for --pose")
+            raise UsageError("these weights cannot use angles; give a video, a photo or a motion file for --pose")
         return self._map.code(turned_rows(angles_rad), None, UNIT)
 
 

@@ -46,7 +46,7 @@ class SpokenText:
 def speak(sentences_per_voice: int, seed: int) -> Iterator[SpokenText]:
     """Random sentences in every voice. Raises DependencyError where flite is not installed."""
     if shutil.which("flite") is None:
-        raise DependencyError("speech to motion trains on synthetic speech; install flite: apt-get install flite")
+        raise DependencyError("this training needs synthetic speech; install flite: apt-get install flite")
     rng = random.Random(seed)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"

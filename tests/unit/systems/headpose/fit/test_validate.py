@@ -85,7 +85,7 @@ def test_other_people() -> None:
     with pytest.raises(FaceError, match="several people"):
         checks.check_others(CLIP, [[200.0, 180.0]] * 12, False)
     assert checks.check_others(CLIP, [[200.0, 180.0]] * 12, True)
-    assert "stay as they are" in checks.check_others(CLIP, [[200.0, 40.0]] * 12, False)[0]
+    assert "they are not animated" in checks.check_others(CLIP, [[200.0, 40.0]] * 12, False)[0]
 
 
 def test_sound_offsets_are_corrected_when_they_are_sure_and_told_when_they_are_large() -> None:

@@ -112,7 +112,7 @@ def test_what_is_missing_is_named_with_its_source(official):
     notes = import_headpose([official["0_net_G.pth"]]).card["notes"]
     assert "renderer: 0_net_G.pth" in notes
     for part in ("audio", "discriminator", "memory", "arcface", "bfm", "reconstruction"):
-        assert f"{part} is not there and begins anew; get {SOURCES[part]}" in notes
+        assert f"{part} is missing and starts untrained; get {SOURCES[part]}" in notes
     assert any("faces.dmi.unibas.ch" in note and "registration" in note for note in notes)
 
 

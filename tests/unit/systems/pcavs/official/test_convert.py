@@ -136,7 +136,7 @@ def test_networks_of_others_for_training(tmp_path, states, files):
     torch.save({"unknown": torch.zeros(1)}, tmp_path / "other.pth")
     found = pcavs(files["E"], *tmp_path.glob("*.pth"))
     assert {"imagenet", "fan", "nonidentity"} == set(found.card["parts"])
-    assert "other.pth was left aside" in notes_of(found)
+    assert "other.pth was ignored" in notes_of(found)
     assert "fan.conv6.weight" not in found.tensors and "imagenet.layer4.2.conv3.weight" in found.tensors
 
 

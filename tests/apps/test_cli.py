@@ -79,7 +79,7 @@ def test_faults_are_one_line_with_the_code_of_their_class(
     check_refused(capsys, 2, "must end in", "animate", photo, voice_file, "-o", tmp_path / "out.gif", *meter)
     check_refused(capsys, 2, ".webm or .mov", "animate", photo, voice_file, "-o", out, "--background", "transparent")
     check_refused(capsys, 2, "is also an input", "render", photo, voice_file, "-o", voice_file)
-    check_refused(capsys, 2, "is also an input", "animate", photo, voice_file, "-o", out, "--report", voice_file, *meter)
+    check_refused(capsys, 2, "also an input", "animate", photo, voice_file, "-o", out, "--report", voice_file, *meter)
     check_refused(capsys, 2, "two results", "animate", photo, voice_file, "-o", out, "--report", out, *meter)
     check_refused(capsys, 2, "is also an input", "motion", voice_file, "-o", voice_file, *meter)
     check_refused(capsys, 2, "is also an input", "track", photo, "-o", tmp_path / "t.npz", "--preview", photo)

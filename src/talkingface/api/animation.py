@@ -99,9 +99,7 @@ class Animation:
         if report is not None:
             check_writable(report)
         if self.speech is not None and not self.speech.is_stored:
-            raise UsageError(
-                "speech in pieces can be iterated but not saved; give a file or an Audio to save"
-            )
+            raise UsageError("speech in pieces can be iterated but not saved; give a file or an Audio to save")
         num_written, first_frame_s = self._write(path)
         wall_s = time.perf_counter() - self.started_s
         self.report = self._figures(path, num_written, wall_s, first_frame_s)

@@ -78,7 +78,5 @@ def _described(rgb: np.ndarray, landmarks: np.ndarray, num_faces: int) -> FaceTe
     notes = face_notes(landmarks, num_faces)
     matrix = similarity(three_points(landmarks[None]))
     if outside(matrix, (rgb.shape[1], rgb.shape[0])) > BEYOND_EDGE:
-        notes.append(
-            "the face reaches the edge of the picture; use one with more room, what lies beyond is filled in"
-        )
+        notes.append("the face reaches the edge of the picture; use one with more room, what lies beyond is filled in")
     return FaceTensors({"rgb": rgb, "landmarks": landmarks}, notes)

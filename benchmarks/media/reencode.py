@@ -7,6 +7,7 @@ longer the same mouth, so clips that keep some bit rate are also judged by thems
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import takewhile
@@ -23,7 +24,8 @@ from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.core.device import num_cores
 from talkingface.core.errors import TalkingFaceError
 from talkingface.core.progress import tell
-from talkingface.video.read import picture_bytes, probe, read_frames
+from talkingface.video.container import open_media, packets, picture_track, zero_s
+from talkingface.video.read import probe, read_frames
 from talkingface.video.write import VideoWriter
 
 SECONDS = 10.0
@@ -48,6 +50,17 @@ def reencode(job: TargetJob) -> Finding:
             except TalkingFaceError as error:
                 left_out[entry.slug] = str(error)
     return Finding(rows=list(_rows(clips)), details={"clips": clips, "left_out": left_out})
+
+
+def picture_bytes(path: str | Path, end_s: float = math.inf) -> int:
+    """Bytes of the compressed pictures shown before `end_s`; sound and container do not count. Raises InputError."""
+    with open_media(path) as container:
+        stream = picture_track(container)
+        if stream is None:
+            return 0
+        zero, tick = zero_s(container), stream.time_base or 0
+        timed = ((p.size, p.pts * tick) for p in packets(container, stream) if p.pts is not None)
+        return sum(size for size, at in timed if float(at) - zero < end_s)
 
 
 def _measure(entry: ClipEntry, target: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,18 +59,6 @@ def _folder_info(folder: PictureFolder) -> VideoInfo:
         variable_rate=False,
         hdr=False,
     )
-
-
-def picture_bytes(path: str | Path, end_s: float = math.inf) -> int:
-    """Bytes of the compressed pictures shown before `end_s`; sound and container do not count. Raises InputError."""
-    with open_media(path) as container:
-        stream = picture_track(container)
-        if stream is None:
-            return 0
-        zero = zero_s(container)
-        tick = stream.time_base or 0
-        timed = ((p.size, p.pts * tick) for p in packets(container, stream) if p.pts is not None)
-        return sum(size for size, at in timed if float(at) - zero < end_s)
 
 
 def read_frames(

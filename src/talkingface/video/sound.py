@@ -38,24 +38,26 @@ def decode_sound(path: Path, track: int | None) -> Iterator[av.AudioFrame]:
     differ in rate and channels. Raises InputError, SpeechError.
     """
     scans = scan_file(path)
-    has_video, end_s = any(scan.picture is not None for scan in scans), Fraction(0)
+    has_video, end_s = any(scan.picture is not None for scan in scans), 0.0
     for part in (scan.part for scan in scans):
         with open_media(part) as container:
             if part is not scans[0].part and not container.streams.audio:
                 continue
             stream = sound_track(container, path, track)
             stream.codec_context.thread_type = "AUTO"
-            later_s = Fraction(part.begins_s - zero_s(container))
+            later_s, shift, tick_s, rate_hz = part.begins_s - zero_s(container), None, 0.0, 0
             # sound alone goes on without a gap, and so it does where FFmpeg counts at the rate of the first frame
-            follows, rate_hz = end_s > 0 and not has_video, 0
+            counted, follows = container.format.name in _COUNTED, end_s > 0 and not has_video
             for frame in _frames(container, stream):
-                tick, rate_hz = frame.time_base, rate_hz or frame.sample_rate
-                if frame.pts is not None and tick is not None:
-                    follows |= frame.sample_rate != rate_hz and container.format.name in _COUNTED
-                    if follows or frame.pts * tick + later_s < end_s - Fraction(RESTART_S):
-                        later_s, follows = end_s - frame.pts * tick, False
-                    frame.pts += round(later_s / tick)
-                    end_s = frame.pts * tick + Fraction(frame.samples, frame.sample_rate)
+                if frame.pts is not None and frame.time_base is not None:
+                    if shift is None:
+                        tick_s, rate_hz = float(frame.time_base), frame.sample_rate
+                        shift = round(later_s / frame.time_base)
+                    follows |= counted and frame.sample_rate != rate_hz
+                    if follows or (frame.pts + shift) * tick_s < end_s - RESTART_S:
+                        shift, follows = round(end_s / tick_s) - frame.pts, False
+                    frame.pts += shift
+                    end_s = frame.pts * tick_s + frame.samples / frame.sample_rate
                 yield frame
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.media import reencode as bench_reencode
-from benchmarks.media.reencode import encode_smaller, reencode
+from benchmarks.media.reencode import encode_smaller, picture_bytes, reencode
 from benchmarks.targets import TargetJob
 from clips import write_face_video
 from talkingface.training.prepare import ClipEntry
-from talkingface.video.read import picture_bytes, probe
+from talkingface.video.read import probe
 
 
 @pytest.fixture(scope="module")

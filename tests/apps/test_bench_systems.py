@@ -77,6 +77,13 @@ def test_a_real_command_is_run(photo: Path, voice_file: Path, tmp_path: Path) ->
         (["--compare", "other {output}", "--sizes", "64"], "not lists"),
         (["--sizes", "big"], "whole numbers"),
         (["--systems", "portrait", "--seconds", "1"], "at least 4 s"),
+        (["--systems", ","], "names no system"),
+        (["--seconds", "0"], "seconds must be between 0.1 and 86400, not 0.0"),
+        (["--seconds", "nan"], "seconds must be between"),
+        (["--size", "10"], "size must be a whole number between 64 and 8192, not 10"),
+        (["--sizes", "256,9"], "size must be a whole number"),
+        (["--compare", "other {output}", "--seconds", "-1"], "seconds must be between"),
+        (["--what", "speed", "--limit", "0"], "limit must be a whole number at least 1"),
     ],
 )
 def test_what_cannot_be_measured_is_said(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,8 @@ def test_bad_pairs_are_rows_and_the_exit_code_says_so(
         (["--systems", "portrait"], "needs --data"),
         (["a.mp4", "--limit", "3"], "go with --systems"),
         (["missing.mp4"], "there is no file missing.mp4"),
+        (["a.mp4", "--workers", "0"], "workers must be a whole number at least 1, not 0"),
+        (["--systems", "portrait", "--data", "x", "--limit", "-1"], "limit must be a whole number at least 1, not -1"),
     ],
 )
 def test_what_does_not_fit_together_is_one_line(

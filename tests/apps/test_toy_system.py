@@ -69,6 +69,26 @@ def test_it_is_trained(shell: Shell, photo: Path, voice_file: Path, tmp_path: Pa
     shell("animate", photo, voice_file, "-o", tmp_path / "out.mp4", *METER, "--weights", made)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "needs --steps"),
+        (["--steps", "0"], "steps must be a whole number at least 1, not 0"),
+        (["--steps", "2", "--minutes", "-1"], "time limit must be at least 0"),
+        (["--steps", "2", "--seed", "-1"], "seed must be"),
+        (["--steps", "2", "--device", "tpu"], "unknown device"),
+        (["--steps", "2", "--config", "large"], "large"),
+    ],
+)
+def test_trainings_are_refused_before_anything_is_made(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    command = ["train", "meter.gain", str(tmp_path / "data"), "-o", str(tmp_path / "run"), *arguments]
+    assert main(command) in (2, 3)
+    assert words in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
 def test_it_is_measured(shell: Shell, photo: Path, voice_file: Path, tmp_path: Path) -> None:
     given = ("--face", photo, "--speech", voice_file, "--size", "64")
     figures = json.loads(shell("bench", *METER, "--seconds", "1", *given))

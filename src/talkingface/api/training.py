@@ -11,8 +11,9 @@ from talkingface.clips.source import existing
 from talkingface.core import registry
 from talkingface.core.cache import output_error
 from talkingface.core.config import load_config, save_config
-from talkingface.core.device import configure_process
+from talkingface.core.device import configure_process, pick_device
 from talkingface.core.errors import UsageError
+from talkingface.core.types import check_number, check_seed
 from talkingface.core.work_folder import WorkFolder, check_free
 
 if TYPE_CHECKING:
@@ -88,6 +89,12 @@ def train(
     make = _recipe(recipe, "RECIPES")
     if steps is None:
         raise UsageError(f"{recipe} needs --steps, the length of the training")
+    check_number("steps", steps, 1, whole=True)
+    check_seed(options.get("seed", 0))
+    pick_device(options.get("device", "auto"))
+    if options.get("time_limit_s") is not None:
+        check_number("the time limit", options["time_limit_s"], 0)
+    source = existing(data)
     spec = registry.get_spec(recipe.partition(".")[0])
     if config is not None and str(config) not in spec.presets:
         chosen = load_config(config, type(registry.get_config(spec, spec.presets[0])))
@@ -100,4 +107,4 @@ def train(
     except OSError as error:
         raise output_error(folder, error) from error
     save_config(folder / "config.json", chosen)
-    return Trainer(make(chosen, existing(data)), folder, steps=steps, **options).run()
+    return Trainer(make(chosen, source), folder, steps=steps, **options).run()

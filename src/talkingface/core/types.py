@@ -7,6 +7,7 @@ depth z grows away from the viewer, in the same pixel unit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -53,9 +54,13 @@ def _check_rows(name: str, values: object, num_rows: int | None = None, num_colu
     _finite(name, values)
 
 
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    good = isinstance(value, (int, float, np.number, Fraction)) and not isinstance(value, bool)
-    _check(good and low <= value <= high, f"{name} must be between {low:g} and {high:g}, not {value!r}")  # type: ignore[operator]
+def check_number(name: str, value: object, low: float, high: float = math.inf, *, whole: bool = False) -> None:
+    """Raise ArgumentError unless `value` is a number from `low` to `high`, and a `whole` one where that is asked."""
+    kinds = (int, np.integer) if whole else (int, float, np.number, Fraction)
+    good = isinstance(value, kinds) and not isinstance(value, bool)
+    if not good or not low <= value <= high:  # type: ignore[operator]
+        limits = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise ArgumentError(f"{name} must be {'a whole number ' if whole else ''}{limits}, not {value!r}")
 
 
 def check_seed(seed: object) -> int:
@@ -249,9 +254,9 @@ class Motion:
 
     def __post_init__(self) -> None:
         _check(isinstance(self.space, str) and self.space != "", "space must be the name of a motion space")
-        _check_number("fps", self.fps, 1, MAX_MOTION_FPS)
-        _check_number("start", self.start, 0, MAX_FRAMES)
-        _check_number("space_version", self.space_version, 1, 1000)
+        check_number("fps", self.fps, 1, MAX_MOTION_FPS)
+        check_number("start", self.start, 0, MAX_FRAMES)
+        check_number("space_version", self.space_version, 1, 1000)
         _check_rows("expression", self.expression)
         rows = len(self.expression)
         if self.pose is not None:
@@ -329,7 +334,7 @@ class Controls:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         for name in ("blink", "expression_scale", "pose_scale"):
-            _check_number(name, getattr(self, name), 0, 10)
+            check_number(name, getattr(self, name), 0, 10)
         _check(self.pose in ("still", "generated", "source"), "pose must be still, generated or source")
         _check(self.pose_origin in (None, "first", "mean", "none"), "pose_origin must be first, mean or none")
         _check(self.crop in ("full", "head"), "crop must be full or head")
@@ -338,4 +343,4 @@ class Controls:
             "size must be native or a number of pixels from 64 to 8192",
         )
         if self.fps is not None:
-            _check_number("fps", self.fps, 1, 120)
+            check_number("fps", self.fps, 1, 120)

@@ -35,6 +35,7 @@ from talkingface.core.cache import check_writable
 from talkingface.core.device import configure_process
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.progress import tell
+from talkingface.core.types import check_number
 
 REAL, STILL = "real video", "still photo"
 SELF, CROSS = PROTOCOLS = ("self-driven", "cross-driven")
@@ -67,6 +68,9 @@ def evaluate_systems(
     and finished records are kept in a folder beside `output`. Raises like `evaluate`.
     """
     configure_process()
+    for name, value in (("workers", workers), ("limit", limit)):
+        if value is not None:
+            check_number(name, value, 1, whole=True)
     check_writable(output)
     if not systems:
         raise UsageError("name at least one system; see: talkingface systems")

@@ -11,6 +11,7 @@ from talkingface.api.evaluation.report import make_report, write_json
 from talkingface.api.evaluation.run import run_pairs
 from talkingface.core.cache import check_apart, check_writable, name_beside
 from talkingface.core.device import configure_process
+from talkingface.core.types import check_number
 from talkingface.core.work_folder import WorkFolder
 
 
@@ -35,6 +36,8 @@ def evaluate(
     Raises InputError, UsageError, OutputError for what makes the whole run pointless.
     """
     configure_process()
+    if workers is not None:
+        check_number("workers", workers, 1, whole=True)
     check_apart((output,), (generated, reference, speech, source))
     check_writable(output)
     pairs = [replace(pair, sound_track=sound_track) for pair in find_pairs(generated, reference, speech, source)]

@@ -16,8 +16,11 @@ from talkingface.core.device import num_cores
 from talkingface.core.errors import TalkingFaceError
 from talkingface.core.samples import sample
 from talkingface.core.timing import num_samples
+from talkingface.core.types import check_number
 
 _RATE_HZ = 48000
+SHORTEST_S, LONGEST_S = 0.1, 86_400.0
+SMALLEST_PX, LARGEST_PX = 64, 8192
 
 
 def measure(seconds: float, face: str | None, speech: str | None, size: int, **options: str | None) -> dict[str, Any]:
@@ -26,6 +29,8 @@ def measure(seconds: float, face: str | None, speech: str | None, size: int, **o
     `command_s` runs from process start to the finished file; `frames_per_s` is frames over that; `peak_memory_mb` is of
     that process. `options`: system, weights, device. Raises what the command reports.
     """
+    check_number("seconds", seconds, SHORTEST_S, LONGEST_S)
+    check_number("size", size, SMALLEST_PX, LARGEST_PX, whole=True)
     with tempfile.TemporaryDirectory(prefix="talkingface-bench-") as folder:
         voice, output, report = (Path(folder) / name for name in ("speech.wav", "out.mp4", "report.json"))
         write_speech(speech or sample("speech"), seconds, voice)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from talkingface.apps.bench.command import measure, write_speech
+from talkingface.apps.bench.command import LARGEST_PX, LONGEST_S, SHORTEST_S, SMALLEST_PX, measure, write_speech
 from talkingface.core.errors import TalkingFaceError, UsageError
 from talkingface.core.samples import sample
+from talkingface.core.types import check_number
 
 SHORT = 4
 """Growth is measured against speech so many times shorter."""
@@ -45,6 +46,9 @@ def measure_systems(systems: Sequence[str], sizes: Sequence[int], load: Load) ->
     Each is run in processes of its own, once with `load.seconds` of speech and once with a quarter of that. Raises
     what the commands report.
     """
+    check_number("seconds", load.seconds, 0, LONGEST_S)
+    for size in sizes:
+        check_number("size", size, SMALLEST_PX, LARGEST_PX, whole=True)
     if load.seconds < SHORT:
         raise UsageError(f"growth with length needs at least {SHORT} s of speech; give more --seconds")
     return {"rows": [_row(system, size, load) for system in systems for size in sizes]}
@@ -136,6 +140,8 @@ def compare(command: str, size: int, pairs: int, load: Load, system: str | None)
     """
     if "{output}" not in command:
         raise UsageError("the command to compare with must name {output}, and mostly {face} and {speech} too")
+    check_number("seconds", load.seconds, SHORTEST_S, LONGEST_S)
+    check_number("size", size, SMALLEST_PX, LARGEST_PX, whole=True)
     if pairs < LEAST_PAIRS:
         raise UsageError(f"a spread needs at least {LEAST_PAIRS} pairs of runs")
     own = [sys.executable, "-m", "talkingface.apps.cli", "animate", "{face}", "{speech}", "-o", "{output}"]

@@ -50,10 +50,13 @@ def run(
     from talkingface.apps.bench.checkout import load_targets
     from talkingface.apps.progress import Progress
     from talkingface.core.cache import check_apart, check_writable, write_atomic
+    from talkingface.core.types import check_number
 
     if report is not None:
         check_apart((report,), (options.get("face"), options.get("speech")))
         check_writable(report)
+    if limit is not None:
+        check_number("limit", limit, 1, whole=True)
     if what == "command":
         figures, text = _bench_command(**options)
     else:
@@ -90,6 +93,8 @@ def _bench_command(
         figures = several.compare(compare, size, pairs, load, system)
         return figures | machine(), several.compare_table(figures)
     names = [system or DEFAULT_SYSTEM] if systems is None else split_names(systems)
+    if not names:
+        raise UsageError("--systems names no system; see: talkingface systems")
     try:
         chosen = [size] if sizes is None else [int(word) for word in split_names(sizes)]
     except ValueError as error:

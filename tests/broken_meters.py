@@ -60,7 +60,8 @@ class Drifting(_Broken):
 
     def make_renderer(self, avatar, controls):
         Drifting.made += 1
-        return Bar(avatar.tensors["base"], 200.0 + 20 * Drifting.made, controls.background == "transparent")
+        self.config = replace(self.config, gain=200.0 + 20 * Drifting.made)
+        return super().make_renderer(avatar, controls)
 
 
 class Restless(_Broken):
@@ -78,7 +79,7 @@ class Opaque(_Broken):
     """Gives no mask."""
 
     def make_renderer(self, avatar, controls):
-        return Bar(avatar.tensors["base"], self.config.gain, transparent=False)
+        return super().make_renderer(avatar, replace(controls, background="keep"))
 
 
 class Undriven(_Broken):

@@ -15,6 +15,7 @@ without making its recipe (which may take minutes of reading), and the trainer r
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,13 +184,10 @@ def make_card(
 ) -> dict[str, Any]:
     """The card of weights called `name`: data, licence, command, steps, metrics. The hash is added when it is written.
 
-    Figures of a stage are called "<stage>.<figure>". `config` is a system's config (a dataclass or its dict), `command`
-    differs from `talkingface train <name>` where several names come of one; `more` (system, paper, ...) goes in as it
-    is.
+    Figures of a stage are called "<stage>.<figure>"; without stages (`done` empty) `more` says how it was made.
+    `config` is a system's config (a dataclass or its dict), `command` differs from `talkingface train <name>` where
+    several names come of one; `more` (system, paper, ...) goes in as it is.
     """
-    figures = {
-        f"{stage}.{key}": round(value, 4) for stage, trained in done.items() for key, value in trained.metrics.items()
-    }
     card: dict[str, Any] = {
         "name": name,
         "version": 1,
@@ -199,10 +197,12 @@ def make_card(
         "held_back": held_back,
         "origin": origin,
         "command": command or f"talkingface train {name} DATA -o FOLDER",
-        "steps": {stage: trained.steps for stage, trained in done.items()},
-        "metrics": figures,
-        "trained_s": round(sum(trained.trained_s for trained in done.values())),
     }
+    if done:
+        card["steps"] = {stage: trained.steps for stage, trained in done.items()}
+        figures = {f"{stage}.{key}": value for stage, trained in done.items() for key, value in trained.metrics.items()}
+        card["metrics"] = {key: round(value, 4) if math.isfinite(value) else None for key, value in figures.items()}
+        card["trained_s"] = round(sum(trained.trained_s for trained in done.values()))
     if seed is not None:
         card["seed"] = seed
     if config is not None:

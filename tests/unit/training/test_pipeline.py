@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,5 +125,11 @@ def test_a_card_says_how_weights_were_made(tmp_path):
     assert stored["command"] == "talkingface train toy.line DATA -o FOLDER" and stored["system"] == "toy"
     assert stored["licence"] == "research only" and stored["held_back"] == "frames 300:606 of a"
     assert stored["steps"] == {"first": 20, "second": 30} and len(stored["sha256"]) == 64
+    broken = replace(done["first"], metrics={"slope": float("nan")})
+    assert make_card("toy.line", {"first": broken}, terms=RESEARCH, data="", held_back="")["metrics"] == {
+        "first.slope": None
+    }
+    closed = make_card("toy.mean", {}, terms=RESEARCH, data="two clips", held_back="nothing", steps="a mean")
+    assert closed["steps"] == "a mean" and "metrics" not in closed and "trained_s" not in closed
     assert stored["metrics"] == {"second.slope": round(done["second"].metrics["slope"], 4)}
     assert json.loads((tmp_path / "weights" / "toy.line" / "card.json").read_text())["data"] == "two clips"

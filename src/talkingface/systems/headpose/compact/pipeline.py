@@ -33,8 +33,8 @@ from talkingface.systems.headpose.fit.stages import (
 )
 from talkingface.systems.headpose.motion.recipe import AudioRecipe
 from talkingface.systems.headpose.prepared import LEAST_UNIT_PX, choose_clips, load_faces
-from talkingface.training.pipeline import OWN_ORIGIN, RESEARCH, Stage, held_back_of, make_card, save_made
-from talkingface.training.prepare import RATE_HZ, prepare_data
+from talkingface.training.pipeline import OWN_ORIGIN, RESEARCH, Stage, Terms, held_back_of, make_card, save_made
+from talkingface.training.prepare import RATE_HZ, prepare_data, something
 from talkingface.training.speaking_clips import FPS, speaking_clips
 from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
@@ -44,6 +44,7 @@ MOST_CLIPS, MOST_FRAMES = 220, 18  # clips that the renderer is trained on, and 
 LEAST_VALIDATION = 60  # frames of a clip that correlations are taken from
 # The shipped avatar: whose sentences, the number of their frames that it keeps, and of its renderer's steps.
 GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 75, 2500
+GRID_TERMS = Terms("CC-BY-4.0", "any use, with attribution to the GRID corpus (Cooke, Barker, Cunningham, Shao 2006)")
 
 
 def make_general(data: Path, folder: Path) -> Path:
@@ -93,6 +94,7 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
     minutes of one speaker need no general weights.
     """
     clips = [clip for clip in list_clips(data) if clip.identity == GRID_PERSON and clip.split == "train"]
+    something(clips, f"train clip of {GRID_PERSON}", data)
     film = folder / "grid-s1" / "film.mp4"
     film.parent.mkdir(parents=True, exist_ok=True)
     if not film.is_file():
@@ -103,20 +105,19 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
     config = replace(preset("compact"), fit=own)
     work = folder / "grid-s1" / "work"
     avatar = fit_avatar(FitJob(path=film, folder=work, config=config, weights=None, device=pick_device()))
-    card = {
-        **avatar.card,
-        "name": "headpose.grid-s1",
-        "version": 1,
-        "licence": "CC-BY-4.0",
-        "allows": "any use, with attribution to the GRID corpus (Cooke, Barker, Cunningham, Shao 2006)",
-        "data": f"{len(clips)} sentences of speaker 1 of the GRID audiovisual sentence corpus",
-        "origin": "trained by the talkingface project; no outside networks, no general weights",
-        "command": "talkingface train headpose.grid-s1 DATA -o FOLDER",
-        "steps": {"audio": AUDIO_STEPS, "renderer": GRID_STEPS},
-        "notes": [],
-    }
-    target = folder / "weights" / "headpose.grid-s1"
-    save_avatar(target, replace(avatar, card=card, files={"clip": avatar.files["clip"]}))
+    name = "headpose.grid-s1"
+    made = make_card(
+        name,
+        {},
+        terms=GRID_TERMS,
+        data=f"{len(clips)} sentences of speaker 1 of the GRID audiovisual sentence corpus",
+        held_back=f"{own.test_frames} frames, on which the figures under held_out were measured",
+        origin=f"{OWN_ORIGIN}; no outside networks, no general weights",
+        steps={"audio": AUDIO_STEPS, "renderer": GRID_STEPS},
+        notes=[],
+    )
+    target = folder / "weights" / name
+    save_avatar(target, replace(avatar, card={**avatar.card, **made}, files={"clip": avatar.files["clip"]}))
     return target
 
 

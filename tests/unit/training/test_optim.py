@@ -13,7 +13,7 @@ def test_learning_rate_warms_up_and_falls_to_its_end():
     config = OptimizerConfig(lr=1.0, warmup_steps=10, final_ratio=0.1)
     rates = [lr_at(config, step, 100) for step in range(101)]
     assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
-    assert all(a >= b for a, b in itertools.pairwise(rates))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
     assert rates[100] == pytest.approx(0.1) == lr_at(config, 500, 100)
 
 

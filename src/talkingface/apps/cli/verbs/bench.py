@@ -40,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--data", metavar="FOLDER", help="development data: a folder with manifest.csv")
     target.add_argument("--limit", type=int, metavar="N", help="at most so many items")
     target.add_argument("--long", action="store_true", help="also what takes an hour")
-    target.add_argument("--sheets", metavar="FOLDER", help="write contact sheets to look at")
+    target.add_argument("--sheets", metavar="FOLDER", help="write contact sheets")
 
 
 def run(

@@ -17,7 +17,7 @@ SUMMARY = "score generated videos: picture, mouth, head, synchrony with the soun
 def add(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.add_argument("generated", nargs="?", help="video, folder of videos, or manifest (.csv)")
-    add_output(parser, "report to make (.json); finished clips wait in a folder beside it")
+    add_output(parser, "report to make (.json); results of finished clips are stored in a folder beside it")
     parser.add_argument("--reference", metavar="PATH", help="the real video of the same moments, or a folder of them")
     parser.add_argument("--speech", metavar="PATH", help="the sound that drove the face; default: the video's own")
     add_options(parser, SpeechOptions)

@@ -18,7 +18,7 @@ SUMMARY = "make an avatar once, animate it often"
 def add(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.add_argument("face", help="photo, video or folder of its pictures")
-    add_output(parser, "avatar folder to make; work waits in FOLDER.part", "FOLDER")
+    add_output(parser, "avatar folder to make; unfinished work is stored in FOLDER.part", "FOLDER")
     add_options(parser, FitOptions)
     add_options(parser, PictureOptions, only=("size", "face_index"))
 

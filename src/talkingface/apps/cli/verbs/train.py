@@ -22,10 +22,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "data", nargs="?", help="data folder; for a single recipe its prepared material, see docs/training.md"
     )
     parser.add_argument("--data", dest="data_option", metavar="FOLDER", help="the same")
-    add_output(parser, "run folder; an earlier run there goes on", "FOLDER")
+    add_output(parser, "run folder; an earlier run there is continued", "FOLDER")
     parser.add_argument("--steps", type=int, help="length of a single recipe's training")
     parser.add_argument("--config", metavar="PRESET|FILE.json", help="settings; default: the system's first preset")
-    parser.add_argument("--minutes", type=float, help="stop after this time; the same command goes on later")
+    parser.add_argument("--minutes", type=float, help="stop after this time; the same command continues later")
     parser.add_argument("--seed", type=int, default=0, help="of first weights and data (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
 
@@ -50,5 +50,5 @@ def run(
         return
     limit_s = None if minutes is None else 60 * minutes
     outcome = api.train(recipe, data, output, steps=steps, config=config, time_limit_s=limit_s, **options)
-    state = "finished" if outcome.finished else "time is up; the same command goes on"
+    state = "finished" if outcome.finished else "time is up; run the same command again to continue"
     print(f"{output}: step {outcome.step} of {steps}, {state}")

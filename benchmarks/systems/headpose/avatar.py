@@ -37,8 +37,8 @@ ALIVE = (0.7, 1.3)
 
 
 def avatar(job: TargetJob) -> Finding:
-    """Fit each clip on its first 300 frames as the paper did (resumed if it was stopped), and judge 100 others: those
-    from where no general training has looked on."""
+    """Fit each clip on its first 300 frames, as the paper did (resumed if it was stopped), and evaluate 100 frames from
+    the first one that no general training has seen."""
     rows: list[Row] = []
     details: dict[str, Any] = {}
     found = {clip.slug: clip for clip in list_clips(job.folder)}

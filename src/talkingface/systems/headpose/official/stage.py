@@ -95,7 +95,7 @@ def initial_networks(job: FitJob) -> InitialNetworks:
     if replace(theirs.renderer, **{name: getattr(own, name) for name in FREE}) != own:
         return InitialNetworks()
     tensors = job.weights.tensors
-    # weights made before 0.2 call the discriminator "judge"
+    # earlier weights call the discriminator "judge"
     discriminator = tensors_of(tensors, "discriminator") or tensors_of(tensors, "judge")
     bank = tensors_of(tensors, "bank")
     if not part(tensors, "arcface"):

@@ -150,7 +150,7 @@ def fit_to_tensors(fit: VideoFit, model: LinearFaceModel) -> tuple[dict[str, np.
 
 
 def fit_from_tensors(model: LinearFaceModel, tensors: Mapping[str, np.ndarray]) -> VideoFit:
-    """The inverse of `solid_tensors`, both parts in one. Raises KeyError or ValueError for other arrays."""
+    """The inverse of `fit_to_tensors`, both parts in one. Raises KeyError or ValueError for other arrays."""
     focal, x, y, width, height = tensors["camera"].tolist()
     identity = tensors["identity"]
     neutral = tensors["neutral"] if is_dense(model) else model.mean + model.identity @ identity

@@ -13,9 +13,9 @@ import numpy as np
 
 from talkingface.clips.source import existing_media, is_pipe
 from talkingface.core.cache import user_path
-from talkingface.core.errors import InputError, OutputError, SpeechError, UsageError
+from talkingface.core.errors import ArgumentError, InputError, OutputError, SpeechError, UsageError
 from talkingface.core.timing import num_frames, samples_to_time
-from talkingface.core.types import Audio
+from talkingface.core.types import Audio, check_level, described
 
 RATE_HZ = 16000
 MIN_SPEECH_S = 0.1
@@ -38,7 +38,10 @@ class Speech:
     _spooled: IO[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        """What comes from a pipe can be read once only: it is copied to a temporary file that lives as long as this."""
+        """Refuse what is no speech. What comes from a pipe can be read once only: it is copied to a temporary file that
+        lives as long as this."""
+        if isinstance(self.source, (bytes, bytearray)) or not isinstance(self.source, (str, Path, Audio, Iterable)):
+            raise ArgumentError(f"speech is a path, an Audio or arrays in pieces, not {described(self.source)}")
         if isinstance(self.source, (str, Path)) and is_pipe(user_path(self.source)):
             self._spooled = _spool(user_path(self.source))
             self.source = Path(self._spooled.name)
@@ -53,6 +56,7 @@ class Speech:
                 raise SpeechError(
                     "the speech has samples that are not numbers (NaN or infinite); export the sound again"
                 )
+            check_level(piece)
             total += len(piece)
             levels.take(piece)
             yield piece
@@ -76,7 +80,8 @@ class Speech:
         if isinstance(self.source, Audio):
             self.notes = []
             return iter([_to_mono_16k(self.source, self.notes)])
-        return (np.asarray(piece, np.float32).reshape(-1) for piece in self.source)
+        pieces = [self.source] if isinstance(self.source, np.ndarray) else self.source
+        return (_checked_piece(piece) for piece in pieces)
 
     def check(self) -> None:
         """Read the beginning of stored speech, so that its faults show before long work."""
@@ -110,6 +115,16 @@ class Speech:
     def end_frame(self, fps: float) -> int | None:
         """The number of frames that begin within the speech, once it was read to its end."""
         return None if self.num_samples is None else num_frames(samples_to_time(self.num_samples, RATE_HZ), fps)
+
+
+def _checked_piece(piece: object) -> np.ndarray:
+    if not isinstance(piece, np.ndarray) or piece.ndim != 1 or piece.dtype.kind != "f":
+        raise SpeechError(
+            "speech in pieces is mono: arrays float32 [N] at 16 kHz with values in [-1, 1], not "
+            f"{described(piece)}; give an Audio for other sound"
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
+        return np.ascontiguousarray(piece, np.float32)
 
 
 def _spool(path: Path) -> IO[bytes]:

@@ -40,7 +40,7 @@ from talkingface.core.options import (
 from talkingface.core.registry import DEFAULT_SYSTEM
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System
-from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
+from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo, described
 
 Face = str | Path | np.ndarray | Source
 
@@ -237,6 +237,8 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     Options: `core.options.RenderOptions`. A motion of another space raises UsageError.
     """
     choice = make_options(RenderOptions, options)
+    if not isinstance(motion, (Motion, str, Path)):
+        raise UsageError(f"motion comes as a Motion or the path of a motion file, not as {described(motion)}")
     name = "the motion" if isinstance(motion, Motion) else str(motion)
     moved = motion if isinstance(motion, Motion) else load_motion(motion)
     voice = None if speech is None else Speech(speech, choice.sound_track)

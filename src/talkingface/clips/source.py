@@ -9,9 +9,9 @@ import numpy as np
 
 from talkingface.core import weights as store
 from talkingface.core.cache import user_path
-from talkingface.core.errors import InputError
+from talkingface.core.errors import ArgumentError, InputError
 from talkingface.core.picture_folder import is_picture_folder, picture_files
-from talkingface.core.types import Avatar, Clip, Photo
+from talkingface.core.types import MAX_PIXELS, Avatar, Clip, Photo, described
 
 Source = Photo | Clip | Avatar
 
@@ -20,8 +20,9 @@ def open_source(face: str | Path | np.ndarray | Source) -> Source:
     """The photo, clip or avatar that `face` is; what is one already passes.
 
     A path is judged by its content, not its name. A folder of numbered pictures is a clip, one with a single picture is
-    that photo, one that `save_avatar` wrote (or its name in the store) is an avatar. An array is an RGB picture uint8
-    [H, W, 3]. Raises InputError for anything else, WeightsError for a damaged avatar.
+    that photo, one that `save_avatar` wrote (or its name in the store) is an avatar. An array is a picture uint8
+    [H, W, 3] (RGB), [H, W, 4] (with opacity) or [H, W] (grey). Raises InputError for anything else, WeightsError for a
+    damaged avatar.
 
     Example: `open_source("me.jpg").rgb.shape`
     """
@@ -40,6 +41,8 @@ def open_media(source: str | Path | np.ndarray | Photo | Clip) -> Photo | Clip:
         return source
     if isinstance(source, np.ndarray):
         return _from_array(source)
+    if not isinstance(source, str | Path):
+        raise ArgumentError(f"pictures come as a path or an array uint8 [height, width, 3], not as {described(source)}")
     found = pictures_in(source)
     if found is None:
         raise InputError(f"{source} has sound but no picture; give a photo or a video")
@@ -106,10 +109,19 @@ def existing_media(path: str | Path) -> Path:
     return pictures[0] if len(pictures) == 1 and not store.is_avatar(found) else found
 
 
-def _from_array(rgb: np.ndarray) -> Photo:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[-1] != 3 or not rgb.size:
+def _from_array(array: np.ndarray) -> Photo:
+    """The picture in an array, which is copied: the caller may use the array again."""
+    array = np.asarray(array)  # subclasses such as matrices and masked arrays behave otherwise
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or not array.size:
         raise InputError(
-            f"the picture must be an array uint8 [height, width, 3] of RGB values from 0 to 255, not {rgb.dtype} "
-            f"{list(rgb.shape)}"
+            "the picture must be an array uint8 [height, width, 3] of RGB values from 0 to 255, or [height, width, 4] "
+            f"with opacity, or grey [height, width], not {described(array)}"
         )
-    return Photo(rgb=np.ascontiguousarray(rgb))
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise InputError(f"the picture has more than {MAX_PIXELS // 10**6} megapixels; make it smaller")
+    if channels == 1:
+        return Photo(rgb=np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2))
+    alpha = np.array(array[..., 3], order="C") if channels == 4 else None
+    opaque = alpha is None or bool((alpha == 255).all())
+    return Photo(rgb=np.array(array[..., :3], order="C"), alpha=None if opaque else alpha)

@@ -16,12 +16,15 @@ from typing import Literal
 
 import numpy as np
 
-from talkingface.core.errors import ArgumentError
+from talkingface.core.errors import ArgumentError, SpeechError
 
 NUM_POINTS = 478  # lm478: the face mesh with irises
 MAX_FRAMES = 5_000_000
 """Of a motion: more than eleven hours at 120 frames per second."""
 MAX_MOTION_FPS = 1000
+MAX_PIXELS = 170_000_000  # of a picture; Pillow itself refuses a little more
+MAX_LEVEL = 100.0  # of a sample, whose full scale is 1: what is louder was not divided by the range of its numbers
+MAX_SAMPLES = 1 << 31
 MAX_SEED = 2**64 - 1
 
 
@@ -31,10 +34,12 @@ def _check(condition: bool, message: str) -> None:
 
 
 def _finite(name: str, values: np.ndarray) -> None:
-    _check(bool(np.isfinite(values).all()), f"{name} has values that are not finite")
+    # smallest and largest value: no array of the same length is made, and what is not a number shows in both
+    good = not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))
+    _check(good, f"{name} has values that are not finite")
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
     """What stands where another array should."""
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
 
@@ -49,7 +54,7 @@ def _check_rows(name: str, values: object, num_rows: int | None = None, num_colu
         or num_rows not in (None, len(values))
         or num_columns not in (None, values.shape[1])
     ):
-        raise ArgumentError(f"{name} must be a float32 array {wanted}, not {_described(values)}")
+        raise ArgumentError(f"{name} must be a float32 array {wanted}, not {described(values)}")
     _check(len(values) <= MAX_FRAMES, f"{name} has {len(values)} rows; a motion has at most {MAX_FRAMES}")
     _finite(name, values)
 
@@ -61,6 +66,12 @@ def check_number(name: str, value: object, low: float, high: float = math.inf, *
     if not good or not low <= value <= high:  # type: ignore[operator]
         limits = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise ArgumentError(f"{name} must be {'a whole number ' if whole else ''}{limits}, not {value!r}")
+
+
+def check_level(samples: np.ndarray) -> None:
+    """Refuse samples far above full scale, as those of 16-bit sound are that was only converted. Raises SpeechError."""
+    if samples.size and max(samples.max(), -samples.min()) > MAX_LEVEL:
+        raise SpeechError("the sound has values far beyond [-1, 1]; divide 16-bit samples by 32768")
 
 
 def check_seed(seed: object) -> int:
@@ -79,9 +90,12 @@ class Audio:
 
     def __post_init__(self) -> None:
         good = isinstance(self.samples, np.ndarray) and self.samples.ndim == 2 and self.samples.dtype == np.float32
-        _check(good and len(self.samples) > 0, f"samples must be float32 [C, N], not {_described(self.samples)}")
-        _check(isinstance(self.rate_hz, (int, np.integer)) and self.rate_hz > 0, "rate_hz must be a positive integer")
+        good = good and 0 < self.samples.shape[0] <= 64 and self.samples.shape[1] <= MAX_SAMPLES
+        _check(good, f"samples must be float32 [channels, N], not {described(self.samples)}")
+        good = isinstance(self.rate_hz, (int, np.integer)) and 1000 <= self.rate_hz <= 768_000
+        _check(good, f"rate_hz must be a whole number from 1000 to 768000, not {self.rate_hz!r}")
         _finite("samples", self.samples)
+        check_level(self.samples)
 
     @property
     def duration_s(self) -> float:
@@ -134,10 +148,9 @@ class Photo:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(
-            self.rgb.ndim == 3 and self.rgb.shape[-1] == 3 and self.rgb.dtype == np.uint8 and self.rgb.size > 0,
-            "rgb must be uint8 [H, W, 3], not empty",
-        )
+        good = isinstance(self.rgb, np.ndarray) and self.rgb.ndim == 3 and self.rgb.shape[-1] == 3
+        good = good and self.rgb.dtype == np.uint8 and 0 < self.rgb.size <= 3 * MAX_PIXELS
+        _check(good, f"rgb must be uint8 [H, W, 3], not {described(self.rgb)}")
         if self.alpha is not None:
             matches = self.alpha.shape == self.rgb.shape[:2] and self.alpha.dtype == np.uint8
             _check(matches, "alpha must be uint8 [H, W]")

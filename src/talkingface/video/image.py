@@ -14,11 +14,10 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError, OutputError, UsageError
-from talkingface.core.types import Photo
+from talkingface.core.types import MAX_PIXELS, Photo
 
 pillow_heif.register_heif_opener()
 
-MAX_PIXELS = 170_000_000  # below the count at which Pillow itself refuses
 
 # Named one by one, because Pillow also "opens" MPEG streams and passes EPS to an interpreter.
 _FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "ICO")

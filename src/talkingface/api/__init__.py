@@ -1,5 +1,5 @@
 """All that the apps may call, and what `import talkingface` offers. Names are imported on first use: `animate` does not
-wait for what only `evaluate` needs."""
+load what only `evaluate` needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Head angles from a CSV: whoever wrote it, by its header or in the documented order."""
+"""Head angles from a CSV, with columns by its header or in the documented order."""
 
 from __future__ import annotations
 

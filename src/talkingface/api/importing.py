@@ -14,7 +14,7 @@ from talkingface.core.weights import WeightsRef, is_weights_name, save_weights
 
 
 def importer_kinds() -> list[str]:
-    """The kinds that `import_weights` knows, sorted: those of the metrics and of every system."""
+    """The kinds that `import_weights` accepts, sorted: those of the metrics and of every system."""
     return sorted(_addresses())
 
 
@@ -62,7 +62,7 @@ def import_weights(
 
 
 def _check_folder(folder: Path) -> None:
-    """Weights may be imported anew; anything else that is there must not be written over."""
+    """Weights may be imported again; any other folder must not be overwritten."""
     if not folder.exists():
         check_writable(folder)
     elif not folder.is_dir() or (any(folder.iterdir()) and not (folder / "card.json").is_file()):

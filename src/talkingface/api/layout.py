@@ -157,7 +157,7 @@ def _pictures(path: Path, height: int, fps: float, start_s: float = 0.0) -> Iter
 
 
 def _to_height(picture: np.ndarray, height: int) -> np.ndarray:
-    """The picture at the strip's height; the width follows, and is even, as video files want it."""
+    """The picture at the strip's height; the width follows, and is even, as video files require."""
     from talkingface.video.resize import shrink
 
     width = max(2, round(picture.shape[1] * height / picture.shape[0] / 2) * 2)

@@ -143,7 +143,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
 
     `face`: a photo, a clip (its head motion and eyes are kept, the speech is replaced), an avatar or its folder, or an
     RGB picture. `speech`: a file that FFmpeg decodes, an `Audio`, or an iterator of mono float32 pieces at 16 kHz
-    (then frames come while it speaks); may be left out when `drive` is a video with sound. Options:
+    (frames then come while it arrives); may be left out when `drive` is a video with sound. Options:
     `talkingface.core.options.AnimateOptions`.
 
     Example: `talkingface.animate("me.jpg", "hi.wav", pose="still").save("out.mp4")`

@@ -15,7 +15,7 @@ _LOG_EVERY_S = 10.0
 
 
 class Progress:
-    """Shows what `core.progress.tell` reports inside the block, and leaves the terminal clean.
+    """Shows the progress reported inside the block, and leaves the terminal clean.
 
     Example: `with Progress(): animation.save("out.mp4")`
     """

@@ -1,4 +1,4 @@
-"""Whether there is a voice in a sound at all, told by its loudness alone."""
+"""Whether a sound contains a voice, judged by loudness alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Levels:
         self._rest = sound[whole:]
 
     def have_voice(self) -> bool:
-        """Whether a voice may be among what was taken: it swells and fades. Less than half a second is not judged."""
+        """Whether the sound may contain a voice: loudness rises and falls. Less than half a second counts as one."""
         levels = np.concatenate([np.zeros(0), *self._levels])
         if len(levels) < _SHORTEST:
             return True

@@ -56,7 +56,7 @@ def _window() -> np.ndarray:
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
-    """Columns that lie wholly inside `samples`: float32 [N] at 16 kHz -> float32 [(N - 400) // 160 + 1, 80] in dB.
+    """Columns wholly inside `samples`: float32 [N] at 16 kHz -> float32 [(N - 400) // 160 + 1, 80] in dB.
 
     Column j covers samples 160 j to 160 j + 399; nothing is padded. Fewer than 400 samples give no column.
 

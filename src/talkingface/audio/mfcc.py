@@ -70,7 +70,7 @@ def _filters() -> np.ndarray:
 
 
 def frame_windows(samples: np.ndarray, *, padding: int = FRAME_PADDING) -> np.ndarray:
-    """What a network sees of each video frame at 25 fps: float [N] at 16 kHz -> float32 [F, 28, 12].
+    """Network input for each video frame at 25 fps: float [N] at 16 kHz -> float32 [F, 28, 12].
 
     Frame i is rows 4 i to 4 i + 27 of the coefficients of the padded sound, without the energy. With the usual padding
     that is 120 ms before the frame starts to 160 ms after, so that its middle is the frame's. F = T // 4 - 6: one frame

@@ -51,7 +51,7 @@ def stream_audio(
 
     Yields float32 [n] in [-1, 1], or [C, n] with `mono=False`. The pieces joined are the same for any `block`. `track`
     is the sound track, 0 first; None takes the one that the file calls the default, else the first. Channels that would
-    cancel others in the mix are turned over, and a sentence about it is appended to `notes`. Raises like `read_audio`,
+    cancel others in the mix are inverted, and a sentence about it is appended to `notes`. Raises like `read_audio`,
     at the first piece where the fault shows.
 
     Example: `for piece in stream_audio("talk.mp4"): ...`

@@ -1,4 +1,4 @@
-"""The band-limited resampler that networks of the late 2010s heard their sound through.
+"""The band-limited resampler with which networks of the late 2010s were trained.
 
 librosa 0.7 changed rates by a tabulated Kaiser-windowed sinc ("kaiser_best" of resampy before 0.4). Other good
 resamplers differ from it at the top of the band by enough to move cepstral coefficients, so it is kept, with its table

@@ -1,4 +1,4 @@
-"""Sound as the sync expert hears it: mel columns on the video clock, without its loudness."""
+"""Sound as input of the sync expert: mel columns on the video clock, without loudness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SILENCE = -1.5
 """Value of a band without sound, and beyond the ends of the sound."""
 _LOUDEST = 2.0
 _RMS = 0.05  # loudness at which columns are taken, so that their floor lies as deep below every voice
-_QUIETEST_RMS = 1e-4  # below it there is nothing to hear
+_QUIETEST_RMS = 1e-4  # below it there is only silence
 
 
 def centred_columns(samples: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ def listed_lags(data: Path) -> dict[str, float]:
 
 
 def write_index(folder: Path, clips: Iterable[ClipEntry]) -> None:
-    """Write the index.json of a prepared folder: the `clips` whose track lies in it."""
+    """Write the index.json of a prepared folder: the `clips` whose track is in it."""
     rows = [
         {
             "slug": clip.slug, "split": clip.split, "identity": clip.identity, "licence_class": clip.licence_class,

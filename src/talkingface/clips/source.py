@@ -1,4 +1,4 @@
-"""What a user hands over as a face or driver, told by content and read once: a photo, a clip or an avatar."""
+"""Inputs that show a face, recognised by content and read once: a photo, a clip or an avatar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Source = Photo | Clip | Avatar
 def open_source(face: str | Path | np.ndarray | Source) -> Source:
     """The photo, clip or avatar that `face` is; what is one already passes.
 
-    A path is judged by its content, not its name. A folder of numbered pictures is a clip, one with a single picture is
+    The content of a file decides, not its name. A folder of numbered pictures is a clip, one with a single picture is
     that photo, one that `save_avatar` wrote (or its name in the store) is an avatar. An array is a picture uint8
     [H, W, 3] (RGB), [H, W, 4] (with opacity) or [H, W] (grey). Raises InputError for anything else, WeightsError for a
     damaged avatar.

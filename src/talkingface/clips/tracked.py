@@ -45,7 +45,7 @@ class TrackedClip:
     notes: tuple[str, ...] = ()
 
     def frames(self, stage: str | None = None) -> Iterator[np.ndarray]:
-        """The pictures, uint8 [H, W, 3], one for each row of the track; progress is told as `stage`."""
+        """The pictures, uint8 [H, W, 3], one for each row of the track; progress is reported as `stage`."""
         pictures = read_frames(self.clip.path, fps=self.fps, longest_px=self.longest_px)
         for number, frame in enumerate(islice(pictures, len(self.track)), 1):
             yield turn(frame.rgb, self.turns)
@@ -57,7 +57,7 @@ class TrackedClip:
     ) -> list[str]:
         """Sentences about frames in which the face is not there, or was missed; the arguments say what becomes of them.
 
-        `absent`: outside the spans of the track, where somebody else or no face is shown; `bridged`: short gaps within.
+        `absent`: outside the spans of the track, where another or no face is shown; `bridged`: short gaps within.
         """
         track, notes = self.track, []
         edges = [0, *(edge for span in track.spans for edge in span), len(track)]
@@ -92,7 +92,7 @@ def track_clip(
     """Follow one face through a clip, or take its track and notes from the cache.
 
     `fps`, `longest_px`: see `video.read.read_frames`. Pictures from `end_s` on are left out. `upright`: a clip that
-    lies on its side or stands on its head is turned. `stage` names the work for progress (None: not told).
+    lies on its side or stands on its head is turned. `stage` names the work for progress (None: not reported).
     `face_index` counts faces from the left, None takes the largest. Raises InputError, FaceError.
     """
     clip = open_clip(source)

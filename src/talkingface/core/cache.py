@@ -48,7 +48,7 @@ def cache_file(*parts: str) -> Path | None:
 def keep_file(path: Path | None, save: Callable[[Path], object]) -> None:
     """Let `save` write a file of the cache, `cache_file(...)`; its folder is made.
 
-    The cache only saves time: where nothing can be written a warning says so, once, and work goes on.
+    The cache only saves time: where it cannot be written, there is one warning and work goes on.
     """
     if path is None:
         return _warn_of_no_cache("there is no home folder")
@@ -123,7 +123,7 @@ def check_writable(path: str | Path) -> None:
         if os.path.isdir(target):
             raise IsADirectoryError(errno.EISDIR, "is a directory")
         with contextlib.suppress(FileNotFoundError):
-            os.stat(target)  # the system knows best how long a name may be
+            os.stat(target)  # the operating system checks the length of the name
         if not _is_special(target):
             with tempfile.TemporaryFile(dir=target.parent):  # has no name where the system can: nothing stays behind
                 pass
@@ -152,7 +152,7 @@ def check_apart(outputs: Iterable[str | Path | None], inputs: Iterable[object]) 
 
 
 def final_path(path: str | Path) -> Path:
-    """Where a file written to `path` comes to lie: a link is followed, so that it stays and its target is replaced."""
+    """The place of a file written to `path`: a link is followed, so that it stays and its target is replaced."""
     return Path(os.path.realpath(path)) if os.path.islink(path) and not _is_special(path) else Path(path)
 
 

@@ -1,7 +1,7 @@
 """Configs: nested dataclasses in code, strict JSON on disk. Standard library only.
 
 A config is a frozen dataclass of plain values, tuples, dicts and further configs; its defaults are the only defaults.
-On disk it is JSON without class names: the reader knows the class. Unknown keys are refused with their full path.
+On disk it is JSON without class names: the reader names the class. Unknown keys are refused with their full path.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def parse_json(text: str, name: str) -> Any:
 def upgrade(data: Mapping[str, Any], cls: type[Any]) -> dict[str, Any]:
     """Bring config JSON of any earlier format to that of class `cls` today.
 
-    A field that had another name before says so beside its default, `field(default=64, metadata={"was": "width"})`, a
+    A field that had another name before states it beside its default, `field(default=64, metadata={"was": "width"})`, a
     dict whose keys had others with `metadata={"keys": {"old": "new"}}`. Raises UsageError for a file written by a newer
     version.
     """

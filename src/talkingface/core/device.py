@@ -118,7 +118,7 @@ def tune_allocator() -> bool:
 
 
 def peak_memory_mb() -> float | None:
-    """Largest resident size of this process so far, in MiB; None where the platform does not tell."""
+    """Largest resident size of this process so far, in MiB; None where the platform does not report it."""
     try:
         import resource
     except ImportError:

@@ -48,7 +48,7 @@ def read_foreign(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def fit_tensors(found: Mapping[str, np.ndarray], wanted: Shapes, source: str) -> dict[str, np.ndarray]:
-    """Those of `found` that a network wants (name -> shape), as float32; others are left out.
+    """Those of `found` that a network needs (name -> shape), as float32; others are left out.
 
     Raises WeightsError that names `source` and says which tensors are missing, have another shape or hold values that
     are not finite.

@@ -1,4 +1,4 @@
-"""Things that are costly to make, kept for the next use: by key, by any number of threads, and not for ever."""
+"""A small cache of objects that are costly to make: by key, for any number of threads, with a limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Place(Generic[T]):
 
 
 class Kept(Generic[T]):
-    """The last `most` things that were asked for, and whatever else somebody still holds.
+    """The last `most` objects that were asked for, and all others that are still in use.
 
     A thing is made once for its key, also when several threads ask for it at the same time; they wait for it. A key
     should stand for all that the thing depends on (a content hash, not a name or an `id`).

@@ -227,7 +227,7 @@ def save_motion(path: str | Path, motion: Motion) -> None:
 def load_motion(path: str | Path) -> Motion:
     """Read a Motion written by `save_motion` or edited since. Raises InputError saying what is wrong with the file.
 
-    Whether a system can draw it, `check_motion` tells.
+    `check_motion` checks whether a system can draw it.
     """
     try:
         with zipfile.ZipFile(path) as archive:

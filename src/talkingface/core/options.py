@@ -118,7 +118,7 @@ class MotionOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeechOptions:
-    """How the speech's file is heard."""
+    """Which sound of the speech's file is used."""
 
     sound_track: int | None = option(
         None,

@@ -21,7 +21,7 @@ _LEAST_FPS, _MOST_FPS = Fraction(1, 100), 1000
 
 
 def picture_files(folder: str | Path) -> list[Path]:
-    """The pictures that lie in `folder` itself, in the order of their numbers: frame2 comes before frame10.
+    """The pictures in `folder` itself, in the order of their numbers: frame2 comes before frame10.
 
     Told by their names; hidden files count for nothing. Where `folder` is no folder there are none. Raises InputError
     if it cannot be read.

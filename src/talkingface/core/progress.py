@@ -1,4 +1,4 @@
-"""How long work tells how far it is, whoever listens: no argument has to travel through the layers."""
+"""Progress of long work, reported to a listener without an argument through all layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tell(stage: str, done: int, total: int | None) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Let `listener` hear all progress inside the block.
+    """Report all progress inside the block to `listener`.
 
     Example: `with listening(lambda stage, done, total: print(stage, done)): animation.save("out.mp4")`
     """

@@ -100,7 +100,7 @@ class System(ABC):
         """Motion at `SPEC.fps` from mono float32 speech at 16 kHz, given as it arrives in pieces of any length.
 
         The pieces of motion follow each other from frame 0 and cover every frame that begins within the speech.
-        `avatar` None: nobody in particular (a system that needs to know the person raises UsageError).
+        `avatar` None: no particular person (a system that needs one raises UsageError).
         """
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:

@@ -178,7 +178,7 @@ class Track:
     `landmarks` float32 [T, 478, 3] pixels of the upright frame (gaps are filled); `times_s` float64 [T];
     `confidence` float32 [T] in [0, 1] (0: filled in, not seen); `size` (width, height) of the frames.
     `spans`: runs of frames [first, end) in which the face is there, within one shot; frames missed inside are bridged.
-    Outside of them it is not: a title card, somebody else. None given: one span over everything.
+    Outside of them it is not: a title card, another person. None given: one span over everything.
     """
 
     landmarks: np.ndarray
@@ -307,7 +307,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Avatar:
-    """A face made ready to speak: what `fit` returns and `animate` uses; saved like weights.
+    """A face prepared for animation: what `fit` returns and `animate` uses; saved like weights.
 
     `card` is JSON-ready (format version, system, weights, source, licence); `tensors` are arrays by name.
     `files` are paths that it needs beside it (the source video of a dubbing avatar).
@@ -321,7 +321,7 @@ class Avatar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controls:
-    """What a user may ask of a system while it speaks; the same record goes to every stage.
+    """Settings of one animation; the same record goes to every stage.
 
     `blink` scales the blink rate (0: none), `expression_scale` the mouth and brows, `pose_scale` the head motion.
     `pose`: "still", "generated" or "source" (the clip's own; only for avatars made from a clip). `pose_origin`: what

@@ -2,7 +2,7 @@
 
 Weights are named `<system>.<tag>` and looked for in the folder of `TALKINGFACE_WEIGHTS`, among those shipped with the
 package, and in the user cache; a path to such a folder works as a name too. Reading needs no torch. Everything read
-here is taken for hostile until its hash, format and contents have been checked.
+here is untrusted until its hash, format and contents have been checked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX_CARD_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsRef:
-    """Where weights lie: their name and folder."""
+    """Weights in the store: their name and folder."""
 
     name: str
     folder: Path

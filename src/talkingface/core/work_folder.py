@@ -54,14 +54,14 @@ class WorkFolder:
 
 
 def remove_folder(path: str | Path) -> None:
-    """Remove a folder of work that is done with, unless somebody else has begun to use it, or it cannot be removed."""
+    """Remove a folder of finished work, unless another process has begun to use it, or it cannot be removed."""
     if os.path.isdir(path):
         with contextlib.suppress(UsageError, OutputError), WorkFolder(path, "it"):
             shutil.rmtree(path, ignore_errors=True)
 
 
 def folder_beside(target: Path) -> Path:
-    """The hidden folder where unfinished work for a file waits, on the same disk; its name is short, whatever the
+    """The hidden folder with unfinished work for a file, on the same disk; its name is short, whatever the
     file's."""
     return target.with_name(
         f".talkingface-{hashlib.sha256(target.name.encode(errors='surrogateescape')).hexdigest()[:16]}"
@@ -69,7 +69,7 @@ def folder_beside(target: Path) -> Path:
 
 
 def check_free(path: str | Path, purpose: str) -> None:
-    """Raise UsageError now, before long work, if somebody holds the folder `path`."""
+    """Raise UsageError now, before long work, if another run holds the folder `path`."""
     if os.path.exists(Path(path) / LOCK_NAME):
         WorkFolder(path, purpose).close()
 
@@ -103,7 +103,7 @@ def _hold(folder: Path, purpose: str) -> int:
 
 
 def _lock(handle: int) -> bool:
-    """Lock an open file without waiting; False if somebody else has it."""
+    """Lock an open file without waiting; False if another run holds it."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -114,7 +114,7 @@ def _lock(handle: int) -> bool:
 
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno not in _HELD  # where a file system knows no locks, work goes on without
+        return error.errno not in _HELD  # where a file system has no locks, work goes on without
     return True
 
 
@@ -122,7 +122,7 @@ def _free(folder: Path, handle: int, owner: int) -> None:
     if os.getpid() != owner:
         return  # a fork of the process that holds it
     with contextlib.suppress(OSError):
-        if sys.platform != "win32":  # there an open file cannot be removed; elsewhere nobody may get in between
+        if sys.platform != "win32":  # there an open file cannot be removed; elsewhere no process may get in between
             (folder / LOCK_NAME).unlink()
     os.close(handle)
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Where a video changes from one shot to the next, told from small pictures as they come."""
+"""Where a video changes from one shot to the next, found in small pictures, frame by frame."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Face detectors (Bazarevsky et al. 2019): boxes and six points of every face in a picture, in one look.
 
-The short-range network looks at 128 x 128 pixels and knows faces that fill much of the picture; the full-range one at
-192 x 192 and knows smaller ones.
+The short-range network takes 128 x 128 pixels and finds faces that fill much of the picture; the full-range one at
+192 x 192 and finds smaller ones.
 """
 
 from __future__ import annotations

@@ -55,12 +55,12 @@ _IRISES = (468, 473)
 _CORNERS = ((33, 133), (362, 263))
 
 Frames = Callable[[], Iterable[np.ndarray]]
-"""Begins to read the video anew: pictures uint8 [H, W, 3], as many as the track has frames."""
+"""Starts reading the video again: pictures uint8 [H, W, 3], as many as the track has frames."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFit:
-    """What a video tells of a person.
+    """A person's parameters fitted to a video.
 
     `head`: shape, motion and camera; `closure` float32 [T] of the eyes (`face/eyelids.py`), 0 for models whose
     expression moves the lids; `light` float32 [T, 3, 9] (`face/lighting.py`); `albedo` float32 [V', 3], RGB 0 to 255,

@@ -114,7 +114,7 @@ class Blinks:
 
 
 class HeadMotion:
-    """Head motion for a voice: `push` what is heard, frame by frame in order, in pieces of any length.
+    """Head motion for a voice: `push` its features, frame by frame in order, in pieces of any length.
 
     `tensors`: `kernel` [2K + 1, 6 + B, 6 + B], `response` [L, 6 + B] to loudness of the last L frames, `limit` [6 + B],
     `blink` [P] closure profile. `blink_rate` scales the natural rate.

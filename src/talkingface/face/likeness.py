@@ -1,6 +1,6 @@
 """Whether two faces of one video are the same person's: how they look, compared coarsely.
 
-This tells the people in a clip apart after a cut. It identifies nobody: hair, clothes and what lies behind count too.
+This distinguishes the people in a clip after a cut. It identifies no one: hair, clothes and what lies behind count too.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _apart(a: Look, b: Look) -> float:
 
 
 def _near(rgb: np.ndarray, eyes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What lies around the `eyes` [2, 2], at most 256 pixels wide, and the eyes in it: large pictures cost no more."""
+    """The area around the `eyes` [2, 2], at most 256 pixels wide, and the eyes in it: the cost has a bound."""
     side = _REACH * max(float(np.hypot(*(eyes[1] - eyes[0]))), 1.0)
     crop, offset = square_crop(rgb, (float(eyes[:, 0].mean()), float(eyes[:, 1].mean())), side)
     scale = min(1.0, _NEAR_PX / len(crop))

@@ -93,7 +93,7 @@ def next_region(region: Region, points: np.ndarray) -> Region:
 
 
 def _turned_square(rgb: np.ndarray, region: Region) -> np.ndarray:
-    """What the network sees of the picture, uint8 [192, 192, 3], edge pixels repeated outside."""
+    """The network's input, uint8 [192, 192, 3], with edge pixels repeated outside the picture."""
     centre, side = np.array([region.x, region.y]), region.side
     if side > MAX_SIDE_PX:  # bilinear sampling skips pixels of larger ones, and the points tremble
         reach = side * (abs(np.cos(region.turn)) + abs(np.sin(region.turn)))
@@ -115,7 +115,7 @@ def _to_picture(points: np.ndarray, region: Region) -> np.ndarray:
 
 
 def _place_parts(points: np.ndarray, features: np.ndarray, models: FaceModels) -> None:
-    """Place lips, eyes and irises of `points` [478, 3] anew, in place; `features` float32 [32, 48, 48]."""
+    """Replace lips, eyes and irises of `points` [478, 3], in place; `features` float32 [32, 48, 48]."""
     scale = features.shape[-1] / INPUT_PX
     rough = points[:468, :2] * scale
     for name, corners, iris in _PARTS:

@@ -1,4 +1,4 @@
-"""Motion in space `mesh478` out of a tracked face: one formula for every system that speaks this space."""
+"""Motion in space `mesh478` from a tracked face: one formula for every system with this space."""
 
 from __future__ import annotations
 

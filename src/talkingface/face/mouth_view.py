@@ -1,4 +1,4 @@
-"""What a sync expert sees of a mouth: small upright grey pictures and lip points, 25 times a second."""
+"""The mouth as input of a sync expert: small upright grey pictures and lip points, 25 times a second."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
 
 
 def see_square(rgb: np.ndarray, corners: np.ndarray, side_px: int, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
-    """What lies between four `corners` [4, 2] of a picture uint8 [H, W, 3], as a square of `side_px`.
+    """The area between four `corners` [4, 2] of a picture uint8 [H, W, 3], as a square of `side_px`.
 
     The corners are those at the bottom left, top left, top right and bottom right. Bilinear, as the networks were
     trained; beyond the picture it is black, or as OpenCV's `border` says.

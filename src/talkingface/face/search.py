@@ -1,4 +1,4 @@
-"""Faces in a picture, and what is tried before it is refused: other turns, and fainter signs that the mesh judges.
+"""Faces in a picture, and what is tried before it is refused: turned pictures, and weak detections checked by the mesh.
 
 The detectors know upright faces. They half see one that lies on its side or stands on its head, often as a face of
 another turn, and they miss drawn ones. What tells is how firmly the mesh sits: moved, turned, mirrored or at another

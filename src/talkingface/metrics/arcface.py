@@ -25,7 +25,7 @@ FILES = "backbone.pth of an IResNet (insightface's ArcFace models for PyTorch)"
 TEMPLATE = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
-"""Where eyes, nose tip and mouth corners lie in the aligned face, in pixels."""
+"""The places of eyes, nose tip and mouth corners in the aligned face, in pixels."""
 FIVE_POINTS = (468, 473, 4, 61, 291)
 """The same on the mesh: irises, nose tip, mouth corners, as they are seen from the left of the picture."""
 _UNIT = re.compile(r"layer([1-4])\.(\d+)\.conv1\.weight")

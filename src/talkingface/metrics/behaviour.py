@@ -317,7 +317,7 @@ class Leakage:
 
 
 def leakage(gap: np.ndarray, hidden: np.ndarray, fps: float) -> Leakage:
-    """How much a generated lip gap [T] knows of a signal [T'] that it was not given.
+    """How much information a generated lip gap [T] has about a signal [T'] that was not its input.
 
     `hidden` is the true mouth's gap, or `sync.speech_envelope` of the original speech, on the same clock. The best
     correlation within 0.2 s; `chance` is the 95th percentile of the same for the hidden signal moved round the clip

@@ -81,7 +81,7 @@ class MinuteOffset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """Offsets minute by minute, and their slope in ms per minute (nan when the clip is too short to tell)."""
+    """Offsets minute by minute, and their slope in ms per minute (nan when the clip is too short)."""
 
     minutes: tuple[MinuteOffset, ...]
     slope_ms_per_min: float

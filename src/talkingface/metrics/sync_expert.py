@@ -1,4 +1,4 @@
-"""How well sound and mouth fit together, judged by a small network trained for it: offset, confidence and distance.
+"""How well sound and mouth match, scored by a small network: offset, confidence and distance.
 
 The three figures are to be read like AV offset, LSE-C and LSE-D (Chung & Zisserman 2016; Prajwal et al. 2020), but
 come from another network with another distance: compare them with figures of this network only.
@@ -85,7 +85,7 @@ class SyncExpert:
             distances = np.where(np.isfinite(distances), distances, np.nanmax(distances))
         least = int(np.argmin(distances))
         return SyncScore(
-            # mouth[t] agrees with sound[t + lag]: a late mouth shows what was heard before
+            # mouth[t] agrees with sound[t + lag]: a late mouth shows earlier sound
             offset_frames=-(lags[0] + vertex(distances, least)),
             confidence=float(np.median(distances) - distances[least]),
             distance=float(distances[least]),
@@ -99,7 +99,7 @@ class SyncExpert:
     ) -> list[tuple[float, SyncScore]]:
         """(start in s, score) of windows of `seconds`, one each `hop_s`; a shorter clip gives one, of all there is.
 
-        Each window is judged by its own frames and its own sound only.
+        Each window is scored from its own frames and its own sound only.
         """
         length, hop = round(seconds * VIEW_FPS), max(1, round(hop_s * VIEW_FPS))
         found = []

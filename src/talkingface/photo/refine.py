@@ -82,7 +82,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What the refiner sees of one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner,
+    """The refiner's inputs for one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner,
     how much it rests, and the gains of `window.colour_balance`."""
 
     window: Window
@@ -96,7 +96,7 @@ class View:
 
     @property
     def pictures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What `FaceNet` sees, in its order."""
+        """The inputs of `FaceNet`, in its order."""
         return self.warped, self.still, self.masks
 
 

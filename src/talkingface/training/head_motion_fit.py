@@ -35,7 +35,7 @@ def train_head_motion(prepared: Path, model: LinearFaceModel, *, free_only: bool
 
 
 def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str, np.ndarray]:
-    """Tensors for `HeadMotion` from training clips; those shorter than four seconds teach only blinks."""
+    """Tensors for `HeadMotion` from training clips; those shorter than four seconds are used for blinks only."""
     rows = [
         (_channels(clip, num_mouth), clip) for clip in clips if len(clip) >= SHORTEST_CLIP and clip.weight.min() > 0
     ]

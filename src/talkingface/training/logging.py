@@ -1,4 +1,4 @@
-"""What a training tells: JSON lines always, TensorBoard if it is installed, and progress on the terminal."""
+"""Logs of a training: JSON lines always, TensorBoard if it is installed, and progress on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mouth is taught: measures that are seen, their units, and losses on them."""
+"""Targets for mouth networks: visible measures, their units, and losses on them."""
 
 from __future__ import annotations
 

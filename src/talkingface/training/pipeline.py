@@ -164,7 +164,7 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
 
 
 def held_back_of(clips: Iterable[ClipEntry]) -> str:
-    """The frames that no training saw, for a card: "frames 300:606 of person31"."""
+    """The frames that no training used, for a card: "frames 300:606 of person31"."""
     parts = [f"frames {held_back_text(clip.held_back)} of {clip.slug}" for clip in clips if clip.held_back is not None]
     return ", ".join(parts) or "nothing"
 

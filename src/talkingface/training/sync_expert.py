@@ -49,7 +49,7 @@ MARGIN = MAX_LAG + 9
 """Frames of sound on either side of the mouth's: a lag's worth, and what the network looks around by."""
 LONG_FRAMES = 45
 LONG_BATCH, SHORT_BATCH = (24, 44), (36, 20)
-"""Rows and frames of a batch of long and of short clips; the short ones are cut, so that their ends tell nothing."""
+"""Rows and frames of a batch of long and of short clips; the short ones are cut, so that ends carry no information."""
 SHORT_SHARE = 0.3
 LOCAL = 12
 """Frames of the small windows."""

@@ -110,7 +110,7 @@ class Trainer:
 
     @property
     def checkpoint_path(self) -> Path:
-        """Where the state of the training lies."""
+        """The path of the training's state."""
         return self.folder / FILE_NAME
 
     def run(self, until: int | None = None) -> Outcome:

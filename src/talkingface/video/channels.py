@@ -27,7 +27,7 @@ def opposed(products: np.ndarray) -> tuple[int, ...]:
 
 
 def mix(samples: np.ndarray, notes: list[str] | None = None) -> np.ndarray:
-    """The mean of the channels of float32 [C, N]: float32 [N]. Those that cancel others are turned over, and a sentence
+    """The mean of the channels of float32 [C, N]: float32 [N]. Those that cancel others are inverted, and a sentence
     about it is appended to `notes`."""
     signs = opposed(samples.astype(np.float64) @ samples.T) if len(samples) > 1 and samples.size else ()
     if not signs:
@@ -38,7 +38,7 @@ def mix(samples: np.ndarray, notes: list[str] | None = None) -> np.ndarray:
 
 
 def mix_note(signs: tuple[int, ...]) -> str:
-    """The sentence for the user about channels that are turned over."""
+    """The sentence for the user about channels that are inverted."""
     turned = [str(at + 1) for at, sign in enumerate(signs) if sign < 0]
     which = f"channel {turned[0]} is" if len(turned) == 1 else f"channels {', '.join(turned)} are"
     return f"the channels of the speech cancel each other; {which} inverted before mixing"

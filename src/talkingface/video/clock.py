@@ -77,7 +77,7 @@ class Losses:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self.kept = 0
         self._packets = 0
         self._damaged_frames = 0

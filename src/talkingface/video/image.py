@@ -53,7 +53,7 @@ def read_image(path: str | Path) -> Photo:
     """Read a picture: EXIF rotation applied, colour profile converted to sRGB, 16 bits reduced to 8.
 
     Takes JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF and more; grayscale, palette, CMYK and transparency included.
-    Of an animation or a document of several pages the first picture is taken, and a note says so.
+    Of an animation or a document of several pages the first picture is used, with a note.
     Raises InputError if the file is missing, empty, damaged, not a picture, or larger than 170 megapixels.
 
     Example: `read_image("me.jpg").rgb.shape`

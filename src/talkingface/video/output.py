@@ -197,7 +197,7 @@ class Output:
         if self._sound is None:
             return
         codec = self._plan.format.sound_codec
-        options = {"aac_coder": "fast"} if codec == "aac" else {}  # saves 40 %; at these bit rates not heard
+        options = {"aac_coder": "fast"} if codec == "aac" else {}  # saves 40 %; not audible at these bit rates
         added = self._file.add_stream(codec, rate=RATE_HZ, layout=self._sound.layout, options=options)
         stream = cast(AudioStream, added)
         if codec != "pcm_s16le":

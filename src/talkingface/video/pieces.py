@@ -1,4 +1,4 @@
-"""Finished pieces of a long video, which wait beside it for the next run of a job that was stopped or killed."""
+"""Finished pieces of a long video, stored beside it for the next run of a job that was stopped or killed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pieces:
 
     @property
     def part(self) -> Path:
-        """Where the piece in the making lies."""
+        """The path of the piece that is being written."""
         return self._work.path / f"part{self._suffix}"
 
     def files(self) -> list[Path]:

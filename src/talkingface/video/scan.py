@@ -112,14 +112,14 @@ class Scan:
             return self.stated_s
         ends = [seen.last_s + seen.last_duration_s for seen in self.tracks.values() if seen.count]
         measured_s = max(ends, default=0.0) - self.zero_s
-        # the header knows the padding at the end; that of Ogg counts the padding at the beginning too
+        # the header counts the padding at the end; that of Ogg counts the padding at the beginning too
         early_s = min((seen.first_s for seen in self.tracks.values()), default=0.0) if self.kind == "ogg" else 0.0
         stated_s = self.stated_s + min(early_s, 0.0)
         return stated_s if abs(stated_s - measured_s) < 0.1 else measured_s
 
     @property
     def sound_s(self) -> float:
-        """Length of the sound as far as the header or the packets tell, else of all tracks."""
+        """Length of the sound as far as the header or the packets state it, else of all tracks."""
         picture = None if self.picture is None else self.picture.index
         heard = [seen for index, seen in self.tracks.items() if index != picture]
         if self.through and picture is not None:
@@ -128,14 +128,14 @@ class Scan:
 
     @property
     def num_pictures(self) -> int:
-        """Frames, 0 where neither the header says so nor the part was gone through."""
+        """Number of frames, 0 where neither the header states it nor the part was read through."""
         if self.picture is None:
             return 0
         return self.picture.seen.count if self.through else self.picture.stated_frames
 
     @property
     def stamps(self) -> Stamps:
-        """What the picture's time stamps mean as far as packets tell. AVI knows times of decoding only."""
+        """What the picture's time stamps mean, judged by the packets. AVI stores times of decoding only."""
         assert self.picture is not None
         if self.untimed or not self.picture.stamps:
             return "none"

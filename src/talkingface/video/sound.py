@@ -1,4 +1,4 @@
-"""Sound tracks decoded and resampled: as speech that is heard, and as the sound of a video being written."""
+"""Sound tracks decoded and resampled: as driving speech, and as the sound of a video being written."""
 
 from __future__ import annotations
 

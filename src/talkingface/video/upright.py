@@ -18,7 +18,7 @@ _ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.partition("."
 
 
 class Upright:
-    """How the frames of a track are shown, told by the first one and the track's header."""
+    """How the frames of a track are shown, from the first one and the track's header."""
 
     def __init__(self, first: av.VideoFrame, stream: VideoStream, longest_px: int | None = None) -> None:
         width, height = first.width, first.height

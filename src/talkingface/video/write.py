@@ -34,7 +34,7 @@ def write_result(
     size: tuple[int, int] | None = None,
     **options: Any,
 ) -> VideoWriter:
-    """A `VideoWriter` for pictures that `system` made up with `weights`; the one place that marks a result as made up.
+    """A `VideoWriter` for frames that `system` made with `weights`; the one place that marks a result as synthetic.
 
     What is real, or never leaves the program, is written by a `VideoWriter` itself.
     """
@@ -50,7 +50,7 @@ class VideoWriter:
     last one ends.
 
     With `key`, a text that stands for all that the pictures depend on, a long job survives being killed: finished
-    pieces of `segment_frames` frames wait in a hidden folder beside `path`, and the next writer with the same key finds
+    pieces of `segment_frames` frames lie in a hidden folder beside `path`, and the next writer with the same key finds
     them. It then starts with `frames_done` above zero, and `write` goes on from there. One writer with a key at a time
     works on a path; a second one raises UsageError.
 
@@ -58,8 +58,8 @@ class VideoWriter:
         path: the file to make; its suffix says which kind. A link is followed.
         size: (width, height) in pixels of the frames to come; None: that of the first.
         fps: frames per second; 29.97 means 30000/1001.
-        sound: what is heard, or None.
-        sound_track: which sound track of a file is heard, 0 first; None: the default one.
+        sound: the sound of the result, or None.
+        sound_track: which sound track of a file is used, 0 first; None: the default one.
         alpha: whether frames carry transparency.
         synthetic: what the metadata says about the origin (see `write_result`).
         quality: constant rate factor of H.264, 0 (best) to 51; VP9 is set to look alike.

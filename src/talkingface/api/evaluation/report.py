@@ -17,7 +17,7 @@ from talkingface.metrics.definitions import DEFINITIONS
 
 FORMAT_VERSION = 1
 FID_ARRAYS = ("fid.generated", "fid.reference")
-"""Inception features [N, 2048] kept beside a record, so that many clips can be judged as one set."""
+"""Inception features [N, 2048] stored beside a record, so that many clips can be scored as one set."""
 DIGITS = 6
 
 
@@ -49,7 +49,7 @@ def make_report(
 ) -> dict[str, Any]:
     """The whole report: definitions of the figures in it, every clip's record, and the summary over scored clips.
 
-    `work`: the folder that the records' arrays lie in.
+    `work`: the folder of the records' arrays.
     """
     named = {key for clip in clips for key in (*clip["metrics"], *clip["gaps"])}
     keys = sorted({key.removesuffix(".reference") for key in named})

@@ -24,7 +24,7 @@ from talkingface.core.progress import tell
 from talkingface.core.weights import find_weights, read_card
 
 RECORD_VERSION = 2
-"""Raise when what is measured changes in a way that no definition's version tells."""
+"""Raise when what is measured changes in a way that no definition's version records."""
 
 
 def run_pairs(pairs: Sequence[Pair], work: Path, workers: int | None = None) -> list[dict[str, Any]]:

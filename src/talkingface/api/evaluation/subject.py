@@ -1,4 +1,4 @@
-"""A video as `evaluate` sees it: pictures and face points on one clock of 25 frames per second."""
+"""A video as input of `evaluate`: pictures and face points on one clock of 25 frames per second."""
 
 from __future__ import annotations
 

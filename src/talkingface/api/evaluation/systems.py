@@ -174,7 +174,7 @@ def _scored(record: dict[str, Any]) -> bool:
 
 
 def _hold_mouths(jobs: Sequence[_Job], records: Sequence[dict[str, Any]]) -> None:
-    """Cross-driven mouths against the mouth of whoever said it in reality."""
+    """Cross-driven mouths against the mouth of the real speaker."""
     from talkingface.metrics.mouth import compare_mouths
 
     real = {
@@ -196,7 +196,7 @@ def _hold_mouths(jobs: Sequence[_Job], records: Sequence[dict[str, Any]]) -> Non
 def _measure_leaks(
     jobs: Sequence[_Job], records: Sequence[dict[str, Any]], makers: dict[str, Maker], work: Path
 ) -> None:
-    """Silence and another person's speech instead of the clip's: what the mouth still knows of the true one leaks."""
+    """Silence and another person's speech instead of the clip's: what mouth and true mouth still share is a leak."""
     from talkingface.metrics.mouth import mouth_measures
 
     sounds: dict[str, Callable[[_Job], Path]] = {

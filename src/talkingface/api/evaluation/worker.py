@@ -16,7 +16,7 @@ def main() -> None:
     """Score what comes on standard input until it ends."""
     import cv2
 
-    # libraries write to standard output when they like: the answers get a way of their own
+    # libraries may write to standard output: results are sent through a pipe of their own
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     cv2.setNumThreads(1)  # the processes fill the cores

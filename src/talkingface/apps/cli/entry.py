@@ -79,7 +79,7 @@ def _clean_up_when_stopped() -> None:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
-    """Our warnings are notes for the user; those of other packages are for those who mend programs."""
+    """Our warnings are notes for the user; those of other packages are shown for debugging only."""
     if issubclass(category, TalkingFaceWarning):
         print(f"note: {message}", file=sys.stderr)
     elif os.environ.get("TALKINGFACE_DEBUG") == "1":
@@ -106,9 +106,9 @@ def _explain(error: Exception, verb: str) -> TalkingFaceError:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code. Errors are one line on stderr."""
-    # the traceback is for those who mend the program
+    # tracebacks are for debugging
     debug = os.environ.get("TALKINGFACE_DEBUG") == "1"
-    # drawing, mending and encoding fill the cores by themselves; BLAS threads beside them only spin
+    # drawing, refining and encoding fill the cores by themselves; BLAS threads beside them only spin
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _clean_up_when_stopped()
     arguments = sys.argv[1:] if arguments is None else arguments

@@ -33,5 +33,5 @@ def run(name: str | None) -> None:
     for known in registry.system_names():
         try:
             print(f"{known:12} {registry.get_spec(known).summary}")
-        except (ImportError, TalkingFaceError) as error:  # somebody's broken plug-in must not hide the others
+        except (ImportError, TalkingFaceError) as error:  # a broken plug-in must not hide the others
             print(f"{known:12} cannot be used: {error}")

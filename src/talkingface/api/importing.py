@@ -1,4 +1,4 @@
-"""`weights import`: files that others made, into the store."""
+"""`weights import`: files of other programs, converted and stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user handed over: which kind of face, where the speech comes from, which head pose."""
+"""The user's inputs: kind of face, source of the speech, head pose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the head motion comes from, as the user named it: opened and checked at once, read when the avatar is there."""
+"""The source of head motion: opened and checked at once, read when the avatar is ready."""
 
 from __future__ import annotations
 

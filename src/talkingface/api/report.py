@@ -1,4 +1,4 @@
-"""What a report says about a finished result and about the machine that made it."""
+"""Facts for a report: the finished result and the machine that made it."""
 
 from __future__ import annotations
 

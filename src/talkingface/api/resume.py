@@ -1,4 +1,4 @@
-"""The key of a job: equal for equal results, so that a killed one can go on where it stopped."""
+"""The key of a job: equal for equal results, so that a killed job can be continued."""
 
 from __future__ import annotations
 

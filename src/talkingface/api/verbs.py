@@ -1,4 +1,4 @@
-"""The verbs: everything that the command line, and Python users, may ask for."""
+"""The verbs of the command line and of Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phones and their times, from the English phone recogniser that travels in pocketsphinx's wheel (extra `eval`)."""
+"""Phones and their times, from the English phone recogniser in pocketsphinx's wheel (extra `eval`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound from any file that FFmpeg decodes, as float32 at the rate asked for."""
+"""Sound from any file that FFmpeg decodes, as float32 at a given rate."""
 
 from __future__ import annotations
 

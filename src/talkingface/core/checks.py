@@ -1,4 +1,4 @@
-"""What a system's spec allows, checked before any work: `api` asks before it loads, tracks or draws anything."""
+"""Checks of what a system's spec allows, made before anything is loaded, tracked or drawn."""
 
 from __future__ import annotations
 

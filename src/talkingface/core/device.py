@@ -1,4 +1,4 @@
-"""What the machine offers: compute device, cores, allocator, memory figures. Imports torch only for a GPU."""
+"""The machine: compute device, cores, allocator, memory figures. Imports torch only for a GPU."""
 
 from __future__ import annotations
 

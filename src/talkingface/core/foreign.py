@@ -1,4 +1,4 @@
-"""Checkpoints from elsewhere: read without running anything in them, held against what a network needs, and what an
+"""Checkpoints of other programs: read without running anything in them, compared with what a network needs, and what an
 importer makes of them."""
 
 from __future__ import annotations

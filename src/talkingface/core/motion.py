@@ -1,4 +1,4 @@
-"""Motion in motion: changing its clock, replacing its head pose, and keeping it in files."""
+"""Operations on motion: another clock, another head pose, and motion files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may set, once: Python keywords and command-line options are both made from these classes.
+"""The options, defined once: Python keywords and command-line options are both made from these classes.
 
 Standard library only, so that help appears without NumPy. `api` checks the values.
 """

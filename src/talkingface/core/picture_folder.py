@@ -1,4 +1,4 @@
-"""Folders of numbered pictures, which stand for a video: which of their files count, in which order, at which rate."""
+"""Folders of numbered pictures used as a video: which of their files count, in which order, at which rate."""
 
 from __future__ import annotations
 

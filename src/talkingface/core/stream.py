@@ -1,4 +1,4 @@
-"""Windows over a stream: the one way in which a stage sees past and future.
+"""Windows over a stream: the one way in which a stage gets past and future.
 
 A recurrent or convolutional stage that works on whatever pieces arrive gives results that depend on the split. Here any
 split is first cut again into fixed hops with context, so equal input gives exactly equal output.

@@ -1,4 +1,4 @@
-"""`System`: what every talking-face method implements. Imports no torch.
+"""`System`: the interface that every talking-face method implements. Imports no torch.
 
 Stages are generators: typed pieces in, typed pieces out. Recurrent state is a local variable, lookahead is
 `core.stream.windows`, so cutting the voice in another way cannot change the picture.

@@ -1,4 +1,4 @@
-"""The values that travel between the stages, as frozen dataclasses whose constructors check them.
+"""The values passed between the stages, as frozen dataclasses whose constructors check them.
 
 Arrays are NumPy, C-contiguous where it matters. Dims: T time, C channels, N samples, V vertices,
 H height, W width. Image coordinates: x right, y down, pixel centres at integers plus one half;

@@ -1,4 +1,4 @@
-"""Folders for unfinished work that two processes must not share: held by one at a time, free when it ends or dies."""
+"""Folders for unfinished work that two processes must not share: one holds it, until that process ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the faces are: boxes from the short-range detector, helped by the full-range one for small faces.
+"""Face boxes from the short-range detector, and from the full-range one for small faces.
 
 The face mesh alone fits a human face to a dog, and on a whole picture even the short-range detector is half convinced
 (score 0.71, a terracotta head 0.78). On a crop around the face they part (0.64 and 0.89). So every box that is not

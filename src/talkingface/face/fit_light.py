@@ -1,4 +1,4 @@
-"""Colours of a face's surface out of pictures, split into the person's own colour (albedo) and the light.
+"""Colours of a face's surface from pictures, split into the person's own colour (albedo) and the light.
 
 A vertex is looked up where the fitted camera sees it, if nothing lies before it and it does not turn away. Albedo and
 light answer for the same colours, so one must be simpler: light is what nine smooth functions of the normal explain of

@@ -1,4 +1,4 @@
-"""Whether two faces of one video are the same person's: how they look, compared coarsely.
+"""Whether two faces of one video are the same person's, by a coarse comparison of their looks.
 
 This distinguishes the people in a clip after a cut. It identifies no one: hair, clothes and what lies behind count too.
 """

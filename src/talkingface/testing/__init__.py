@@ -1,4 +1,4 @@
-"""For those who write a system: `check_system` asks of it what the rest of the toolkit relies on."""
+"""For authors of systems: `check_system` tests what the rest of the toolkit relies on."""
 
 from talkingface.testing.contract import check_system
 

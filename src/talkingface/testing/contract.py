@@ -1,4 +1,4 @@
-"""What every system has to do, whatever it draws and however: the checks behind `check_system`."""
+"""The requirements on every system: the checks behind `check_system`."""
 
 from __future__ import annotations
 

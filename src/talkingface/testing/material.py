@@ -1,4 +1,4 @@
-"""What systems are checked with: the shipped portrait and speech, and a short clip made of both."""
+"""Inputs of the checks: the shipped portrait and speech, and a short clip made of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind the person when the photo's own background is replaced."""
+"""The picture behind the person when the photo's own background is replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Media files opened, their tracks chosen, their packets taken out: whatever a demuxer says ends as an InputError here.
+"""Opening of media files, choice of tracks, reading of packets; errors of demuxers become InputErrors here.
 
 Files joined by `cat` hold several media files one after the other. They are opened part by part, because demuxers stop
 at the first end, or hand out time stamps that start over.

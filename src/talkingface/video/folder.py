@@ -1,4 +1,4 @@
-"""Pictures out of a folder of numbered ones, as a video shows them: upright, sRGB, each with its time."""
+"""Frames from a folder of numbered pictures: upright, sRGB, each with its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interlaced pictures: found out by flag and by measure, and made whole."""
+"""Interlaced pictures: detected by flag and by measurement, and deinterlaced."""
 
 from __future__ import annotations
 

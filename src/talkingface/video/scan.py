@@ -1,4 +1,4 @@
-"""What the packets of a media file say, without decoding: lengths, numbers of frames, steps between them, restarts.
+"""Facts from the packets of a media file, without decoding: lengths, numbers of frames, steps between them, restarts.
 
 The whole file is gone through only where the header does not state the length, or FFmpeg would guess it, or the file
 begins with a still picture.

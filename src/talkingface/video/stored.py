@@ -1,4 +1,4 @@
-"""Frames of a clip that are needed in any order, kept as a video with many key frames: small, and soon decoded."""
+"""Frames of a clip that are needed in any order, stored as a video with many key frames: small and fast to decode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a media file holds, found out once: its parts, its rate, what its time stamps mean, whether it is interlaced.
+"""Facts about a media file, determined once: its parts, its rate, what its time stamps mean, whether it is interlaced.
 
 Headers are believed as far as they agree with the packets.
 """

@@ -1,4 +1,4 @@
-"""Real clips made ready for the protocols, and the videos that systems and baselines make of them."""
+"""Real clips prepared for the protocols, and the videos that systems and baselines make of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of figures as strict JSON, and what they say together."""
+"""Records of figures as strict JSON, and their summary."""
 
 from __future__ import annotations
 

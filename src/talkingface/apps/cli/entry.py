@@ -1,4 +1,4 @@
-"""The command line's `main`: parses, runs a verb, and turns what goes wrong into one line and an exit code.
+"""The command line's `main`: parses, runs a verb, and turns errors into one line and an exit code.
 
 Only the standard library is imported until a verb runs.
 """

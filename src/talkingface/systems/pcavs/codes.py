@@ -1,4 +1,4 @@
-"""Codes of a face: what its mouth says and how its head is held, in a clip, a photo or an avatar."""
+"""Codes of a face: mouth and head pose, from a clip, a photo or an avatar."""
 
 from __future__ import annotations
 

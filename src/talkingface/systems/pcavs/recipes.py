@@ -16,7 +16,7 @@ RECIPES: dict[str, Callable[[Any, Path], Recipe]] = {
     "sync": lambda config, crops: stage_recipe("sync", config.official, crops),
     "generator": lambda config, crops: stage_recipe("generator", config.official, crops),
 }
-"""Recipe name -> recipe for a config and a folder of crops. `official.training.begin` names what it goes on from."""
+"""Recipe name -> recipe for a config and a folder of crops. `official.training.begin` names what it starts from."""
 PIPELINES: dict[str, Callable[[Path, Path], Path]] = {
     "compact": make_compact,
     "official": make_trained,

@@ -36,7 +36,7 @@ from talkingface.training.speaking_clips import FREE_LICENCES
 REFINER_STEPS = {"clean": 4000, "research": 3500}
 AUDIO_STEPS = {"clean": 800, "research": 1200}
 MOUTH_GAIN = {"clean": 1.05, "research": 1.05}
-"""Makes up for the movement that regression to the mean takes away on unseen people."""
+"""Compensates for the movement that regression to the mean loses on unseen people."""
 SEED = 1
 FREE_CLIP = "public-domain or CC BY train clip"
 TERMS = {"clean": FREE, "research": RESEARCH}
@@ -123,7 +123,7 @@ def halved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _description(data: Path, prepared: Path, free_only: bool) -> str:
-    """What was learned from, for the card."""
+    """The training data, for the card."""
     clips = [clip.licence_class for clip in prepared_clips(prepared, "train")]
     speech = [row["licence_class"] for row in manifest_rows(data, kind="speech", split="train", language="en")]
     if free_only:
@@ -133,7 +133,7 @@ def _description(data: Path, prepared: Path, free_only: bool) -> str:
 
 
 def _train_refiner(crops: Path, folder: Path, tag: str) -> Trained:
-    """The refiner; `research` goes on from the finished `clean` refiner, so that one is made first."""
+    """The refiner; `research` continues from the finished `clean` refiner, which is made first."""
     from talkingface.systems.portrait.refiner_recipe import RefinerRecipe
 
     config = RefinerConfig()

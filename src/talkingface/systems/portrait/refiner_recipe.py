@@ -270,14 +270,14 @@ def _with_opening(pictures: Tensor, batch: dict[str, Tensor], config: RefinerCon
 def mean_at_opening(values: Tensor, opening: Tensor) -> Tensor:
     """Mean of [B, C, h, w] that counts the open mouth in full and the rest hardly.
 
-    Without it the discriminator sees almost only skin, which is never wrong, and learns nothing: teeth stay soft.
+    Without it almost all of its input is skin, which is never wrong; its loss stays flat and teeth stay soft.
     """
     weight = functional.adaptive_avg_pool2d(opening, (values.shape[-2], values.shape[-1])) + 0.02
     return (values.mean(1, keepdim=True) * weight).sum() / weight.sum()
 
 
 def _inside(fake: Tensor, real: Tensor) -> Tensor:
-    """Mean difference where the mouth is open: a few pixels, but the ones that people look at."""
+    """Mean difference where the mouth is open: few pixels, but the most visible ones."""
     opening = fake[:, 3:]
     return ((fake[:, :3] - real[:, :3]).abs() * opening).sum() / (3 * opening.sum() + 1)
 

@@ -1,1 +1,1 @@
-"""The figures of one pair of videos: pictures, motion, phones, and what imported networks say."""
+"""The figures of one pair of videos: pictures, motion, phones, and figures of imported networks."""

@@ -50,7 +50,7 @@ JITTER = 0.05
 LEAST_INSIDE = 100.0
 """Pixels of mouths' insides in a batch, from which their mean counts in full."""
 LANDMARKS_FROM = 400
-"""The step from which they, and the mouth's discriminator, train what draws; before, they know nothing."""
+"""The step from which they, and the mouth's discriminator, train the generator; before, they are untrained."""
 
 
 @dataclass(frozen=True, slots=True)

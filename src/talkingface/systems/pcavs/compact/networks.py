@@ -197,7 +197,7 @@ class Generator(nn.Module):
         self.blend = nn.Conv2d(config.fine + 3, config.fine, 3, padding=1)
         self.heads = nn.Conv2d(config.fine, 4, 3, padding=1)
         self.finer = nn.Conv2d(config.fine, 2, 3, padding=1)
-        # a learned map that tells the places of the deepest features apart
+        # a learned map that distinguishes the places of the deepest features
         nn.init.normal_(self.place, std=0.5)
         # flow begins near zero: at first nothing moves
         for layer in (self.flow, self.refine, self.heads, self.finer):

@@ -41,7 +41,7 @@ MOUTHS_FROM, ADVERSARIAL_FROM = 3000, 5600
 SEED = 1
 BATCH = 12
 UNSURE_SOUND = ("quiz_elisha",)
-"""People whose listed lag is wrong: nothing is learned from their sound."""
+"""People whose listed lag is wrong: their sound is not used."""
 
 
 def make_compact(data: Path, folder: Path) -> Path:

@@ -200,7 +200,7 @@ def discriminator_loss(network: PatchDiscriminator, real: Tensor, fake: Tensor) 
 
 
 def adversarial_losses(network: PatchDiscriminator, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """The generator's side: how far from real `fake` looks, and how far the network's features of both are apart."""
+    """The generator's side: the distance of `fake` from real, and the distance between the features of both."""
     scores, features = network(fake)
     with torch.no_grad():
         wanted = network(real)[1]

@@ -139,7 +139,7 @@ class SpeechRecipe(Recipe):
         away = functional.smooth_l1_loss(codes / scale, batch["codes"] / scale, reduction="none")
         predicted = self._features(codes).reshape(batch["features"].shape)
         wrong = functional.smooth_l1_loss(predicted, batch["features"], reduction="none")
-        used = flat[:, 0] > 0  # frames that are held back or were not seen are nobody's partner
+        used = flat[:, 0] > 0  # frames that are held back or were not seen have no partner
         near = (batch["clip"][:, None] == batch["clip"][None]) & (
             (batch["frame"][:, None] - batch["frame"][None]).abs() < NEAR
         )

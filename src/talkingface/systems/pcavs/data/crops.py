@@ -159,7 +159,7 @@ def _mapped(path: Path, name: str) -> np.ndarray:
 
 
 def _index_row(path: Path) -> dict[str, Any]:
-    """What choosing clips needs to know of one."""
+    """Facts by which clips are chosen."""
     with np.load(path, allow_pickle=False) as file:
         facts = json.loads(str(file["facts"]))
         weight = file["weight"]
@@ -200,7 +200,7 @@ def _cut_clip(clip: PreparedClip, target: Path, late_s: float) -> None:
     facts = {
         "format": FORMAT,
         "slug": clip.slug,
-        # the anchors of the word clips are not told apart: each clip may be another person
+        # the speakers of the word clips are not distinguished: each clip may be another person
         "person": clip.slug if "arabic" in clip.slug else clip.identity,
         "split": clip.split,
         "licence_class": clip.licence_class,

@@ -68,7 +68,7 @@ class OfficialTraining:
     """How the three stages are trained."""
 
     begin: tuple[str, ...] = ()
-    """Folders of earlier trainings (or of imported weights) whose networks the stage goes on from; later ones win."""
+    """Folders of earlier trainings (or of imported weights) whose networks the stage starts from; later ones win."""
     identity_batch: int = 64
     sync_clips: int = 8
     sync_windows: int = 4
@@ -94,7 +94,7 @@ class OfficialTraining:
     identity_steps: int = 100_000
     sync_steps: int = 50_000
     generator_steps: int = 200_000
-    """Of `talkingface train pcavs.official`; nobody published theirs."""
+    """Of `talkingface train pcavs.official`; the authors' settings are not published."""
 
     def all_loss_weights(self) -> dict[str, float]:
         """The published weights with those of `loss_weights` in their places. Raises UsageError for other names."""

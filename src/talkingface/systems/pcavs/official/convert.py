@@ -2,7 +2,7 @@
 
 Files are recognised by the tensors they hold, not by their names, and sizes are read off the tensors. What drawing
 needs must fit; heads that depend on how many people or frames a training had, the mapping network and fixed noise may
-be anything. The card's notes list what matched, what was left aside and what is missing.
+be anything. The card's notes list what matched, what was ignored and what is missing.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _is_checkpoint(name: str) -> bool:
 def _read(found: _Found, path: Path) -> None:
     """Read one checkpoint and find out which part it is; others are noted."""
     state = {_renamed(name): values for name, values in read_foreign(path).items()}
-    # the order of `_SIGNS` counts: A_sync is told from A by the height of its last map
+    # the order of `_SIGNS` counts: A_sync is distinguished from A by the height of its last map
     part = next((part for part, is_it in _SIGNS.items() if is_it(state)), None)
     if part is None:
         found.notes.append(f"{path.name} was ignored: its {len(state)} tensors belong to no known network")

@@ -25,7 +25,7 @@ class TrainingClip(Protocol):
 
     @property
     def weight(self) -> np.ndarray:
-        """float32 [T]: 0 for frames that must not be learned from."""
+        """float32 [T]: 0 for frames that must not be trained on."""
         ...
 
     @property

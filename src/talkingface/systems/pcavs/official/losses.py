@@ -1,4 +1,4 @@
-"""What the published networks are trained by: plain functions of tensors, and the losses of one step of stage 3.
+"""Losses of the published networks: plain functions of tensors, and the losses of one step of stage 3.
 
 Nothing here has a weight (see `training.recipe`). Names of losses end in "video" where the mouth code came from the
 frame, and in "audio" where it came from speech. Where gradients end is the public program's; parity tests hold it by
@@ -34,7 +34,7 @@ _CLOSEST = 1e-2
 
 
 def score_loss(scores: Tensor, real: bool, mode: GanMode = "hinge", *, discriminator: bool = True) -> Tensor:
-    """How wrong raw `scores` are whose target is `real`. `discriminator` False: for the generator, which wants its own
+    """The loss of raw `scores` whose target is `real`. `discriminator` False: for the generator, which wants its own
     pictures to pass (`real` is True then)."""
     if mode == "ls":
         return (scores - float(real)).square().mean()
@@ -204,7 +204,7 @@ def mouth_losses(video: Tensor, audio: Tensor, clips: int, contrast: Contrast) -
 def discriminator_losses(networks: StageNetworks, batch: StageBatch, drawn: list[Tensor]) -> dict[str, Tensor]:
     """Losses of the discriminator, and of the network that predicts words from poses.
 
-    `drawn` comes from the same step: the public program draws everything anew, which costs two of four passes of the
+    `drawn` comes from the same step: the public program draws everything again, which costs two of four passes of the
     generator and differs by one small step.
     """
     outputs = split(networks.discriminator(torch.cat([*drawn, batch.target])), len(drawn) + 1)

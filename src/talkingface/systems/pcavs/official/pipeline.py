@@ -120,7 +120,7 @@ def make_trained(data: Path, folder: Path) -> Path:
 
 
 def make_angles(data: Path, folder: Path) -> Path:
-    """The imported weights `pcavs.official` with angles learned from a data folder."""
+    """The imported weights `pcavs.official` with a map of angles fitted to a data folder."""
     return add_angles("pcavs.official", make_crops(data, folder), folder, "pcavs.official")
 
 

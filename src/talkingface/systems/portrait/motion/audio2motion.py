@@ -1,4 +1,4 @@
-"""What the mouth network hears in speech: a small causal network, run in NumPy over fixed hops with state, so that
+"""Speech to mouth coefficients: a small causal network, run in NumPy over fixed hops with state, so that
 a stream and a file give exactly the same.
 
 Time: frame k (at k / 25 s) is decided from sound up to 3040 samples (190 ms) after it: four frames of lookahead, less

@@ -1,4 +1,4 @@
-"""Settings of speech to motion, and the phones it knows. Standard library only."""
+"""Settings of speech to motion, and its phones. Standard library only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MouthConfig:
     num_mouth: int = 16
     """Leading expression columns that belong to the mouth."""
     members: int = 2
-    """Networks trained with different seeds whose answers are averaged: each errs elsewhere on a new voice."""
+    """Networks trained with different seeds whose outputs are averaged: their errors on a new voice differ."""
 
     @property
     def outputs(self) -> int:

@@ -39,9 +39,9 @@ class Block(nn.Module):
 
 
 class MouthNet(nn.Module):
-    """Normalised columns [B, 4 T, 80] -> [B, T, outputs]; row t knows the columns of frames up to t and nothing later.
+    """Normalised columns [B, 4 T, 80] -> [B, T, outputs]; row t depends on the columns of frames up to t only.
 
-    Trained with rows delayed by the lookahead: row t + lookahead is the answer for frame t.
+    Trained with rows delayed by the lookahead: row t + lookahead is the output for frame t.
     """
 
     def __init__(self, config: MouthConfig, dropout: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Training of speech to mouth motion: clips teach the mouth, synthetic speech with known phones teaches hearing."""
+"""Training of speech to mouth motion, on clips and on synthetic speech with known phones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SILENCE = -3.0
 OFFSET_RATE = 100
 OFFSET_STEPS = np.arange(-24, 25)
 UNHEARD = 20
-"""Frames at the start of a cut that teach nothing: the network has not heard what came before."""
+"""Frames at the start of a cut without a loss: the network lacks the sound before them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Speech to motion in space `mesh478`: what the network hears becomes a mouth, a head, brows and blinks."""
+"""Speech to motion in space `mesh478`: mouth, head, brows and blinks."""
 
 from __future__ import annotations
 

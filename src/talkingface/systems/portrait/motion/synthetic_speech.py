@@ -1,4 +1,4 @@
-"""Speech whose phones and times are known: what teaches the network to hear."""
+"""Synthetic speech with known phones and times, for the training of the mouth network."""
 
 from __future__ import annotations
 

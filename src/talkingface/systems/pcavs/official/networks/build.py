@@ -145,7 +145,7 @@ def load_official(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> Off
 
 
 def load_earlier(network: nn.Module, state: State | None, what: str) -> None:
-    """Load an earlier state; a classifier (`fc`) of other people begins anew, everything else must fit.
+    """Load an earlier state; a classifier (`fc`) of other people starts untrained, everything else must fit.
 
     None leaves the network as it is. Raises WeightsError that names what does not fit.
     """

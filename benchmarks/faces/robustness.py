@@ -17,7 +17,7 @@ from benchmarks.targets import Finding, Row, TargetJob, at_least, at_most
 from talkingface import api
 from talkingface.clips.manifest import list_clips
 from talkingface.core.errors import FaceError, TalkingFaceError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.types import NUM_POINTS, Avatar, Motion, Track
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.pose import STABLE_POINTS, fit_similarity, undo_similarity
@@ -70,7 +70,7 @@ def robustness(job: TargetJob) -> Finding:
         write_voice(job.folder, SPEECH_S, voice)
         results = []
         for number, face in enumerate(faces[: job.limit]):
-            tell("faces", number, len(faces[: job.limit]))
+            report_progress("faces", number, len(faces[: job.limit]))
             result = _speak(face, voice, Path(folder) / "out.mp4", job)
             if result.jitter and _exceeds(result.jitter, real):
                 result = replace(result, unmoved=_unmoved_jitter(face, voice, Path(folder) / "still.mp4", job))

@@ -21,7 +21,7 @@ from benchmarks.targets import Finding, Row, TargetJob, at_least, at_most
 from talkingface.clips.manifest import list_clips
 from talkingface.core.device import num_cores
 from talkingface.core.errors import FaceError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.samples import sample
 from talkingface.face.blink import eye_closure
 from talkingface.face.camera import euler_degrees
@@ -60,7 +60,7 @@ def tracker(job: TargetJob) -> Finding:
 def _agreement(job: TargetJob, clips: list[Path], mediapipe: Any) -> tuple[list[Row], dict[str, Any]]:
     apart, own, noise, seen, per_clip = [], [], [], np.zeros(2), {}
     for number, path in enumerate(clips, 1):
-        tell("following faces", number, len(clips))
+        report_progress("following faces", number, len(clips))
         pictures = [frame.rgb for frame in islice(read_frames(path, longest_px=LONGEST_PX), FRAMES)]
         if not pictures:
             continue
@@ -101,7 +101,7 @@ def _portraits(job: TargetJob, mediapipe: Any) -> list[Row]:
     missed, wrong, steps, mattes = 0, 0, [], []
     files = sorted(path for path in (job.folder / "portrait").iterdir() if is_image(path))[: job.limit]
     for number, path in enumerate(files, 1):
-        tell("looking at portraits", number, len(files))
+        report_progress("looking at portraits", number, len(files))
         rgb = read_image(path).opaque()
         try:
             track_image(rgb)

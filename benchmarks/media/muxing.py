@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.targets import Finding, TargetJob, at_most
 from talkingface.core.errors import TalkingFaceError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.timing import sample_of_frame
 
 FPS = (Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60))
@@ -30,7 +30,7 @@ def muxing(job: TargetJob) -> Finding:
     with tempfile.TemporaryDirectory(prefix="talkingface-bench-") as folder:
         matrix = list(product(FPS, SOUND_HZ))[: job.limit]
         for number, (fps, rate_hz) in enumerate(matrix):
-            tell("rates", number, len(matrix))
+            report_progress("rates", number, len(matrix))
             offsets = click_offsets(Path(folder), fps, rate_hz, 12)
             found[f"{float(fps):.2f} fps, {rate_hz} Hz"] = float(np.abs(list(offsets.values())).max())
         rows = [at_most("click offset, worst of the matrix, ms", max(found.values()), OFFSET_MS)]

@@ -23,7 +23,7 @@ from talkingface.api.evaluation.subject import LONGEST_PX
 from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.core.device import num_cores
 from talkingface.core.errors import TalkingFaceError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.video.container import open_media, packets, picture_track, zero_s
 from talkingface.video.read import probe, read_frames
 from talkingface.video.write import VideoWriter
@@ -44,7 +44,7 @@ def reencode(job: TargetJob) -> Finding:
     clips, left_out = [], {}
     with tempfile.TemporaryDirectory(prefix="talkingface-bench-") as folder:
         for number, entry in enumerate(entries):
-            tell("clips", number, len(entries))
+            report_progress("clips", number, len(entries))
             try:
                 clips.append(_measure(entry, Path(folder) / f"{entry.slug}.mp4"))
             except TalkingFaceError as error:

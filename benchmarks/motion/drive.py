@@ -13,7 +13,7 @@ from benchmarks.targets import Finding, Row, TargetJob, at_least
 from talkingface import api
 from talkingface.clips.manifest import list_clips
 from talkingface.clips.tracked import TrackedClip, track_clip
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.registry import DEFAULT_SYSTEM, get_spec
 from talkingface.core.system import System
 from talkingface.core.types import Controls, Photo
@@ -37,7 +37,7 @@ def drive(job: TargetJob) -> Finding:
     clips = {clip.identity: clip for clip in reversed(list_clips(job.folder)) if clip.split == "val"}
     scores: list[dict[str, Any]] = []
     for number, clip in enumerate(sorted(clips.values(), key=lambda clip: clip.slug)[: job.limit]):
-        tell("clips", number, len(clips))
+        report_progress("clips", number, len(clips))
         tracked = track_clip(clip.path, fps=system.SPEC.fps, longest_px=1280, stage=None)
         if clip.slug != "driver_two_faces" and len(tracked.track) >= LEAST_S * system.SPEC.fps:
             scores.append({"clip": clip.slug, **_score(system, tracked, clip.slug, job.sheets)})

@@ -19,7 +19,7 @@ from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.clips.tracked import track_clip
 from talkingface.core.errors import FaceError, SpeechError
 from talkingface.core.motion import concatenate
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.types import Controls, Motion
 from talkingface.face.morphable import LinearFaceModel, fit_photo, load_mesh478
 from talkingface.face.track import track_image
@@ -61,7 +61,7 @@ def mouth(job: TargetJob) -> Finding:
     wanted = [entry for entry in list_clips(job.folder) if entry.split == "val" and entry.speaks]
     scores = []
     for number, entry in enumerate(wanted[: job.limit]):
-        tell("clips", number, len(wanted[: job.limit]))
+        report_progress("clips", number, len(wanted[: job.limit]))
         clip, photo = _clip(entry, model)
         if len(clip.samples) >= SHORTEST_S * RATE_HZ and len(clip) >= 2 * FPS:
             scores.append(score_mouth(clip, generated_measures(speak, model, photo, clip.samples)))
@@ -102,7 +102,7 @@ def closures(job: TargetJob) -> Finding:
     wanted = [entry for entry in list_clips(job.folder) if entry.slug.startswith("grid_")]
     scores = []
     for number, entry in enumerate(wanted[: job.limit]):
-        tell("clips", number, len(wanted[: job.limit]))
+        report_progress("clips", number, len(wanted[: job.limit]))
         clip, photo = _clip(entry, model)
         spans = align_phones(clip.samples, grid_sentence(entry.slug.split("_")[-1][:6]))
         score: dict[str, Any] = {"clip": entry.slug, "unseen": entry.split == "val" and not entry.slug.startswith(OWN)}
@@ -139,7 +139,7 @@ def head(job: TargetJob) -> Finding:
     wanted = [entry for entry in list_clips(job.folder) if entry.split == "train" and "arabic" not in entry.slug]
     poses = []
     for number, entry in enumerate(wanted[: job.limit]):
-        tell("clips", number, len(wanted[: job.limit]))
+        report_progress("clips", number, len(wanted[: job.limit]))
         if entry.speaks:
             clip, _ = _clip(entry, model)
             if len(clip) >= RANGE_FRAMES and clip.weight.all():

@@ -20,7 +20,7 @@ from talkingface.audio.read import read_audio
 from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.clips.tracked import track_clip
 from talkingface.core.errors import SpeechError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.face.mouth_view import VIEW_FPS, MouthView, mouth_crop, mouth_view
 from talkingface.metrics.sync_expert import SAMPLES_PER_FRAME, WEIGHTS, SyncExpert, cut_view
 from talkingface.training.prepare import RATE_HZ
@@ -53,7 +53,7 @@ def sync(job: TargetJob) -> Finding:
     trials: list[dict[str, Any]] = []
     clips = []
     for number, entry in enumerate(entries[: job.limit]):
-        tell("clips", number, len(entries[: job.limit]))
+        report_progress("clips", number, len(entries[: job.limit]))
         if (clip := _hear(entry)) is None:
             continue
         own = expert.score(clip.view, clip.samples)

@@ -9,7 +9,7 @@ import pytest
 from talkingface.apps import progress
 from talkingface.apps.bench import command
 from talkingface.core.errors import InputError, TalkingFaceError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.samples import sample
 from talkingface.video.read import probe
 from voices import make_voice, write_wav
@@ -18,8 +18,8 @@ from voices import make_voice, write_wav
 def test_short_work_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.Progress():
         for done in range(100):
-            tell("drawing", done, 100)
-    tell("nobody listens", 1, 1)
+            report_progress("drawing", done, 100)
+    report_progress("nobody listens", 1, 1)
     assert capsys.readouterr() == ("", "")
 
 
@@ -31,7 +31,7 @@ def test_logs_get_plain_lines_with_time_left(
     with progress.Progress():
         for second in range(25):
             now[0] = float(second)
-            tell("drawing", 1000 + 10 * second, 1500)  # resumed at frame 1000
+            report_progress("drawing", 1000 + 10 * second, 1500)  # resumed at frame 1000
     assert capsys.readouterr().err.splitlines() == [
         "drawing: 1100 of 1500, about 40 s left",
         "drawing: 1200 of 1500, about 30 s left",
@@ -42,8 +42,8 @@ def test_terminals_get_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_QUIET_S", 0.0)
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     with progress.Progress() as shown:
-        tell("tracking", 1, None)
-        tell("drawing", 2, 4)
+        report_progress("tracking", 1, None)
+        report_progress("drawing", 2, 4)
         task = shown._bar.tasks[0]
         assert (task.description, task.completed, task.total) == ("drawing", 2, 4)
     assert not shown._bar.live.is_started

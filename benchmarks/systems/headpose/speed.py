@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.core.device import tune_allocator
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.systems.headpose.motion.atcnet import AtcNet
 from talkingface.systems.headpose.official.fast import FastAtc, FastInference, InferenceNets, atc_plain, run_plain
 from talkingface.systems.headpose.official.memory import PERIOD, SLOTS, MemoryBank, QueryNet
@@ -100,7 +100,7 @@ def _both_ways(
     times: dict[str, list[float]] = {"plain": [], "fast": []}
     differences: list[float] = []
     for number in range(rounds + 1):
-        tell(f"headpose, {name}", number, rounds + 1)
+        report_progress(f"headpose, {name}", number, rounds + 1)
         ways: list[tuple[str, Callable[[], list[Tensor]]]] = [("plain", plain), ("fast", fast)]
         made: dict[str, list[Tensor]] = {}
         for way, draw in ways if number % 2 else reversed(ways):

@@ -18,7 +18,7 @@ from talkingface.clips.manifest import list_clips
 from talkingface.clips.source import open_clip, open_media
 from talkingface.core.errors import FaceError
 from talkingface.core.motion import concatenate, replace_pose
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.samples import sample
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Controls, Motion, Track
@@ -104,7 +104,7 @@ def _turns(system: System, faces: list[Avatar], paths: list[Path], limit: int | 
     found: list[dict[str, Any]] = []
     chosen = [path for path in paths if path.stem.startswith("vox_")] + [p for p in paths if "_" not in p.stem]
     for number, path in enumerate(chosen[:limit]):
-        tell("turning heads", number, len(chosen))
+        report_progress("turning heads", number, len(chosen))
         true = _yaw(_points((f.rgb, f.time_s) for f in read_frames(path, fps=FPS)))
         if path.stem[:4] != "vox_" and true.std() < TURNING_DEG:
             continue
@@ -122,7 +122,7 @@ def _swaps(system: System, faces: list[Avatar], poses: list[Path], job: TargetJo
     voice = read_audio(sample("speech"), 16000).samples.mean(axis=0)
     found: list[dict[str, Any]] = []
     for number, face in enumerate(faces):
-        tell("swapping poses", number, len(faces))
+        report_progress("swapping poses", number, len(faces))
         spoken = concatenate(system.motion_from_audio(face, iter([voice]), Controls(pose="still")))
         gaps: dict[str, np.ndarray] = {}
         for path in poses[: job.limit or 4]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.targets import Finding, Row, TargetJob
 from talkingface.core.device import tune_allocator
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.systems.pcavs.official.config import NetworkSizes
 from talkingface.systems.pcavs.official.fast import FastRenderer, draw_plain
 from talkingface.systems.pcavs.official.networks.build import OfficialNetworks, make_official
@@ -98,7 +98,7 @@ def _compare(what: str, nets: OfficialNetworks, scene: dict[str, Any], rounds: i
     times: dict[str, list[float]] = {way: [] for way in ways}
     differences: dict[str, float] = dict.fromkeys(list(ways)[1:], 0.0)
     for number in range(rounds + 1):
-        tell(f"pcavs, {what}", number, rounds + 1)
+        report_progress(f"pcavs, {what}", number, rounds + 1)
         made: dict[str, list[Tensor]] = {}
         for way in ways if number % 2 else reversed(ways):
             started = time.perf_counter()

@@ -12,7 +12,7 @@ from benchmarks.data import beginning, clip_track, inside, mouth_box
 from benchmarks.targets import Finding, Row, TargetJob, at_least
 from talkingface import api
 from talkingface.clips.manifest import ClipEntry, list_clips
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.face.track import smooth_track
 from talkingface.photo.composite import Drawer, hidden_mouth
 from talkingface.photo.photo_renderer import BATCH
@@ -36,7 +36,7 @@ def picture(job: TargetJob) -> Finding:
     clips = [clip for clip in list_clips(job.folder) if clip.split == "val" and clip.slug not in SKIPPED]
     scores = []
     for number, clip in enumerate(clips[: job.limit]):
-        tell("clips", number, len(clips[: job.limit]))
+        report_progress("clips", number, len(clips[: job.limit]))
         scores.append(score_clip(clip, refiner))
     means = {name: float(np.mean([score[name] for score in scores])) for name in (*STAGES, "sharpness")}
     over_still, over_warp = means["full"] - means["still"], means["full"] - means["warp"]

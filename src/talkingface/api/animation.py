@@ -16,7 +16,7 @@ from talkingface.core.cache import check_apart, check_writable, final_path, user
 from talkingface.core.device import peak_memory_mb
 from talkingface.core.errors import InputError, UsageError
 from talkingface.core.motion import limit_frames, resample_motion
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.system import System
 from talkingface.core.timing import num_frames
 from talkingface.core.types import Avatar, Controls, Frames, Motion
@@ -132,7 +132,7 @@ class Animation:
                 first_frame_s = first_frame_s or time.perf_counter() - self.started_s
                 encoder.put(piece)
                 done += len(piece)
-                tell("drawing frames", done, total)
+                report_progress("drawing frames", done, total)
             if not done:
                 raise InputError("the input gave no frames; check that the speech or the motion is not empty")
         return done, first_frame_s or time.perf_counter() - self.started_s

@@ -11,7 +11,7 @@ from talkingface.api.animation import check_container
 from talkingface.clips.source import open_media
 from talkingface.core.cache import check_apart
 from talkingface.core.device import configure_process
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.timing import num_frames
 from talkingface.core.types import Photo, Track
 
@@ -86,7 +86,7 @@ def _write_preview(path: Path, found: Track, preview: Path, has_audio: bool) -> 
     with VideoWriter(preview, found.size, PREVIEW_FPS, sound=sound) as writer:
         total, present = num_frames(float(found.times_s[-1]), PREVIEW_FPS), found.present
         for number, frame in enumerate(read_frames(path, fps=PREVIEW_FPS)):
-            tell("drawing the preview", number, total)
+            report_progress("drawing the preview", number, total)
             row = max(0, int(np.searchsorted(found.times_s, frame.time_s, side="right")) - 1)
             colour = _DOT_RGB if found.confidence[row] > 0 else _FILLED_RGB
             picture = np.ascontiguousarray(frame.rgb)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-from talkingface.core.progress import listening
+from talkingface.core.progress import progress_listener
 
 _QUIET_S = 2.0
 _LOG_EVERY_S = 10.0
@@ -26,16 +26,16 @@ class Progress:
         self._stage_began, self._stage_first = 0.0, 0
         self._next_log = _LOG_EVERY_S
         self._bar: Any = None
-        self._listening = ExitStack()
+        self._context = ExitStack()
 
     def __enter__(self) -> Progress:
-        self._listening.enter_context(listening(self.show))
+        self._context.enter_context(progress_listener(self.show))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listening.close()
+        self._context.close()
         if self._bar is not None:
             self._bar.stop()
 

@@ -17,7 +17,7 @@ from talkingface.clips.source import open_clip
 from talkingface.core.arrays import save_arrays
 from talkingface.core.cache import cache_file, content_hash, keep_file
 from talkingface.core.errors import InputError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.types import Clip, Track
 from talkingface.face.search import find_faces, turn
 from talkingface.face.track import TURNED, VERSION, track_frames
@@ -50,7 +50,7 @@ class TrackedClip:
         for number, frame in enumerate(islice(pictures, len(self.track)), 1):
             yield turn(frame.rgb, self.turns)
             if stage is not None:
-                tell(stage, number, len(self.track))
+                report_progress(stage, number, len(self.track))
 
     def gap_notes(
         self, absent: str = "these pictures stay unchanged", bridged: str = "they are interpolated"
@@ -202,4 +202,4 @@ def _counted(
     for number, frame in enumerate(frames, 1):
         yield turn(frame.rgb, turns), frame.time_s
         if stage is not None:
-            tell(stage, number, max(total, number))
+            report_progress(stage, number, max(total, number))

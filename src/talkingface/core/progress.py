@@ -12,18 +12,18 @@ Listener = Callable[[str, int, "int | None"], None]
 _listener: ContextVar[Listener | None] = ContextVar("talkingface_progress", default=None)
 
 
-def tell(stage: str, done: int, total: int | None) -> None:
-    """Report progress of `stage` to the listener, if there is one; call it in the thread that began the work."""
+def report_progress(stage: str, done: int, total: int | None) -> None:
+    """Pass the progress of `stage` to the listener, if there is one; call it in the thread that began the work."""
     listener = _listener.get()
     if listener is not None:
         listener(stage, done, total)
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def progress_listener(listener: Listener) -> Iterator[None]:
     """Report all progress inside the block to `listener`.
 
-    Example: `with listening(lambda stage, done, total: print(stage, done)): animation.save("out.mp4")`
+    Example: `with progress_listener(lambda stage, done, total: print(stage, done)): animation.save("out.mp4")`
     """
     token = _listener.set(listener)
     try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from talkingface.clips.manifest import ClipEntry, list_clips, prepared_clips, prepared_file, write_index
 from talkingface.core.errors import InputError, TalkingFaceError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 
 RATE_HZ = 16000
 Found = TypeVar("Found")
@@ -25,7 +25,7 @@ def prepare(data: Path, folder: Path, workers: int = 2) -> list[str]:
     if todo:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             for number, (slug, problem) in enumerate(pool.imap_unordered(_prepare_one, todo), 1):
-                tell("tracking clips", number, len(todo))
+                report_progress("tracking clips", number, len(todo))
                 if problem:
                     failed.append(f"{slug}: {problem}")
     write_index(folder, clips)

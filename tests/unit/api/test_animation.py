@@ -16,7 +16,7 @@ import talkingface
 from talkingface.api import verbs
 from talkingface.core.errors import InputError, OutputError, SpeechError, UsageError, WeightsError
 from talkingface.core.motion import load_motion, save_motion
-from talkingface.core.progress import listening
+from talkingface.core.progress import progress_listener
 from talkingface.core.types import Audio, Frames, Motion
 from talkingface.core.weights import save_avatar
 from talkingface.video.read import probe, read_frames
@@ -74,7 +74,7 @@ def test_save_writes_a_whole_file_with_report(photo: Path, voice_file: Path, tmp
     target = tmp_path / "Ausgabe ü.mp4"
     seen: list[tuple[str, int, int | None]] = []
     animation = _animate(photo, voice_file)
-    with listening(lambda *told: seen.append(told)):
+    with progress_listener(lambda *told: seen.append(told)):
         assert animation.save(target, report=tmp_path / "r.json") == target
     info = probe(target)
     assert info.has_audio and info.size == (64, 48) and sum(1 for _ in read_frames(target)) == 40
@@ -123,7 +123,7 @@ def test_a_killed_long_job_goes_on_with_equal_pictures(
         if done == 35:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), listening(stop):
+    with pytest.raises(KeyboardInterrupt), progress_listener(stop):
         _animate(photo, voice_file).save(tmp_path / "killed.mp4")
     assert not (tmp_path / "killed.mp4").exists()
     again = _animate(photo, voice_file)

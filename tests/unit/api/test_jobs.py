@@ -14,7 +14,7 @@ from talkingface.api import animation as module
 from talkingface.api.resume import job_key
 from talkingface.core.errors import UsageError
 from talkingface.core.options import PictureOptions
-from talkingface.core.progress import listening
+from talkingface.core.progress import progress_listener
 from talkingface.core.types import Avatar, Motion
 from talkingface.core.weights import find_weights, load_weights, save_avatar, save_weights
 from talkingface.core.work_folder import WorkFolder
@@ -103,7 +103,7 @@ def test_a_job_that_goes_on_draws_nothing_twice(
         if done == 30:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), listening(stop):
+    with pytest.raises(KeyboardInterrupt), progress_listener(stop):
         talkingface.animate(photo, voice_file, **OF_METER).save(tmp_path / "o.mp4")
     again = talkingface.animate(photo, voice_file, **OF_METER)
     again.save(tmp_path / "o.mp4")

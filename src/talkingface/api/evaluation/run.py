@@ -20,7 +20,7 @@ from talkingface.core.arrays import save_arrays
 from talkingface.core.cache import content_hash
 from talkingface.core.device import num_cores, room_for_threads
 from talkingface.core.errors import TalkingFaceError, WeightsError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.weights import find_weights, read_card
 
 RECORD_VERSION = 2
@@ -100,12 +100,12 @@ def _score_all(todo: dict[int, tuple[Pair, Path]], workers: int, total: int) -> 
             for number, (pair, place) in todo.items():
                 yield number, score_and_keep(pair, place, workers)
         return
-    tell("scoring clips", total - len(todo), total)
+    report_progress("scoring clips", total - len(todo), total)
     with _Crew(min(workers, len(todo))) as crew, ThreadPoolExecutor(crew.size) as pool:
         futures = {pool.submit(crew.score, pair, place): number for number, (pair, place) in todo.items()}
         try:
             for done, future in enumerate(as_completed(futures), total - len(todo) + 1):
-                tell("scoring clips", done, total)
+                report_progress("scoring clips", done, total)
                 yield futures[future], future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

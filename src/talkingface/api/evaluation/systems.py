@@ -34,7 +34,7 @@ from talkingface.core import registry
 from talkingface.core.cache import check_writable
 from talkingface.core.device import configure_process
 from talkingface.core.errors import TalkingFaceError, UsageError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.types import check_number
 
 REAL, STILL = "real video", "still photo"
@@ -124,7 +124,7 @@ def _jobs(clips: Sequence[RealClip], makers: dict[str, Maker], videos: Path) -> 
     made: dict[tuple[str, str, str], Pair] = {}
     for row, maker in makers.items():
         for clip in clips:
-            tell("making videos", len(made), len(makers) * len(clips) * len(PROTOCOLS))
+            report_progress("making videos", len(made), len(makers) * len(clips) * len(PROTOCOLS))
             for protocol, speaker in speakers[clip.name].items():
                 task = Task(face=clip, sound=speaker.sound, own_pose=protocol == SELF)
                 pair = _made_pair(f"{row}, {protocol}, {clip.name}", row, maker, task, videos)
@@ -211,7 +211,7 @@ def _measure_leaks(
     ]
     own.sort(key=lambda found: found[0].row)  # a system at a time: each is loaded once
     for number, (job, record) in enumerate(own):
-        tell("looking for leaks", number, len(own))
+        report_progress("looking for leaks", number, len(own))
         rows = record["per_frame"]
         true = np.array(rows["mouth.gap.reference"])
         envelope = np.array(rows["speech.envelope"], float)

@@ -17,7 +17,7 @@ from talkingface.api.evaluation.score.motion import Figures
 from talkingface.api.evaluation.score.pictures import Moment, moments
 from talkingface.api.evaluation.subject import Subject
 from talkingface.core.errors import WeightsError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.weights import find_weights, read_card
 
 EVERY = 5
@@ -79,7 +79,7 @@ def score_learned(figures: Figures, task: Task) -> dict[str, np.ndarray]:
     if watchers:
         count = len(task.generated)
         for moment in moments(task.generated, task.reference):
-            tell("asking imported networks", moment.number, count)
+            report_progress("asking imported networks", moment.number, count)
             for watcher in watchers:
                 watcher.see(moment)
     kept: dict[str, np.ndarray] = {}

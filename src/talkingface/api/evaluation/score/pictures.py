@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from talkingface.api.evaluation.subject import Subject
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.face.mouth_view import mouth_crop
 from talkingface.face.resize_area import shrink_area
 from talkingface.metrics.behaviour import flow_between, frame_change, warp_error
@@ -83,7 +83,7 @@ def score_pictures(generated: Subject, reference: Subject | None, threads: int) 
             if len(waiting) > 2 * threads:  # deep enough that decoding never has to wait for one slow picture
                 take()
             waiting.append(pool.submit(_score, moment, generated, reference))
-            tell("comparing pictures", moment.number + 1, count)
+            report_progress("comparing pictures", moment.number + 1, count)
         while waiting:
             take()
     keys = sorted({key for row in rows for key in row})

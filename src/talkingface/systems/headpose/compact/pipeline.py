@@ -13,7 +13,7 @@ from talkingface.audio.read import read_audio
 from talkingface.clips.manifest import ClipEntry, PreparedClip, list_clips, listed_lags, prepared_clips
 from talkingface.core.config import to_dict
 from talkingface.core.device import pick_device
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.types import Audio
 from talkingface.core.weights import save_avatar
 from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
@@ -171,7 +171,7 @@ def crop_people(prepared: Path, folder: Path, model: LinearFaceModel, view_px: i
     clips = choose_clips(prepared, "train", MOST_CLIPS)
     crops = []
     for number, clip in enumerate(clips):
-        tell("cropping heads", number, len(clips))
+        report_progress("cropping heads", number, len(clips))
         file = folder / f"{clip.slug}.npz"
         if file.is_file() or _crop_clip(clip, file, model, view_px):
             crops.append(load_record(HeadCrops, file))

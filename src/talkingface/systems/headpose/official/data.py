@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.types import Track
 from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
 from talkingface.systems.headpose.fit.stages import load_record, save_record
@@ -84,7 +84,7 @@ def render_pairs(
     crops = fit_crops(points, track.size)
     rows: dict[str, list[np.ndarray]] = {"composites": [], "truths": [], "thumbs": [], "faces": []}
     for row, rgb in enumerate(_only(pictures, numbers)):
-        tell("drawing the face", row, len(numbers))
+        report_progress("drawing the face", row, len(numbers))
         truth = view.cut(rgb)
         rows["truths"].append(truth)
         rows["composites"].append(renderer.render_over(truth, int(numbers[row])))

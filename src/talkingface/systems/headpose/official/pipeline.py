@@ -22,7 +22,7 @@ from talkingface.clips.manifest import PreparedClip, prepared_clips
 from talkingface.core.cache import output_error
 from talkingface.core.config import to_dict
 from talkingface.core.errors import InputError, TalkingFaceError, UsageError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.face.fit3d import fit_video
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.state import arrays, named
@@ -98,7 +98,7 @@ def render_people(
     clips = choose_clips(prepared, split, most)
     found = []
     for number, clip in enumerate(clips):
-        tell("drawing faces", number, len(clips))
+        report_progress("drawing faces", number, len(clips))
         file = folder / f"{clip.slug}-{thumb_px}.npz"
         if not file.is_file():
             pairs = _render_clip(clip, face, view_px, thumb_px)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.core.arrays import save_arrays
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.face.fit3d import VideoFit, fit_video
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.reconstruction_net import ReconstructionNet
@@ -134,7 +134,7 @@ def fit_person(
 ) -> VideoFit:
     """The clip's person in three dimensions, reconstructed by `net` or fitted; kept in `file`."""
     if not file.is_file():
-        tell("fitting the face in three dimensions", 0, 1)
+        report_progress("fitting the face in three dimensions", 0, 1)
         if net is None:
             fit = fit_video(face.model, face.surface, clip.track, clip.pictures, device=device)
         else:

@@ -12,7 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.systems.pcavs.alignment.align import SIZE_PX, head_shifts, shifted
@@ -261,7 +261,7 @@ def fit_pose_map(clips: Sequence[CropClip], config: CompactConfig, encode: PoseE
     pairs = Pairs(clips, config, augmented=False)
     codes, features = [], []
     for number in range(len(pairs)):
-        tell("mapping poses", number, len(pairs))
+        report_progress("mapping poses", number, len(pairs))
         chosen = pairs.some_frames(number, frames)
         rows = [pairs.pair(number, int(frame), int(frame)) for frame in chosen]
         own, measured = encode(pairs.clip(number), chosen, rows), np.stack([row["pose_features"] for row in rows])

@@ -19,7 +19,7 @@ from talkingface.clips.manifest import PreparedClip, listed_lags, prepared_clips
 from talkingface.core.arrays import save_arrays
 from talkingface.core.cache import write_atomic
 from talkingface.core.errors import InputError, TalkingFaceError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.systems.pcavs.alignment.align import SIZE_PX, alignment, outside, three_points, to_crop, warp
 from talkingface.systems.pcavs.data.mel import mel_windows, speech_gain, speech_mel
@@ -101,7 +101,7 @@ def prepare_crops(
     ]
     problems = []
     for number, problem in enumerate(_each(jobs, workers), 1):
-        tell("cutting crops", number, len(jobs))
+        report_progress("cutting crops", number, len(jobs))
         if problem:
             problems.append(problem)
     index = [_index_row(path) for clip in clips if (path := crop_file(folder, clip.slug)).is_file()]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from talkingface.core.errors import InputError
-from talkingface.core.progress import listening
+from talkingface.core.progress import progress_listener
 from talkingface.face.morphable import load_mesh478
 from talkingface.systems.pcavs.alignment.align import SIZE_PX, alignment, three_points, warp
 from talkingface.systems.pcavs.data.crops import (
@@ -68,7 +68,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def crops(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("crops")
     told: list[tuple[str, int, int | None]] = []
-    with listening(lambda *report: told.append(report)):
+    with progress_listener(lambda *report: told.append(report)):
         problems = prepare_crops(prepared, folder, late_s={"somebody": 0.04}, workers=1)
     assert [problem.partition(":")[0] for problem in problems] == ["arabic_1", "driver_short", "gone"]
     assert "2 frames only" in problems[0] and "fewer frames" in problems[1] and "no file" in problems[2]

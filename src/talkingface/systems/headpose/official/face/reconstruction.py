@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from talkingface.core.errors import WeightsError
-from talkingface.core.progress import tell
+from talkingface.core.progress import report_progress
 from talkingface.core.system import Weights
 from talkingface.core.types import Track
 from talkingface.core.weights import load_pickle_weights_only
@@ -83,7 +83,7 @@ def learned_fit(
 
     def cut() -> Iterator[np.ndarray]:
         for number, rgb in zip(range(len(track)), pictures, strict=False):
-            tell("reconstructing the face in three dimensions", number, len(track))
+            report_progress("reconstructing the face in three dimensions", number, len(track))
             if track.confidence[number] > 0:
                 yield crop_picture(rgb, crops[number])
 

@@ -218,6 +218,17 @@ class Track:
             spans=tuple((a, b) for a, b in clipped if a < b),
         )  # fmt: skip
 
+    def joined(self, fps: float) -> Track:
+        """The frames within the spans, one span after the other, at `fps`; the same track where they are everything."""
+        rows = self.present
+        if rows.all():
+            return self
+        ends = np.cumsum([end - first for first, end in self.spans]).tolist()
+        return replace(
+            self, landmarks=self.landmarks[rows], times_s=np.arange(ends[-1]) / fps, confidence=self.confidence[rows],
+            spans=tuple(zip([0, *ends], ends, strict=False)),
+        )  # fmt: skip
+
     @classmethod
     def still(cls, landmarks: np.ndarray, size: tuple[int, int]) -> Track:
         """The track of a single picture of `size` with `landmarks` [478, 3]."""

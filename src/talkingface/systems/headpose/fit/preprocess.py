@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,11 @@ def preprocess_clip(
     tracked = track_clip(
         clip, fps=FPS, longest_px=longest, face_index=face_index, upright=True, stage="following the face"
     )
-    track = tracked.track
+    # what does not show the face is cut out, with its sound; the joints must look like one shot
+    track, samples = tracked.track.joined(FPS), _samples_within(samples, tracked.track.present)
+    validate.check_left(path, len(track) / FPS, fit.least_s)
     notes = list(tracked.notes) + validate.check_track(path, track, FPS, fit.one_shot)
-    scan = _scan(tracked, folder, samples)
+    scan = _scan(tracked, track, folder, samples)
     if fit.one_shot:
         validate.check_pictures(path, np.array(scan["changes"]), FPS)
     notes += validate.check_others(path, scan["faces"], face_index is not None)
@@ -107,28 +110,32 @@ def preprocess_clip(
     )
 
 
-def _scan(tracked: TrackedClip, folder: Path, samples: np.ndarray) -> dict[str, Any]:
-    """Store the frames, and what the checks need of them: changes from frame to frame, sizes of faces, and the offset
-    of the sound by the sync expert."""
+def _samples_within(samples: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Sound float32 [N] of the frames that are `present` bool [T], and what follows the last frame."""
+    if present.all():
+        return samples
+    of_frames = np.repeat(present, RATE_HZ // FPS)
+    return samples[np.pad(of_frames, (0, max(0, len(samples) - len(of_frames))), constant_values=True)[: len(samples)]]
+
+
+def _scan(tracked: TrackedClip, track: Track, folder: Path, samples: np.ndarray) -> dict[str, Any]:
+    """Store the frames of `track`, and what the checks need of them: changes from frame to frame, sizes of faces, and
+    the offset of the sound by the sync expert."""
     if (folder / SCAN).is_file() and (folder / CLIP).is_file():
         return json.loads((folder / SCAN).read_text(encoding="utf-8"))
-    track = tracked.track
     changes: list[float] = []
     faces: list[list[float]] = []
     mouths: list[np.ndarray] = []
-    present = track.present
     looks = set(np.linspace(0, len(track) - 1, _LOOKS).astype(int).tolist())
 
     def frames() -> Iterator[np.ndarray]:
         before: np.ndarray | None = None
-        for number, rgb in enumerate(tracked.frames("storing frames")):
-            # a cutaway is left out and no cut, but the shot after it must be the one before
+        for number, rgb in enumerate(compress(tracked.frames("storing frames"), tracked.track.present)):
             thumb = cv2.resize(rgb, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-            if number:
-                moved = 0.0 if before is None or not present[number] else float(np.abs(thumb - before).mean())
-                changes.append(round(moved, 5))
-            before = thumb if present[number] else before
-            if number in looks and present[number]:
+            if before is not None:
+                changes.append(round(float(np.abs(thumb - before).mean()), 5))
+            before = thumb
+            if number in looks:
                 faces.append([float(box.side_px) for box in detect_faces(rgb)])
             mouths.append(mouth_crop(rgb, track.landmarks[number]))
             yield rgb

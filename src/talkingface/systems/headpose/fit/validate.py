@@ -33,6 +33,14 @@ def check_media(path: Path, info: VideoInfo, least_s: float) -> None:
         )
 
 
+def check_left(path: Path, seconds: float, least_s: float) -> None:
+    """Raise FaceError if the face is there for too short a time."""
+    if seconds < least_s - 0.05:
+        raise FaceError(
+            f"{path} shows the face for only {seconds:.1f} s; give at least {least_s:g} s of one person speaking"
+        )
+
+
 def check_sound(path: Path, samples: np.ndarray) -> None:
     """Raise SpeechError for a sound track float32 [N] on which nobody speaks."""
     if float(np.sqrt(np.mean(np.square(samples)))) < QUIET:

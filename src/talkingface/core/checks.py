@@ -23,7 +23,7 @@ def check_source(spec: SystemSpec, source: Photo | Clip) -> None:
     if kind not in spec.source:
         named = {"photo": "a photo", "clip": "a video"}
         raise UsageError(
-            f"system {spec.name} learns from {named[spec.source[0]]}, not from {named[kind]}; use another --system"
+            f"system {spec.name} takes {named[spec.source[0]]}, not {named[kind]}; use another --system"
         )
 
 
@@ -38,7 +38,7 @@ def check_controls(spec: SystemSpec, controls: Controls, of_clip: bool) -> None:
         possible = " or ".join("a colour or picture" if name == "replace" else name for name in allowed)
         raise UsageError(f"system {spec.name} only takes --background {possible}{reason}")
     if controls.pose_origin is not None and controls.pose_origin not in spec.pose_origins:
-        known = f"; it knows {', '.join(spec.pose_origins)}" if spec.pose_origins else ""
+        known = f"; known: {', '.join(spec.pose_origins)}" if spec.pose_origins else ""
         raise UsageError(f"system {spec.name} has no --pose-origin {controls.pose_origin}{known}")
 
 

@@ -22,9 +22,7 @@ def check_source(spec: SystemSpec, source: Photo | Clip) -> None:
     kind = "photo" if isinstance(source, Photo) else "clip"
     if kind not in spec.source:
         named = {"photo": "a photo", "clip": "a video"}
-        raise UsageError(
-            f"system {spec.name} takes {named[spec.source[0]]}, not {named[kind]}; use another --system"
-        )
+        raise UsageError(f"system {spec.name} takes {named[spec.source[0]]}, not {named[kind]}; use another --system")
 
 
 def check_controls(spec: SystemSpec, controls: Controls, of_clip: bool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from talkingface.api.animation import check_container
 from talkingface.clips.source import open_media
 from talkingface.core.cache import check_apart
+from talkingface.core.checks import check_face_index
 from talkingface.core.device import configure_process
 from talkingface.core.progress import report_progress
 from talkingface.core.timing import num_frames
@@ -54,6 +55,7 @@ def track(video: str | Path, *, face_index: int | None = None, preview: str | Pa
     from talkingface.face.track import track_image
 
     configure_process()
+    check_face_index(face_index)
     if preview is not None:
         check_apart((preview,), (video,))
         preview = check_container(preview)

@@ -19,7 +19,7 @@ from talkingface.clips.source import Source, existing, existing_media, open_medi
 from talkingface.core import registry
 from talkingface.core import weights as store
 from talkingface.core.cache import content_hash
-from talkingface.core.checks import check_controls, check_driver, check_source, is_clip
+from talkingface.core.checks import check_controls, check_driver, check_face_index, check_source, is_clip
 from talkingface.core.config import from_dict, merged, parse_json, to_dict, upgrade
 from talkingface.core.device import configure_process, pick_device
 from talkingface.core.errors import UsageError, WeightsError
@@ -110,7 +110,7 @@ def fit(
     `core.weights.save_avatar` keeps it. Raises FaceError, InputError, UsageError.
     """
     choice = make_options(FitOptions, options)
-    _check_face_index(face_index)
+    check_face_index(face_index)
     Controls(size=size)  # type: ignore[arg-type]  # for its check
     source = open_source(face)
     if isinstance(source, Avatar) and not (choice.config is None and folder is None):
@@ -282,19 +282,12 @@ def _spec_of(source: Source | None, choice: SystemOptions) -> SystemSpec:
     return spec
 
 
-def _check_face_index(face_index: object) -> None:
-    if face_index is not None and (
-        isinstance(face_index, bool) or not isinstance(face_index, (int, np.integer)) or face_index < 0
-    ):
-        raise UsageError(f"--face-index counts faces from the left, 0 first; it cannot be {face_index!r}")
-
-
 def _checked(
     spec: SystemSpec, source: Source | None, pose: HeadPose, moving: MotionOptions, picture: PictureOptions,
     own: OwnOptions,
 ) -> Controls:  # fmt: skip
     """The controls, after everything that a job of this system can be refused for before work begins."""
-    _check_face_index(picture.face_index)
+    check_face_index(picture.face_index)
     if moving.pose_origin is not None and not pose.is_measured:
         raise UsageError("--pose-origin is for head motion from a video; name one with --drive or --pose")
     pose.check(spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from talkingface.core.errors import InputError, UsageError
 from talkingface.core.spec import SystemSpec
 from talkingface.core.types import Avatar, Clip, Controls, Photo
@@ -23,6 +25,13 @@ def check_source(spec: SystemSpec, source: Photo | Clip) -> None:
     if kind not in spec.source:
         named = {"photo": "a photo", "clip": "a video"}
         raise UsageError(f"system {spec.name} takes {named[spec.source[0]]}, not {named[kind]}; use another --system")
+
+
+def check_face_index(face_index: object) -> None:
+    """Refuse what counts no faces. Raises UsageError."""
+    good = isinstance(face_index, (int, np.integer)) and not isinstance(face_index, bool) and face_index >= 0
+    if face_index is not None and not good:
+        raise UsageError(f"--face-index counts faces from the left, 0 first; it cannot be {face_index!r}")
 
 
 def check_controls(spec: SystemSpec, controls: Controls, of_clip: bool) -> None:

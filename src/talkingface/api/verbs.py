@@ -114,7 +114,7 @@ def fit(
     Controls(size=size)  # type: ignore[arg-type]  # for its check
     source = open_source(face)
     if isinstance(source, Avatar) and not (choice.config is None and folder is None):
-        raise UsageError("this is an avatar already; give the photo or video to fit it anew")
+        raise UsageError("this is an avatar already; give the photo or video to fit it again")
     system = _load_for(source, _spec_of(source, choice), choice)
     if choice.config is not None:
         system = _with_config(system, choice.config)

@@ -1,8 +1,8 @@
 """Data folders: the clips that a manifest lists, what may be learned from them, and the tracks made of them.
 
-Columns of manifest.csv say what a clip is for. Two of them may be missing: `use` ("none": in no list, "motion": nobody
+Columns of manifest.csv say what a clip is for. Two of them may be missing: `use` ("none": in no list, "motion": no one
 speaks, "profile": the mouth is hardly seen, empty: anything) and `held_back`, frames as "300:606" or "-500:" on which
-systems are judged, so that nothing general trains on them. Where they are, `development.csv` beside this module fills
+systems are evaluated, so that no general training uses them. Where they are, `development.csv` beside this module fills
 them in for the clips of this project's own data folder, whose manifest is older than the columns.
 """
 
@@ -25,7 +25,7 @@ from talkingface.core.types import Track
 
 INDEX = "index.json"
 SURE_SYNC = 0.4
-"""Correlation from which a lag in the manifest is believed."""
+"""Correlation from which a lag in the manifest is used."""
 LISTED_ERROR_S = 0.05
 """Listed lags come in whole frames: smaller ones may be none."""
 _OPTIONAL = ("use", "held_back")

@@ -22,7 +22,7 @@ class _Place(Generic[T]):
 class Kept(Generic[T]):
     """The last `most` objects that were asked for, and all others that are still in use.
 
-    A thing is made once for its key, also when several threads ask for it at the same time; they wait for it. A key
+    An object is made once for its key, also when several threads ask for it at the same time; they wait. A key
     should stand for all that the thing depends on (a content hash, not a name or an `id`).
 
     Example: `nets = Kept[Network](2); net = nets.get(digest, lambda: load(path))`

@@ -104,7 +104,7 @@ class MotionOptions:
     pose_origin: str | None = option(
         None,
         "head motion from a video is measured from its first frame, from its mean, or not at all (none): the head goes "
-        "where the video's is in the picture, in its size too; default: the first that the system knows (see: "
+        "where the video's is in the picture, in its size too; default: the first that the system offers (see: "
         "talkingface systems NAME)",
         choices=("first", "mean", "none"),
     )

@@ -8,8 +8,8 @@ A head at rest has R = 1 and looks at the viewer, its nose towards -z.
 Angles for people are yaw, pitch and roll in degrees: yaw > 0 turns the face to the viewer's right, pitch > 0 looks up,
 roll > 0 tilts the head clockwise as seen. R = Ry(-yaw) @ Rx(-pitch) @ Rz(roll).
 
-Every function takes NumPy arrays or torch tensors, with any leading dimensions, and answers in kind; with torch, all of
-it is differentiable.
+Every function takes NumPy arrays or torch tensors, with any leading dimensions, and returns the same kind; with
+torch all of it is differentiable.
 """
 
 from __future__ import annotations

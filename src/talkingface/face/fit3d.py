@@ -1,7 +1,7 @@
 """A person in three dimensions from a video: shape, head motion, camera, light and the colours of the skin.
 
 Landmarks come first, all frames at once (`fit_landmarks`). Then some frames, well spread, give the albedo of every
-vertex of the drawn surface and the light (`fit_light`); against these every frame is placed anew by its colours
+vertex of the drawn surface and the light (`fit_light`); against these every frame is placed again by its colours
 (`fit_colours`), and all frames together by one last smooth step. Frames are read twice, one after the other; only small
 views of the selected ones are kept.
 

@@ -1,6 +1,6 @@
 """Finer head motion from colours: each frame is moved until it fits the prediction from albedo and light.
 
-Tracked points tremble by a pixel; some thousand colours on the cheeks, brows and nose do not. The equations of a frame
+Tracked points jitter by a pixel; some thousand colours on the cheeks, brows and nose do not. The equations of a frame
 come from the picture's slopes at the surface's projected vertices (Lucas & Kanade 1981), and are added to those of the
 landmarks.
 """

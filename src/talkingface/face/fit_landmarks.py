@@ -26,13 +26,13 @@ from talkingface.face.morphable import LinearFaceModel, close_mouth
 GLOBAL_FRAMES = 160  # identity and focal length gain nothing from more
 GLOBAL_STEPS, FRAME_STEPS = 14, 5
 BATCH = 64
-CORRELATED = 8.0  # so many neighbouring points err together: N of them tell as much as N / 8 independent ones
-INDEPENDENT = 8  # a person unlike the model is unlike it in all frames: so many tell as much as any number
+CORRELATED = 8.0  # errors of so many neighbouring points correlate: N of them count as N / 8 independent ones
+INDEPENDENT = 8  # a person unlike the model is unlike it in all frames: more frames than this add nothing
 OUTLIER = 2.5  # in standard deviations: points farther off count less (Huber)
 FOCAL_PRIOR, FOCAL_SPREAD = 1.8, 0.6  # of the frame's longer side, and natural logarithm: from phones to studio lenses
 FOCAL_RANGE = (0.4, 12.0)
 MOST_CHANGE = 0.5  # of the logarithm in one step
-OPEN_EYES = 0.2  # closure up to which a frame tells how this person's lids rest
+OPEN_EYES = 0.2  # closure up to which a frame shows this person's resting lids
 
 Rows = slice | Tensor
 
@@ -146,7 +146,7 @@ class LandmarkProblem:
         """Normal equations of the frames in `rows`: matrices [B, P, P] and right sides [B, P], priors left out.
 
         P is 6 + E; the clip's unknowns, K identities and the logarithm of the focal length, come after them if asked.
-        The head's distance grows with the focal length, so that the picture hardly changes: the two are told apart by
+        The head's distance grows with the focal length, so that the picture hardly changes: the two are separated by
         their difference only, and steps along both at once would overshoot.
         """
         residual, turned, points = self.residuals(state, rows)

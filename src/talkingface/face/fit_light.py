@@ -1,7 +1,7 @@
 """Colours of a face's surface from pictures, split into the person's own colour (albedo) and the light.
 
 A vertex is looked up where the fitted camera sees it, if nothing lies before it and it does not turn away. Albedo and
-light answer for the same colours, so one must be simpler: light is what nine smooth functions of the normal explain of
+light explain the same colours, so one must be simpler: light is what nine smooth functions of the normal explain of
 a face of one colour; the rest is the person.
 """
 
@@ -142,7 +142,7 @@ def _robust_albedo(colours: np.ndarray, shades: np.ndarray, weights: np.ndarray)
 
 
 def frame_light(sighting: Sighting, albedo: np.ndarray, clip_light: np.ndarray) -> np.ndarray:
-    """Light [3, 9] of one frame on the known albedo [N, 3] of what is sighted; what it does not tell is the clip's."""
+    """Light [3, 9] of one frame on the known albedo [N, 3] of what is sighted; the rest is the clip's."""
     return _solve_light(
         [harmonics(sighting.normals)],
         albedo,

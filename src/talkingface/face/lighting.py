@@ -3,7 +3,7 @@
 Points and normals are in the camera axes of `face/camera.py`. Light is [..., 3, 9]: for red, green and blue the weights
 of the nine functions of `harmonics`, in the order and scale of Deep3DFaceReconstruction (Deng et al. 2019), so that the
 27 light numbers of that family of models mean the same here. Every function takes NumPy arrays or torch tensors and
-answers in kind; with torch all of it is differentiable.
+returns the same kind; with torch all of it is differentiable.
 """
 
 from __future__ import annotations

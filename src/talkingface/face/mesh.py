@@ -1,6 +1,6 @@
 """The face mesh with attention (Grishchenko et al. 2020): 478 points of one face, and whether there is one.
 
-A network looks at a turned square around the face and gives 468 points and features; lips and eyes are then cut out of
+A network takes a turned square around the face and gives 468 points and features; lips and eyes are then cut out of
 the features, squares that follow the points, and three small networks place them, and the irises, again. Coordinates
 have pixel edges at whole numbers.
 """
@@ -80,7 +80,7 @@ def region_of(points: np.ndarray) -> Region:
 def next_region(region: Region, points: np.ndarray) -> Region:
     """Where to look next for the face whose points [478, 3] were found in `region`.
 
-    The region of the points; where it hardly differs, it is approached slowly: else the points tremble with their own
+    The region of the points; where it hardly differs, it is approached slowly: else the points jitter with their own
     region, on faces that do not move by a sixth more. Following slower makes the points lag on heads that do move.
     """
     near = region_of(points)
@@ -95,7 +95,7 @@ def next_region(region: Region, points: np.ndarray) -> Region:
 def _turned_square(rgb: np.ndarray, region: Region) -> np.ndarray:
     """The network's input, uint8 [192, 192, 3], with edge pixels repeated outside the picture."""
     centre, side = np.array([region.x, region.y]), region.side
-    if side > MAX_SIDE_PX:  # bilinear sampling skips pixels of larger ones, and the points tremble
+    if side > MAX_SIDE_PX:  # bilinear sampling skips pixels of larger ones, and the points jitter
         reach = side * (abs(np.cos(region.turn)) + abs(np.sin(region.turn)))
         rgb, corner = square_crop(rgb, (region.x, region.y), reach)
         scale = MAX_SIDE_PX / side

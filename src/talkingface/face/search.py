@@ -1,7 +1,7 @@
 """Faces in a picture, and what is tried before it is refused: turned pictures, and weak detections checked by the mesh.
 
-The detectors know upright faces. They half see one that lies on its side or stands on its head, often as a face of
-another turn, and they miss drawn ones. What tells is how firmly the mesh sits: moved, turned, mirrored or at another
+The detectors find upright faces. On one that lies on its side or upside down they score low, often as a face of
+another turn, and they miss drawn ones. The stability of the mesh decides: moved, turned, mirrored or at another
 scale it finds the same points of a face (at most 1.5 % of its size apart in 53 portraits), but other points of anything
 else (3 % and more for a dog, 2 % for faces upside down; no mesh at all in bottles, rooms and clothes).
 """

@@ -20,7 +20,7 @@ VERSION = 4
 
 SMOOTHING_FRAMES = 1.0
 THOROUGH_EVERY = 10  # while no face is in sight, small ones are searched for in every tenth frame only
-RECHECK_EVERY = 5  # frames between two looks at people who were not the one to follow
+RECHECK_EVERY = 5  # frames between two checks of people who are not the one to follow
 LOOK_EVERY, MOST_LOOKS = 25, 8  # frames whose look is remembered
 MOST_CANDIDATES = 6
 BRIDGED_S = 0.4

@@ -112,7 +112,7 @@ def jitter(points: np.ndarray) -> tuple[float, np.ndarray]:
     """Trembling of points [T, 478, 3] that speech hardly moves, rigid motion and scale removed: (value, per frame [T]).
 
     Root mean square over those points' x and y of the second difference over sqrt(6), in inter-ocular distances: of
-    points that tremble with independent noise it is the noise's standard deviation, and steady motion counts nothing.
+    points that jitter with independent noise it is the noise's standard deviation, and steady motion counts nothing.
     The first and last frame repeat their neighbour's. nan for fewer than three frames. Depends on the frame rate.
     """
     if len(points) < 3:

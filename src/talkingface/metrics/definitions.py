@@ -135,7 +135,7 @@ _FIRST: dict[str, Definition] = {
     **_rows(
         "motion",
         {
-            "jitter": ("trembling of points that speech does not move, rigid motion removed", IOD, "real"),
+            "jitter": ("jitter of points that speech does not move, rigid motion removed", IOD, "real"),
             "frame_change": ("mean absolute change of the face box between frames", "grey levels", "real"),
             "still_share": ("share of frames in which the face box does not change", "", "real"),
             "warp_error": ("squared change of the face box that is no motion, values in [0, 1]", "", "real"),
@@ -171,7 +171,7 @@ _FIRST: dict[str, Definition] = {
         "leak",
         {
             name: (
-                f"what the mouth shares with {what} although told {told}: correlation above chance x size",
+                f"what the mouth shares with {what} although driven by {told}: correlation above chance x size",
                 "",
                 "lower",
             )

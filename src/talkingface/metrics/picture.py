@@ -204,7 +204,7 @@ def _halved(luma: np.ndarray) -> np.ndarray:
 
 
 def _gradient_error(a: np.ndarray, b: np.ndarray) -> float:
-    difference = a - b  # gradients are linear, so this one picture has all there is to know
+    difference = a - b  # gradients are linear, so this one picture is enough
     errors = []
     for scale in range(GRADIENT_SCALES):
         if scale:

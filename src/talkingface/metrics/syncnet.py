@@ -71,7 +71,7 @@ class SyncNetV2(nn.Module):
     def face(self, views: Tensor) -> Tensor:
         """BGR views [3, T, 224, 224] in order -> [T - 4, dim], one for each five that follow each other.
 
-        Only the first layer looks along time, by five frames, so the windows need not be cut out.
+        Only the first layer spans time, five frames, so the windows need not be cut out.
         """
         return self.netfclip(self.netcnnlip(views[None])[0].flatten(1).T)
 

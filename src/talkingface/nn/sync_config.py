@@ -1,4 +1,4 @@
-"""Sizes of the sync expert's network; without torch, whose import takes longer than judging a clip."""
+"""Sizes of the sync expert's network; without torch, whose import takes longer than scoring a clip."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class SyncNet(nn.Module):
     def visual(self, shape: Tensor, crops: Tensor, use: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Shapes [B, T, P, 3], pictures [B, T, h, w] of mean 0 -> unit vectors [B, T, dim], weights [B, T] in (0, 1).
 
-        A frame's weight says how much it tells about time. `use` [B, 2] switches shape and picture off by 0.
+        A frame's weight is how much information about time it holds. `use` [B, 2] switches shape and picture off by 0.
         """
         a = self.shape(SHAPE_GAIN * _centred(shape.flatten(2)))
         b = _centred(self._pictures(crops))

@@ -1,4 +1,4 @@
-"""`SyncNet` in NumPy, for judging: importing torch takes longer than everything that the network does with a clip."""
+"""`SyncNet` in NumPy, for scoring: importing torch takes longer than scoring a clip."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SyncNetCpu:
 
 
 def tensor_shapes(config: SyncConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor that judging needs, by its name in the state dict."""
+    """The shape of each tensor that scoring needs, by its name in the state dict."""
     height, width = (-(-side // 2 ** len(config.pictures)) for side in config.crop_hw)
     channels = (1, *config.pictures)
     shapes = {

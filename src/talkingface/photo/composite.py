@@ -49,7 +49,7 @@ def showing(scene: Scene) -> np.ndarray:
     width, height = scene.size
     total = cv2.integral((scene.person[..., 3] > 0).astype(np.uint8))
     corners = scene.triangles_points[scene.triangles]
-    # beyond the picture its border is repeated, so boxes there look at the border
+    # beyond the picture its border is repeated, so boxes there hold the border
     x0, y0 = np.clip(np.floor(corners.min(1)).astype(int) - 1, 0, (width - 1, height - 1)).T
     x1, y1 = np.clip(np.ceil(corners.max(1)).astype(int) + 1, 1, (width, height)).T
     inside = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]

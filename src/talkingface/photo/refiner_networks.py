@@ -1,8 +1,8 @@
 """The refiner: two small U-Nets that correct the warped photo.
 
-`FaceNet` looks at the whole face at half scale and decides, per pixel, how much of the resting photo shows through
+`FaceNet` takes the whole face at half scale and gives, per pixel, how much of the resting photo shows through
 (where the warp moved what did not move; never at the mouth) and what colour to add (light, shadow, lids). `MouthNet`
-looks at the mouth at full scale and adds what no photo contains: the inside of the mouth, teeth, the meeting lips.
+takes the mouth at full scale and adds what no photo contains: the inside of the mouth, teeth, the meeting lips.
 
 Both give an affine change of the picture, out = in + share * (photo - in) + colour, so that the change can be
 enlarged and applied at the photo's own resolution.

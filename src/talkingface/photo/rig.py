@@ -88,7 +88,7 @@ def load_rig(tensors: Mapping[str, np.ndarray]) -> Rig:
 
 
 def folded(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """Which skin triangles [852] of `points` [478, 3] are turned over in the picture plane against those of `photo`."""
+    """Which skin triangles [852] of `points` [478, 3] are flipped in the picture plane against those of `photo`."""
     own, smallest = _areas(photo), SLIVER * face_unit(photo) ** 2
     return (np.abs(own) > smallest) & (_areas(points) * np.sign(own) < -smallest)
 

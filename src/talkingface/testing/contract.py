@@ -50,7 +50,7 @@ def check_system(
     """Check that a system, with fresh weights of `preset`, does what the toolkit relies on.
 
     `system` is a registered name or a spec. It is fitted to each kind of source that its spec lists: `photo` and `clip`
-    (None: the shipped portrait, and that portrait swaying for 2.4 s), and driven by the clip where the spec says so. A
+    (None: the shipped portrait, and that portrait swaying for 2.4 s), and driven by the clip where the spec lists it. A
     preset for tests should be small: everything is drawn about fifteen times. With another `device` pictures drawn
     there are held against the CPU's too. Raises AssertionError that lists every promise that is not kept.
 
@@ -272,7 +272,7 @@ def _other_rates_are_drawn(case: _Case) -> None:
 
 
 def _transparency_has_a_mask(case: _Case) -> None:
-    """With a transparent background every picture has a mask; a system without one says so."""
+    """With a transparent background every picture has a mask; a system without one refuses."""
     try:
         pieces = list(case.draw(controls=replace(CONTROLS, background="transparent")))
     except UsageError:
@@ -300,7 +300,7 @@ def _fresh_weights_repeat(case: _Case) -> None:
 
 
 def _threads_do_not_disturb(case: _Case) -> None:
-    """Two jobs at once in one system that nobody has used yet draw what each draws alone."""
+    """Two jobs at once in a system that was not used before draw what each draws alone."""
     cold, together = _fresh(case.spec, case.preset), threading.Barrier(THREADS)
 
     def draw(_: int) -> np.ndarray:
@@ -313,7 +313,7 @@ def _threads_do_not_disturb(case: _Case) -> None:
 
 
 def _videos_drive(case: _Case) -> None:
-    """A video drives the face where the spec says so, and is refused where it does not."""
+    """A video drives the face where the spec lists it, and is refused elsewhere."""
     if "video" not in case.spec.driving:
         _check_refused(lambda: list(case.system.motion_from_video(case.avatar, case.driver, CONTROLS)), UsageError)
         return

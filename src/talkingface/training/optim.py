@@ -11,7 +11,7 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW for one network: a linear warm-up, the full rate for a while if `hold` says so, and then a cosine down to
+    """AdamW for one network: a linear warm-up, the full rate for the share `hold`, and then a cosine down to
     `lr * final_ratio` at the last step."""
 
     lr: float = 2e-4

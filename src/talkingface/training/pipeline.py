@@ -137,7 +137,7 @@ def _check_same(folder: Path, found: Any, own: Mapping[str, Any]) -> None:
     if other:
         raise UsageError(
             f"{folder} holds a training with other {' and '.join(other)}; "
-            "name another output folder, or delete that one to begin anew"
+            "name another output folder, or delete that one to start again"
         )
 
 

@@ -51,7 +51,7 @@ def make_views(prepared: Path, folder: Path) -> None:
 
 
 def sync_clips(prepared: Path, views: Path, split: str) -> Iterator[SyncClip]:
-    """Clips of a split with sound and a face to look at."""
+    """Clips of a split with sound and a visible face."""
     for clip in prepared_clips(prepared, split):
         path = prepared_file(views, clip.slug)
         if not clip.speaks or not path.is_file():

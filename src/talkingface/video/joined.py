@@ -55,7 +55,7 @@ class Restarts:
 def part_starts(path: Path, kind: str, cuts: Sequence[int], track_ids: Iterable[int]) -> list[int]:
     """Where the parts of a file begin, the first at 0. `kind` is FFmpeg's name of the format, `cuts` see `Restarts`.
 
-    The headers before a cut belong to what follows it; `track_ids` tells a transport stream's pictures and sound from
+    The headers before a cut belong to what follows it; `track_ids` splits a transport stream's pictures and sound from
     them.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -106,7 +106,7 @@ def _matroska_starts(data: mmap.mmap) -> list[int]:
 def _ebml_end(data: mmap.mmap, at: int) -> int | None:
     """Where the EBML element at `at`, whose name has four bytes, ends; None: unknown."""
     first = int.from_bytes(data[at + 4 : at + 5], "big")
-    length = 9 - first.bit_length()  # of the size, told by its leading zeros
+    length = 9 - first.bit_length()  # of the size, given by its leading zeros
     size = int.from_bytes(data[at + 4 : at + 4 + length], "big") & ((1 << 7 * length) - 1)
     return None if not first or size == (1 << 7 * length) - 1 else at + 4 + length + size
 

@@ -20,7 +20,7 @@ def frame_rate(steps: Sequence[int], tick: Fraction, stated: Iterable[Fraction |
     """Frames per second, at most 120, from the `steps` between neighbouring frames in units of `tick` seconds.
 
     The first of the `stated` rates (None: unknown) that fits is taken, because it is exact. Where none fits it is the
-    measured rate, or a common one that it cannot be told from. Without steps the first stated rate counts, else 25.
+    measured rate, or a common one close to it. Without steps the first stated rate counts, else 25.
 
     Example: `frame_rate([33, 33, 34], Fraction(1, 1000), [Fraction(1000), Fraction(30000, 1001)])` is 30000/1001.
     """

@@ -153,7 +153,7 @@ def _whole(frames: Iterator[_Decoded], found: Survey) -> Iterator[_Decoded]:
 def _from(part: Part, found: Survey, longest_px: int | None, start_s: float, losses: Losses) -> Iterator[_Decoded]:
     """Decoded frames of a part from the one on screen at `start_s` on, and often some before it.
 
-    Where the file cannot seek, comes out later than asked, or frames get their times by counting, it is opened anew and
+    Where the file cannot seek, comes out later than asked, or frames get their times by counting, it is reopened and
     decoded from its beginning.
     """
     # a frame is deinterlaced from its neighbours

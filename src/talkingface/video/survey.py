@@ -1,6 +1,6 @@
 """Facts about a media file, determined once: its parts, its rate, what its time stamps mean, whether it is interlaced.
 
-Headers are believed as far as they agree with the packets.
+Headers count only where they agree with the packets.
 """
 
 from __future__ import annotations

@@ -147,8 +147,8 @@ def silence_like(sound: Path, work: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A video to make: the `face` clip's first frame says `sound`; its head moves as in that clip (`own_pose`) or as
-    the system likes."""
+    """A video to make: the `face` clip's first frame says `sound`; its head moves as in that clip (`own_pose`) or by
+    the system's own motion."""
 
     face: RealClip
     sound: Path

@@ -237,7 +237,7 @@ def _is_scored_system(maker: Maker | None) -> bool:
 
 
 def _leaked(gap: np.ndarray, hidden: np.ndarray, usual: float) -> float:
-    """Correlation above chance of a lip gap [T] with what it was not told [T'], times how far it moves beside the true
+    """Correlation above chance of a lip gap [T] with a hidden signal [T'], times how far it moves beside the true
     one's standard deviation `usual`, at most 1.
 
     Correlation alone does not see size: lips at rest on a nodding head move by a fortieth of speech, and with it.

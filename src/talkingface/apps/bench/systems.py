@@ -134,7 +134,7 @@ def systems_table(figures: dict[str, Any]) -> str:
 def compare(command: str, size: int, pairs: int, load: Load, system: str | None) -> dict[str, Any]:
     """Time this program's `animate` (A) and `command` (B) by turns: A B, B A, A B, ...
 
-    `command` holds {face}, {speech}, {output} and, if it likes, {size}. `ratio`: B's seconds over A's, the geometric
+    `command` holds {face}, {speech}, {output} and optionally {size}. `ratio`: B's seconds over A's, the geometric
     mean over pairs, with its 95 % interval (Student's t of the logarithms) and the ratios themselves; the first pair
     warms both up and does not count. Raises UsageError, and TalkingFaceError when one of the two fails.
     """

@@ -27,7 +27,7 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What the networks look at: both videos (of one length), sound from time 0, and the photo, where there are any."""
+    """Inputs of the networks: both videos (of one length), sound from time 0, and the photo, where there are any."""
 
     generated: Subject
     reference: Subject | None

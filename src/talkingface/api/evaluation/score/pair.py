@@ -206,7 +206,7 @@ def _score_sync(
         view = mouth_view(mouths, subject.points, times, subject.seen.astype(np.float32))
         found = expert.score(view, samples)
         for key, value in zip(SYNC_KEYS, (found.offset_frames, found.confidence, found.distance), strict=True):
-            figures.put(key + suffix, value, reason="the clip is too short or too quiet to tell")
+            figures.put(key + suffix, value, reason="the clip is too short or too quiet")
 
 
 def _explain_gaps(figures: Figures, compared: bool, heard: bool) -> None:

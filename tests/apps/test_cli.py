@@ -102,7 +102,7 @@ def test_what_goes_on_with_less_is_a_note(photo: Path, voice_file: Path, tmp_pat
     done = run("animate", clip, voice_file, "-o", tmp_path / "o.mp4", TALKINGFACE_CACHE=str(tmp_path / "file"))
     assert done.returncode == 0 and (tmp_path / "o.mp4").exists()
     notes = [line for line in done.stderr.splitlines() if "TALKINGFACE_CACHE" in line]
-    assert len(notes) == 1 and notes[0].startswith("note: nothing is kept for the next time")
+    assert len(notes) == 1 and notes[0].startswith("note: the cache cannot be used")
 
 
 def test_unexpected_faults_are_one_line_too(

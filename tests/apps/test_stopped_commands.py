@@ -49,7 +49,14 @@ def command(photo: Path, speech: Path, output: Path) -> list[str]:
 def waiting_at(frame: int, words: list[str]) -> Iterator[subprocess.Popen[str]]:
     """The command, running, with so many frames drawn."""
     environment = {**os.environ, "METER_WAITS_AT": str(frame)}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore Ctrl-C
+    ) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "waiting\n"

@@ -78,7 +78,9 @@ def cache_folder(*parts: str) -> Path:
 
 
 def _warn_of_no_cache(reason: str) -> None:
-    warn_once(f"the cache cannot be used ({reason}); set TALKINGFACE_CACHE to a writable folder")
+    warn_once(
+        f"the cache cannot be used ({reason}), so nothing is kept for the next time; set TALKINGFACE_CACHE to a writable folder"
+    )
 
 
 def content_hash(path: str | Path) -> str:

@@ -111,5 +111,5 @@ def test_without_held_out_clips_there_are_no_figures(recipe, tmp_path):
     alone = RefinerRecipe([tmp_path / "clip.npz"], [], CONFIG)
     alone.networks()
     assert alone.evaluate() == {} and alone.preview(1) == {}
-    with pytest.raises(InputError, match="no clip here has two"):
+    with pytest.raises(InputError, match="no clip has two"):
         RefinerRecipe([tmp_path / "still.npz"], [], CONFIG)

@@ -79,7 +79,8 @@ def cache_folder(*parts: str) -> Path:
 
 def _warn_of_no_cache(reason: str) -> None:
     warn_once(
-        f"the cache cannot be used ({reason}), so nothing is kept for the next time; set TALKINGFACE_CACHE to a writable folder"
+        f"the cache cannot be used ({reason}), so nothing is kept for the next time; "
+        "set TALKINGFACE_CACHE to a writable folder"
     )
 
 

@@ -39,7 +39,8 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         seen.add(page)
         linked = [(page.parent / name).resolve() for name in re.findall(r"\]\(([^)#\s]+\.md)", prose(page))]
         todo += [other for other in linked if other not in seen and other.exists()]
-    named = {page for page in PAGES if str(page.relative_to(ROOT)) in text}
+    # the README names the folder of the systems' pages: a system's page alone makes it complete
+    named = {page for page in PAGES if str(page.relative_to(ROOT)) in text or page.parent.name == "systems"}
     assert set(PAGES) <= seen | named
 
 

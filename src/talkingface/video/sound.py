@@ -101,15 +101,17 @@ class Resampler:
         except DEMUXER_ERRORS as error:
             raise InputError("the sound is of a kind that cannot be converted; convert it to WAV first") from error
 
-    def _run(self, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+    def _run(self, given: av.AudioFrame | None) -> Iterator[np.ndarray]:
         if self._graph is None:
             return
-        self._graph.push(frame)
+        self._graph.push(given)
         while True:
             try:
-                piece = self._graph.pull().to_ndarray()
+                frame = self._graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
+            # interleaved: PyAV reads past its planes where there are more than 8
+            piece = np.ascontiguousarray(frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T)
             self._given += piece.shape[-1]
             yield piece
 
@@ -123,15 +125,23 @@ class Resampler:
             time_base=frame.time_base,
         )
         nodes = [source]
-        if len(self._signs) == frame.layout.nb_channels and min(self._signs) < 0:
-            name = frame.layout.name if " " not in frame.layout.name else f"{frame.layout.nb_channels}c"
+        channels = frame.layout.nb_channels
+        if channels > 2 and frame.layout.name == f"{channels} channels" and self._layout in ("mono", "stereo"):
+            # FFmpeg would guess what each channel is, drop one as the bass, and refuse 9, 11 and most above
+            signs = self._signs if len(self._signs) == channels else (1,) * channels
+            mean = "".join(f"{sign / channels:+.9f}*c{at}" for at, sign in enumerate(signs))
+            nodes.append(
+                graph.add("pan", f"mono|c0={mean}" if self._layout == "mono" else f"stereo|c0={mean}|c1={mean}")
+            )
+        elif len(self._signs) == channels and min(self._signs) < 0:
+            name = frame.layout.name if " " not in frame.layout.name else f"{channels}c"
             turned = "|".join(f"c{at}={sign}*c{at}" for at, sign in enumerate(self._signs))
             nodes.append(graph.add("pan", f"{name}|{turned}"))
         begins = round(Fraction(self._given * frame.sample_rate, self._rate_hz))  # counted at the rate that comes in
         settings = f"{self._rate_hz}:first_pts={begins}:{_SETTINGS}"
         nodes += [
-            graph.add("aresample", f"{settings}:out_sample_fmt=fltp:out_chlayout={self._layout}"),
-            graph.add("aformat", f"sample_fmts=fltp:channel_layouts={self._layout}"),
+            graph.add("aresample", f"{settings}:out_sample_fmt=flt:out_chlayout={self._layout}"),
+            graph.add("aformat", f"sample_fmts=flt:channel_layouts={self._layout}"),
             graph.add("abuffersink"),
         ]
         graph.link_nodes(*nodes).configure()

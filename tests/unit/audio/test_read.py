@@ -193,3 +193,34 @@ def test_unreadable_files(tmp_path):
 def test_non_ascii_and_spaced_names(tmp_path):
     path = write_wav(tmp_path / "voix d'été 声: 1%.wav", np.zeros(8000, np.float32), 16000)
     assert read_audio(path).samples.shape == (1, 8000)
+
+
+@pytest.mark.parametrize("channels", [3, 6, 9, 16, 17, 64])
+def test_the_mean_of_any_number_of_unnamed_channels(tmp_path, channels):
+    samples = np.zeros((16000, channels), np.float32)
+    samples[:, min(3, channels - 1)] = voice = np.sin(np.arange(16000) / 9).astype(np.float32)  # "6 channels": the bass
+    path = write_wav(tmp_path / "recorder.wav", samples, 16000)
+    np.testing.assert_allclose(read_audio(path).samples[0], voice / channels, atol=1e-6)
+    np.testing.assert_allclose(read_audio(path, mono=False).samples, samples.T, atol=1e-6)
+    written = np.concatenate([frame.to_ndarray() for frame in Sound(path).until(48000)], axis=1)
+    assert written.shape == (2, 48000)
+    np.testing.assert_allclose(written.std(axis=1), voice.std() / channels, rtol=0.01)
+
+
+@pytest.mark.parametrize("channels", [2, 9, 24])
+def test_unnamed_channels_that_cancel_are_turned_over(tmp_path, channels):
+    voice = np.sin(np.arange(16000) / 9).astype(np.float32)
+    samples = np.repeat(voice[:, None], channels, 1)
+    samples[:, : channels // 2] *= -1
+    notes: list[str] = []
+    heard = read_audio(write_wav(tmp_path / "turned.wav", samples, 16000), notes=notes).samples[0]
+    np.testing.assert_allclose(np.abs(heard), np.abs(voice), atol=1e-5)
+    assert "inverted before mixing" in notes[0]
+
+
+def test_two_unnamed_channels_stay_two_in_the_result(tmp_path):
+    samples = np.zeros((48000, 2), np.float32)
+    samples[:, 0] = np.sin(np.arange(48000) / 9)
+    path = write_wav(tmp_path / "two.wav", samples, 48000)
+    written = np.concatenate([frame.to_ndarray() for frame in Sound(path).until(48000)], axis=1)
+    np.testing.assert_allclose(written, samples.T, atol=1e-6)

@@ -62,7 +62,10 @@ def test_mistyped_names_get_close_ones(capsys: pytest.CaptureFixture[str]) -> No
     check_refused(capsys, 2, "did you mean portrait", "systems", "portrat")
     check_refused(capsys, 2, "invalid choice: 'foot'", "animate", "x", "y", "-o", "y.mp4", "--crop", "foot")
     check_refused(capsys, 2, "required: -o/--output", "animate", "x", "y")
-    check_refused(capsys, 2, "invalid int value", "animate", "x", "y", "-o", "y.mp4", "--seed", "one")
+    check_refused(
+        capsys, 2, "'one' is not what it takes: random choices", "animate", "x", "y", "-o", "y.mp4", "--seed", "one"
+    )
+    check_refused(capsys, 2, "'big' is not what it takes: longest side", "fit", "x", "-o", "y", "--size", "big")
     check_refused(capsys, 7, "no weights named", "weights", "show", "nothing.here")
 
 

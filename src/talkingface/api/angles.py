@@ -35,7 +35,9 @@ def read_angles(path: Path, clock_fps: float, frame_fps: float) -> np.ndarray:
             file.seek(0)
             delimiter = max(_DELIMITERS, key=first.count)
             lines = [(number, cells) for number, cells in enumerate(csv.reader(file, delimiter=delimiter), 1) if cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8; save it as CSV UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     columns: Sequence[str] = ("time", *ANGLES)
     if lines and not all(map(_is_number, lines[0][1])):

@@ -74,7 +74,7 @@ def open_pose(pose: str | Path | None, *, driven: bool, of_clip: bool) -> HeadPo
     if path.suffix.lower() in (".csv", ".txt"):
         read_angles(path, 25.0, 25.0)  # for its faults
         return HeadPose(kind="angles", path=path)
-    if zipfile.is_zipfile(path):
+    if path.suffix.lower() == ".npz" or zipfile.is_zipfile(path):
         return HeadPose(kind="motion", path=path, held=load_motion(path))
     held = open_media(path)
     return HeadPose(kind="photo" if isinstance(held, Photo) else "video", path=path, held=held)

@@ -45,7 +45,7 @@ def open_media(source: str | Path | np.ndarray | Photo | Clip) -> Photo | Clip:
         raise ArgumentError(f"pictures come as a path or an array uint8 [height, width, 3], not as {described(source)}")
     found = pictures_in(source)
     if found is None:
-        raise InputError(f"{source} has sound but no picture; give a photo or a video")
+        raise InputError(f"{source} holds no picture; give a photo or a video")
     return found
 
 

@@ -24,7 +24,7 @@ class WorkFolder:
 
     A second one for the same folder, in this process or another, raises UsageError at once. The lock is the operating
     system's: it goes when the process ends, however it ends, so nothing has to be cleared up after a kill. The end of
-    the `with` block, `close`, or the end of the object frees the folder; it is removed if it is empty by then.
+    the `with` block, `close`, or the end of the object frees the folder; it is removed if no file is in it.
 
     `purpose` says in errors what is being made: "the video out.mp4". Raises OutputError if the folder cannot be made.
 
@@ -41,7 +41,7 @@ class WorkFolder:
         return [file for file in self.path.glob(pattern) if file.name != LOCK_NAME]
 
     def close(self) -> None:
-        """Free the folder, and remove it if nothing is in it."""
+        """Free the folder, and remove it if no file is in it."""
         self._finish()
 
     def __enter__(self) -> WorkFolder:
@@ -128,4 +128,7 @@ def _free(folder: Path, handle: int, owner: int) -> None:
     with contextlib.suppress(OSError):
         if sys.platform == "win32":
             (folder / LOCK_NAME).unlink()
-        folder.rmdir()
+    if not any(files for _, _, files in os.walk(folder)):
+        for inner, _, _ in os.walk(folder, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(inner)

@@ -60,3 +60,10 @@ def test_unusable_tables_are_refused(tmp_path: Path, text: str, problem: str) ->
     with pytest.raises(InputError, match=problem) as refused:
         _degrees(tmp_path, text)
     assert "p.csv" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_text_of_another_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes("time_s,yaw\n0,5\n".encode("utf-16"))
+    with pytest.raises(InputError, match="save it as CSV UTF-8"):
+        read_angles(path, 25.0, 25.0)

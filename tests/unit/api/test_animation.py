@@ -290,7 +290,7 @@ def test_bad_speech_is_one_line_with_the_right_class(photo: Path, tmp_path: Path
 def test_bad_faces_options_and_outputs(photo: Path, voice_file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file"):
         _animate(tmp_path / "missing.jpg", voice_file)
-    with pytest.raises(InputError, match="sound but no picture"):
+    with pytest.raises(InputError, match="holds no picture"):
         _animate(voice_file, voice_file)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="not an avatar"):

@@ -171,3 +171,10 @@ def test_a_held_pose_lasts_and_is_shown(
     assert poses.shape == (40, 6) and (poses == 0.5).all()
     rgb = np.concatenate([piece.rgb for piece in strip])
     assert rgb.shape == (40, 48, 64 + 64 + 96, 3) and (rgb[:, :, 128:] == 204).all()
+
+
+def test_a_broken_motion_file_is_not_taken_for_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    path.write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(InputError, match="not a motion file"):
+        open_pose(path, driven=False, of_clip=False)

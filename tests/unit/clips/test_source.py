@@ -114,7 +114,7 @@ def test_huge_arrays_and_other_things_are_refused() -> None:
 def test_what_cannot_move_or_be_seen_is_refused(picture: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a photo, which holds no motion; the driver must be a video"):
         open_clip(picture, "the driver")
-    with pytest.raises(InputError, match="sound but no picture"):
+    with pytest.raises(InputError, match="holds no picture"):
         open_source(write_wav(tmp_path / "s.wav", make_voice(0.5)))
     with pytest.raises(InputError, match="there is no file"):
         open_source(tmp_path / "missing.mp4")

@@ -36,6 +36,15 @@ def test_an_empty_folder_goes_whatever_ends_the_work(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_folders_without_files_in_them_go_too(tmp_path: Path) -> None:
+    for name, left in (("", []), ("piece", ["a"])):
+        with WorkFolder(tmp_path / "a", "it") as work:
+            (work.path / "prepared" / "clips").mkdir(parents=True)
+            if name:
+                (work.path / name).touch()
+        assert os.listdir(tmp_path) == left
+
+
 def test_a_killed_process_leaves_the_folder_free(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom talkingface.core.work_folder import WorkFolder\n"

@@ -110,7 +110,9 @@ def _read_manifest(path: Path) -> list[Pair]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns, rows = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8; save it as CSV UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     unknown = sorted(set(columns) - set(COLUMNS))
     if "generated" not in columns or unknown:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from talkingface.core.errors import UsageError
@@ -51,12 +52,28 @@ def add_options(parser: argparse.ArgumentParser, *groups: type, only: tuple[str,
             text = facts["help"]
             if field.default is not None:
                 text += f" (default: {field.default})"
-            settings: dict[str, Any] = {"type": facts["parse"], "help": text, "default": argparse.SUPPRESS}
+            settings: dict[str, Any] = {
+                "type": _typed(facts["parse"], facts["help"]),
+                "help": text,
+                "default": argparse.SUPPRESS,
+            }
             if facts["choices"]:
                 settings["choices"] = facts["choices"]
             elif facts["metavar"]:
                 settings["metavar"] = facts["metavar"]
             parser.add_argument(f"--{field.name.replace('_', '-')}", **settings)
+
+
+def _typed(parse: Callable[[str], Any], text: str) -> Callable[[str], Any]:
+    """`parse` whose errors say what the option takes, its help `text`, and name no function."""
+
+    def convert(value: str) -> Any:
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{value!r} is not what it takes: {text}") from error
+
+    return convert
 
 
 def add_output(parser: argparse.ArgumentParser, text: str, metavar: str = "FILE") -> None:

@@ -108,6 +108,15 @@ def test_what_goes_on_with_less_is_a_note(photo: Path, voice_file: Path, tmp_pat
     assert len(notes) == 1 and notes[0].startswith("note: the cache cannot be used")
 
 
+def test_names_longer_than_a_file_system_allows(capsys: pytest.CaptureFixture[str], photo: Path) -> None:
+    long = "x" * 300
+    check_refused(capsys, 3, "there is no file", "weights", "import", "lpips", long, long)
+    check_refused(capsys, 3, "there is no file", "weights", "import", "pcavs", long)
+    check_refused(capsys, 3, "there is no file", "weights", "import", "headpose", long)
+    check_refused(capsys, 7, "no weights named", "fit", photo, "-o", "a", "--weights", long)
+    check_refused(capsys, 3, "file name too long; check the name", "fit", photo, "-o", long)
+
+
 def test_unexpected_faults_are_one_line_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def import_weights(
 
 def _check_folder(folder: Path) -> None:
     """Weights may be imported again; any other folder must not be overwritten."""
-    if not folder.exists():
+    if not os.path.exists(folder):
         check_writable(folder)
     elif not folder.is_dir() or (any(folder.iterdir()) and not (folder / "card.json").is_file()):
         raise UsageError(f"{folder} exists and holds no weights; name a new folder")

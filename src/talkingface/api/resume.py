@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,11 @@ def _identity(value: Any) -> Any:
     """Something JSON-ready that is equal for equal contents."""
     if isinstance(value, (str, Path)):
         path = user_path(value)
-        if path.is_dir() and (path / "card.json").is_file():
+        if os.path.isdir(path) and (path / "card.json").is_file():
             return content_hash(path / "card.json")  # names the hashes of everything else in the folder
-        if not path.exists() and (stored := find_avatar(str(value))):
+        if not os.path.exists(path) and (stored := find_avatar(str(value))):
             return _identity(stored)
-        return content_hash(path) if path.is_file() or is_picture_folder(path) else str(value)
+        return content_hash(path) if os.path.isfile(path) or is_picture_folder(path) else str(value)
     if isinstance(value, Audio):
         return [value.rate_hz, array_digest([value.samples])]
     if isinstance(value, Avatar):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -75,7 +76,7 @@ def _find_weights(system: str, name: str) -> store.WeightsRef:
     try:
         return store.find_weights(tagged)
     except WeightsError:
-        if tagged != name and Path(name).is_dir():
+        if tagged != name and os.path.isdir(name):
             return store.find_weights(name)
         raise
 

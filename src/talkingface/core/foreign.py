@@ -3,6 +3,7 @@ importer makes of them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +82,7 @@ def source_files(files: Sequence[Path], count: int, what: str) -> list[Path]:
     if len(files) != count:
         raise UsageError(f"give {what} ({count} file{'s' * (count > 1)}, not {len(files)})")
     for path in files:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(f"there is no file {path}")
     return list(files)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from talkingface.core.cache import user_path
@@ -16,7 +18,7 @@ def make_background(name: str, size: tuple[int, int]) -> np.ndarray:
     """
     from PIL import ImageColor
 
-    if user_path(name).is_file():
+    if os.path.isfile(user_path(name)):
         from talkingface.video.image import read_image
 
         return _fill(read_image(user_path(name)).opaque(), size)

@@ -108,6 +108,7 @@ class Resampler:
         while True:
             try:
                 frame = self._graph.pull()
+                assert isinstance(frame, av.AudioFrame)
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             # interleaved: PyAV reads past its planes where there are more than 8

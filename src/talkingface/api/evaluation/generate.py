@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -190,7 +191,7 @@ class Speaker:
     @classmethod
     def named(cls, name: str) -> Speaker:
         """A system ("portrait"), weights ("portrait.clean") or their folder. Raises UsageError with the close names."""
-        if Path(name).is_dir():
+        if os.path.isdir(name):
             return cls(str(store.read_card(Path(name)).get("system")), name)
         system = name.partition(".")[0]
         if name != system and system in registry.system_names():

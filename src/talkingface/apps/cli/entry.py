@@ -19,6 +19,7 @@ from talkingface.apps.cli.parser import Parser
 from talkingface.apps.cli.verbs import VERBS, verb_module
 from talkingface.core.errors import (
     DependencyError,
+    InputError,
     OutputError,
     TalkingFaceError,
     TalkingFaceWarning,
@@ -98,6 +99,10 @@ def _explain(error: Exception, verb: str) -> TalkingFaceError:
         return TalkingFaceError(f"there is not enough memory; {_LESS_MEMORY.get(verb, 'use a smaller --size')}")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return OutputError("the disk is full; free some space, then run the same command again")
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return InputError(
+            f"cannot use {os.fsdecode(error.filename)}: {error.strerror.lower()}; check the name and its permissions"
+        )
     text = " ".join(str(error).split())
     return TalkingFaceError(
         f"unexpected {type(error).__name__}: {text}; please report it with the traceback that TALKINGFACE_DEBUG=1 shows"

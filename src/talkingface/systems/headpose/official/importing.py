@@ -7,6 +7,7 @@ anew.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -116,7 +117,7 @@ def import_headpose(files: Sequence[Path]) -> Imported:
         "version": 1,
         "licence": "research only (the notices of the original programs and models)",
         "allows": "research; BFM, ArcFace and the authors' models have terms of their own",
-        "origin": origin_of([path for path in paths if path.is_file()]),
+        "origin": origin_of([path for path in paths if os.path.isfile(path)]),
         "parts": {part: path.name for part, path in found.parts.items()},
         "notes": notes,
         "config": to_dict(config),
@@ -130,7 +131,7 @@ def _listed(files: Sequence[Path]) -> list[Path]:
         raise UsageError("give the files to import, or folders that hold them")
     paths: list[Path] = []
     for path in files:
-        if not path.exists():
+        if not os.path.exists(path):
             raise InputError(f"there is no file {path}")
         inside = sorted(child for child in path.iterdir() if child.is_file()) if path.is_dir() else [path]
         paths += [child for child in inside if child not in paths]

@@ -8,6 +8,7 @@ be anything. The card's notes list what matched, what was ignored and what is mi
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 import tempfile
@@ -99,7 +100,7 @@ def import_pcavs(files: Sequence[Path]) -> Imported:
         tensors: Arrays = {}
         for part, state in found.states.items():
             tensors |= {f"{part}.{name}": values for name, values in _fitted(found, part, state, sizes).items()}
-        origin = origin_of([path for path in files if path.is_file()] or list(found.parts.values()))
+        origin = origin_of([path for path in files if os.path.isfile(path)] or list(found.parts.values()))
     missing = [part for part in SOURCES if part not in found.parts]
     found.notes += [f"{part} is missing; get {SOURCES[part]}" for part in missing]
     if "voice" not in found.parts:
@@ -120,7 +121,7 @@ def import_pcavs(files: Sequence[Path]) -> Imported:
 
 def _listed(path: Path, folder: Path) -> list[Path]:
     """The checkpoints that a file, archive or folder stands for; an archive is unpacked into `folder`."""
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"there is no file {path}")
     if path.is_dir():
         return sorted(child for child in path.rglob("*") if child.suffix in _CHECKPOINTS and child.is_file())

@@ -134,6 +134,14 @@ def check_writable(path: str | Path) -> None:
         raise output_error(path, error) from error
 
 
+def check_data_name(path: str | Path, suffix: str) -> None:
+    """Raise UsageError if a file of data would be made under another ending than `suffix`, where it might replace a
+    video. Pipes and devices may be called anything."""
+    target = final_path(path)
+    if target.suffix.lower() != suffix and not _is_special(target):
+        raise UsageError(f"cannot write {path}: the name must end in {suffix}")
+
+
 def check_apart(outputs: Iterable[str | Path | None], inputs: Iterable[object]) -> None:
     """Raise UsageError if an output would replace an input, or two outputs are one file.
 

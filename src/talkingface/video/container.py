@@ -25,6 +25,8 @@ from talkingface.core.errors import InputError, SpeechError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PLAYLISTS = ("concat", "dash", "hls", "hls,applehttp", "imf")
+"""Formats whose files name other files."""
 # PyAV passes on what FFmpeg returns; some of it is also an OSError, a ValueError or an EOFError
 DEMUXER_ERRORS = (av.error.FFmpegError, OSError, ValueError, EOFError)
 
@@ -86,11 +88,15 @@ def open_media(source: str | Path | Part) -> InputContainer:
         url = f"subfile,,start,{part.start},end,{part.end or part.path.stat().st_size},,:{url}"
     try:
         # files only: a playlist must not make us fetch anything
-        return av.open(url, options={"protocol_whitelist": "file,subfile"}, metadata_errors="ignore")
+        container = av.open(url, options={"protocol_whitelist": "file,subfile"}, metadata_errors="ignore")
     except DEMUXER_ERRORS as error:
         raise InputError(
             f"{part.path} cannot be read as sound or video; it may be damaged or of an unknown kind"
         ) from error
+    if container.format.name in PLAYLISTS:  # on a server, what somebody sends must not name other files
+        container.close()
+        raise InputError(f"{part.path} is a list of other files; give the sound or video itself")
+    return container
 
 
 def zero_s(container: InputContainer) -> float:

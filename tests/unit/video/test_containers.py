@@ -190,3 +190,12 @@ def test_damaged_files_raise_nothing_of_the_demuxer(tmp_path, name):
                 read(damaged)
             except TalkingFaceError as error:
                 assert "\n" not in str(error)
+
+
+def test_a_list_of_other_files_is_refused(make_clip, tmp_path):
+    made = make_clip(range(0, 1000, 40), name="stream.ts")
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1,\n{made.name}\n#EXT-X-ENDLIST\n")
+    for read in (probe, read_frames, read_audio):
+        with pytest.raises(InputError, match=r"list of other files|cannot be read"):
+            list(read(playlist)) if read is read_frames else read(playlist)

@@ -49,10 +49,11 @@ def run(
     from talkingface.apps.evaluation.html import write_html
     from talkingface.apps.evaluation.page import write_page
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_apart, check_writable
+    from talkingface.core.cache import check_apart, check_data_name, check_writable
 
     _check(generated, systems, data, page, limit, {**given, "sound_track": sound_track})
     check_apart((output, html, page), (generated, *given.values()))
+    check_data_name(output, ".json")
     for path in (html, page):
         if path is not None:
             check_writable(path)

@@ -23,10 +23,11 @@ def run(speech: str, output: str, **options: Any) -> None:
     """Write the motion of `speech`."""
     from talkingface import api
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_apart, check_writable
+    from talkingface.core.cache import check_apart, check_data_name, check_writable
     from talkingface.core.motion import save_motion
 
     check_apart((output,), (speech, options.get("face"), options.get("pose")))
+    check_data_name(output, ".npz")
     check_writable(output)
     with Progress():
         made = api.motion(speech, **options)

@@ -24,9 +24,10 @@ def run(video: str, output: str, preview: str | None, face_index: int | None) ->
     """Write the face of `video` as data."""
     from talkingface import api
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_apart, check_writable
+    from talkingface.core.cache import check_apart, check_data_name, check_writable
 
     check_apart((output, preview), (video,))
+    check_data_name(output, ".npz")
     check_writable(output)
     with Progress():
         found = api.track(video, face_index=face_index, preview=preview)

@@ -7,7 +7,12 @@ set -eu
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 folder=${TRY_FOLDER:-$(mktemp -d)}
-[ -n "${TRY_FOLDER:-}" ] || trap 'rm -rf --one-file-system "$folder"' EXIT
+mounted=()
+leave() {
+  [ ${#mounted[@]} -eq 0 ] || umount "${mounted[@]}"
+  [ -n "${TRY_FOLDER:-}" ] || rm -rf --one-file-system "$folder"
+}
+trap leave EXIT
 [ $# -gt 0 ] || set -- stable testing
 
 copy() { # FILE or FOLDER of the host, to the same place in ROOT
@@ -27,7 +32,9 @@ for suite in "$@"; do
   done
   git clone -q "file://$checkout" "$root/root/talkingface"
   settings=$(env | grep -E '^(PIP_|SSL_CERT_FILE|https?_proxy)' || true)
-  mkdir -p "$root/dev/shm"
+  mount -t proc proc "$root/proc" # PyTorch reads there what the processor can do
+  mount --bind /dev "$root/dev"
+  mounted+=("$root/proc" "$root/dev")
   run() { env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 $settings \
     chroot "$root" sh -c "cd /root/talkingface && $1"; }
   echo "== $suite: $(run 'python3 --version')"

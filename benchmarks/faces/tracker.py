@@ -31,6 +31,7 @@ from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.networks import face_models, see_square, to_input
 from talkingface.face.track import FaceTracker, fill_gaps, track_image
 from talkingface.video.image import is_image, read_image
+from talkingface.video.jpeg import from_jpeg, to_jpeg
 from talkingface.video.read import read_frames
 
 FRAMES = 120  # of each clip
@@ -188,7 +189,7 @@ def _unmoved(rgb: np.ndarray) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(0)
     for _ in range(UNMOVED_FRAMES):
         noisy = np.clip(rgb + rng.normal(0, NOISE, rgb.shape), 0, 255).astype(np.uint8)
-        yield cv2.imdecode(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1], cv2.IMREAD_COLOR)
+        yield from_jpeg(to_jpeg(noisy, JPEG_QUALITY))
 
 
 def _step(found: list[np.ndarray | None]) -> float:

@@ -67,7 +67,7 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
         return np.zeros((0, NUM_BANDS), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float32, copy=False), WINDOW)[::HOP]
     spectrum = np.asarray(scipy.fft.rfft(frames * _window(), NUM_FFT, axis=1))
-    power = spectrum.real**2 + spectrum.imag**2
+    power = np.real(spectrum) ** 2 + np.imag(spectrum) ** 2
     bands = power @ mel_filters().T
     level = 10.0 * np.log10(np.maximum(bands, np.float32(10.0 ** (FLOOR_DB / 10.0))))
     return np.maximum(level, FLOOR_DB).astype(np.float32)  # some processors round the logarithm past the floor

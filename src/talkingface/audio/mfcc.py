@@ -47,7 +47,7 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
 
 def _cepstra(frames: np.ndarray) -> np.ndarray:
     spectrum = np.asarray(scipy.fft.rfft(frames, NUM_FFT, axis=1))
-    power = (spectrum.real**2 + spectrum.imag**2) / NUM_FFT
+    power = (np.real(spectrum) ** 2 + np.imag(spectrum) ** 2) / NUM_FFT
     bands = _log(power @ _filters().T)
     cepstra = np.asarray(scipy.fft.dct(bands, type=2, axis=1, norm="ortho"))[:, :NUM_COEFFICIENTS]
     cepstra *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(NUM_COEFFICIENTS) / _LIFTER)

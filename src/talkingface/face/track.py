@@ -241,7 +241,9 @@ def fill_gaps(
     for first, end in zip([0, *(end for _, end in spans)], [*(first for first, _ in spans), len(found)], strict=True):
         seen[first:end] = False
     rows = np.zeros((len(found), NUM_POINTS * 3), np.float32)
-    rows[seen] = np.stack([found[k] for k in np.flatnonzero(seen)]).reshape(int(seen.sum()), -1)
+    rows[seen] = np.stack(
+        [points for points, there in zip(found, seen, strict=True) if there and points is not None]
+    ).reshape(int(seen.sum()), -1)
     return Track(
         landmarks=bridge(rows, seen).reshape(-1, NUM_POINTS, 3),
         times_s=times_s,

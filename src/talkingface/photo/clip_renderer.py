@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from talkingface.core.motion import batches, ping_pong, skip_frames
@@ -22,6 +21,7 @@ from talkingface.photo.composite import hidden_mouth
 from talkingface.photo.photo_renderer import BATCH
 from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
 from talkingface.photo.window import window_at, window_side
+from talkingface.video.jpeg import from_jpeg, to_jpeg
 
 RINGS = ((0.12, 0.35), (0.3, 0.0))  # distance outside the face outline in eye distances, share of its movement
 _SPOOL_QUALITY = 97
@@ -64,14 +64,12 @@ class ClipRenderer:
             count = len(self._fit["landmarks"])
             for frame in islice(read_frames(self._path, fps=self._fps, longest_px=self._longest_px), count):
                 rgb = turn(frame.rgb, self._turns)
-                bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-                spool.append(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _SPOOL_QUALITY])[1].tobytes())
+                spool.append(to_jpeg(rgb, _SPOOL_QUALITY))
                 if len(spool) > first:
                     yield rgb
             for number in itertools.count(max(len(spool), first)):  # a video cannot be decoded backwards
                 at = int(ping_pong(np.array([number]), count)[0])
-                stored = np.frombuffer(spool[at], np.uint8)
-                yield cv2.cvtColor(cv2.imdecode(stored, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+                yield from_jpeg(spool[at])
 
     def _draw(
         self, warper: Warper, start: int, pictures: list[np.ndarray], numbers: np.ndarray, motion: Motion

@@ -12,6 +12,7 @@ from talkingface.clips.manifest import PreparedClip, prepared_clips, prepared_fi
 from talkingface.core.arrays import save_arrays
 from talkingface.photo.scene import Scene, make_scene
 from talkingface.photo.window import FACE_IN_CROP, face_square
+from talkingface.video.jpeg import from_jpeg
 
 CROP_PX = 256
 MAX_REGION_PX = 416
@@ -28,9 +29,7 @@ class FaceClip:
 
     def frame(self, index: int) -> np.ndarray:
         """Frame as uint8 RGB."""
-        return cv2.cvtColor(
-            cv2.imdecode(np.frombuffer(self.jpegs[index], np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
-        )
+        return from_jpeg(self.jpegs[index])
 
 
 def make_face_clip(path: Path, landmarks: np.ndarray, confidence: np.ndarray, keep: np.ndarray) -> FaceClip:

@@ -293,7 +293,7 @@ def _agreement(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     fine = [[np.interp(times, np.arange(len(rows)), rows[:, k]) for k in (0, 2)] for rows in (predicted, true)]
     likelihood = np.zeros(len(OFFSET_STEPS))
     for a, b in zip(*fine, strict=True):
-        values = np.array([correlation_at(a, b, lag) for lag in OFFSET_STEPS])
+        values = np.array([correlation_at(a, b, int(lag)) for lag in OFFSET_STEPS])
         # about every eighth frame says something new
         likelihood -= len(true) / 16 * np.log(1 - np.clip(values, 0, 0.98) ** 2)
     return likelihood

@@ -32,9 +32,9 @@ def run(face: str, output: str, **options: Any) -> None:
     from talkingface.core.work_folder import WorkFolder, folder_beside, remove_folder
 
     folder = Path(output)
-    if folder.exists() and not store.is_avatar(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+    if os.path.exists(folder) and not store.is_avatar(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{output} exists and is no avatar; name a new folder")
-    if not folder.exists():
+    if not os.path.exists(folder):
         check_writable(folder)
     whole = Path(os.path.abspath(folder))  # "." has no name to put anything beside
     work = name_beside(whole, ".part")

@@ -40,6 +40,7 @@ def test_speech_is_recognised_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_process_beside_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pocketsphinx")
     speech = read_audio(sample("speech"), 16000).samples[0][: 3 * 16000]
     expected = align_phones(speech)
     assert len(expected) > 5

@@ -65,6 +65,11 @@ def at_most(name: str, value: float | None, limit: float) -> Row:
     return Row(name=name, value=None if value is None else float(value), target=f"<= {limit:g}", met=met)
 
 
+def between(name: str, value: float, low: float, high: float) -> Row:
+    """A figure that should lie from `low` to `high`."""
+    return Row(name=name, value=float(value), target=f"{low:g} to {high:g}", met=bool(low <= value <= high))
+
+
 def find_targets() -> dict[str, str]:
     """Name -> "module:function" of everything that the folders beside this file offer."""
     found: dict[str, str] = {}

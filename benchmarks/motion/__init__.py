@@ -1,10 +1,15 @@
 """Motion made from speech and from video, and the network that judges whether mouths and sound go together."""
 
 TARGETS = {
-    "mouth": "benchmarks.motion.speech:mouth",
-    "head": "benchmarks.motion.speech:head",
-    "silence": "benchmarks.motion.speech:silence",
-    "closures": "benchmarks.motion.speech:closures",
+    "mouth": "benchmarks.motion.mouth:mouth",
+    "head": "benchmarks.motion.head:head",
+    "silence": "benchmarks.motion.silence:silence",
+    "closures": "benchmarks.motion.phones:closures",
+    "rounding": "benchmarks.motion.phones:rounding",
+    "noise": "benchmarks.motion.noise:noise",
+    "voices": "benchmarks.motion.voices:voices",
+    "languages": "benchmarks.motion.languages:languages",
+    "ear": "benchmarks.motion.ear:ear",
     "drive": "benchmarks.motion.drive:drive",
     "sync": "benchmarks.motion.sync:sync",
 }

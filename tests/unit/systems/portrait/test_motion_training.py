@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from talkingface.audio.mel import speech_columns
+from talkingface.core.arrays import save_arrays
+from talkingface.core.errors import InputError
 from talkingface.face.head_motion import HeadMotion
 from talkingface.face.morphable import load_mesh478
 from talkingface.metrics.mouth import mouth_measures
@@ -20,7 +23,12 @@ from talkingface.systems.portrait.motion.recipes import (
     clip_targets,
     lip_offsets,
 )
-from talkingface.systems.portrait.motion.synthetic_speech import SpokenText, make_sentence, phone_rows
+from talkingface.systems.portrait.motion.synthetic_speech import (
+    SpokenText,
+    make_sentence,
+    phone_rows,
+    read_voices,
+)
 from talkingface.training.head_motion_fit import blink_profile, learn_head_motion
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
 from talkingface.training.speaking_clips import SpeakingClip, on_clock
@@ -85,6 +93,25 @@ def test_phone_rows_share_the_frame() -> None:
     assert rows[5, LIP_CLOSURES[1]] == pytest.approx(0.5)
     assert not rows[11:].any()
     assert make_sentence(random.Random(3)) == make_sentence(random.Random(3))
+
+
+def test_voices_of_a_folder_are_read(tmp_path: Path) -> None:
+    samples = np.array([0, 16384, -32768], np.int16)
+    (tmp_path / "more").mkdir()
+    save_arrays(tmp_path / "more" / "0001.npz", samples=samples, phones=["pau", "m"], ends=[0.1, 0.25])
+    (tmp_path / ".unfinished.npz").write_bytes(b"PK")
+    (text,) = read_voices(tmp_path)
+    assert text.samples.dtype == np.float32 and text.samples.tolist() == [0, 0.5, -1]
+    assert text.phones == (("pau", 0.1), ("m", 0.25))
+    assert not list(read_voices(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("wrong", [{"phones": ["ɲ", "m"]}, {"ends": [0.1]}, {"samples": np.zeros(3)}])
+def test_other_files_among_voices_are_named(tmp_path: Path, wrong: dict[str, object]) -> None:
+    arrays = {"samples": np.zeros(3, np.int16), "phones": ["pau", "m"], "ends": [0.1, 0.25]} | wrong
+    save_arrays(tmp_path / "odd.npz", **arrays)
+    with pytest.raises(InputError, match=r"odd\.npz holds no speech"):
+        list(read_voices(tmp_path))
 
 
 def test_augmented_columns_stay_in_range() -> None:

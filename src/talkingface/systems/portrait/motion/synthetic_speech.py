@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import BadZipFile
 
 import numpy as np
 
 from talkingface.audio.phones import RATE_HZ, align_phones
-from talkingface.core.errors import DependencyError
+from talkingface.core.errors import DependencyError, InputError
 from talkingface.systems.portrait.motion.config import PHONES
 
 PIECE_S = 8
@@ -86,6 +87,25 @@ def recognise(samples: np.ndarray, words: str | None = None) -> Iterator[SpokenT
             yield SpokenText(
                 samples=piece, phones=tuple(("pau" if name in ("sil", "SIL") else name, end) for name, end in phones)
             )
+
+
+def read_voices(folder: Path) -> Iterator[SpokenText]:
+    """Speech of known phones from the .npz files in a folder and its folders, by name; nothing where there is none.
+
+    A file holds `samples` int16 [N] at 16 kHz, `phones` (names of PHONES, in order) and `ends` (seconds), as
+    `scripts/make_voices.py` writes them. Raises InputError, which names the file, for any other.
+    """
+    for path in sorted(folder.rglob("[!.]*.npz")):
+        try:
+            with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
+                samples, names, ends = file["samples"], file["phones"].tolist(), file["ends"].tolist()
+            known = samples.ndim == 1 and samples.dtype == np.int16 and set(names) <= set(PHONES)
+            phones = tuple(zip(names, ends, strict=True))
+        except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile) as error:
+            raise InputError(f"{path} holds no speech with phones: {error}") from error
+        if not known:
+            raise InputError(f"{path} holds no speech with phones: it needs int16 samples and names of PHONES")
+        yield SpokenText(samples=samples.astype(np.float32) / 32768, phones=phones)
 
 
 def phone_rows(phones: tuple[tuple[str, float], ...], num_frames: int, fps: float) -> np.ndarray:

@@ -19,7 +19,7 @@ from talkingface.systems.portrait.motion.augment import SPEEDS
 from talkingface.systems.portrait.motion.config import MouthConfig
 from talkingface.systems.portrait.motion.network import MouthNet
 from talkingface.systems.portrait.motion.recipes import MouthRecipe, lip_offsets
-from talkingface.systems.portrait.motion.synthetic_speech import SpokenText, recognise, speak
+from talkingface.systems.portrait.motion.synthetic_speech import SpokenText, read_voices, recognise, speak
 from talkingface.training.mouth_targets import measure_matrix
 from talkingface.training.pipeline import Stage, Trained, kept
 from talkingface.training.speaking_clips import FPS, FREE_LICENCES, SpeakingClip, speaking_clips
@@ -44,7 +44,8 @@ def audio_stages(
     @functools.cache  # read once, and only if a stage is not finished
     def material() -> tuple[list[SpeakingClip], list[list[SpokenText]]]:
         clips = list(speaking_clips(prepared, model, split="train", free_only=free_only))
-        return clips, [list(speak(SENTENCES_PER_VOICE, seed)), list(known_speech(data, clips, free_only))]
+        kinds = (speak(SENTENCES_PER_VOICE, seed), known_speech(data, clips, free_only), read_voices(data / "voices"))
+        return clips, [texts for texts in map(list, kinds) if texts]
 
     def first(done: Mapping[str, Trained]) -> MouthRecipe:
         clips, spoken = material()

@@ -18,8 +18,8 @@ from talkingface.core.motion_space import Columns, MotionSpace
 from talkingface.core.timing import as_rate, frame_position, num_frames
 from talkingface.core.types import MAX_FRAMES, Motion
 
-_FORMAT_VERSION = 2
-_ROWS = ("expression", "pose", "blink", "source")
+_FORMAT_VERSION = 3
+_ROWS = ("expression", "pose", "blink", "gaze", "source")
 _KEYS = {"format_version", "space", "space_version", "fps", *_ROWS}
 _MAX_BYTES = 1 << 30
 _UNREADABLE = (
@@ -42,7 +42,7 @@ def check_motion(motion: Motion, space: MotionSpace, name: str = "the motion") -
         raise UsageError(f"{name} was made by a newer version of talkingface; upgrade it")
     if not len(motion):
         raise UsageError(f"{name} has no rows")
-    for part in ("expression", "pose", "blink"):
+    for part in ("expression", "pose", "blink", "gaze"):
         rows, width = getattr(motion, part), space.width(part)
         if rows is None:
             continue
@@ -86,6 +86,7 @@ def concatenate(motions: Iterable[Motion]) -> Motion:
         expression=np.concatenate([piece.expression for piece in pieces]),
         pose=_join([piece.pose for piece in pieces]),
         blink=_join([piece.blink for piece in pieces]),
+        gaze=_join([piece.gaze for piece in pieces]),
         source=_join([piece.source for piece in pieces]),
     )
 
@@ -133,8 +134,8 @@ def _interpolate(known: Motion, frames: list[tuple[int, float]], fps: float, sta
 
     expression = known.expression[before] * (1 - share) + known.expression[after] * share
     return replace(
-        known, expression=expression, pose=mix(known.pose), blink=mix(known.blink), source=mix(known.source), fps=fps,
-        start=start,
+        known, expression=expression, pose=mix(known.pose), blink=mix(known.blink), gaze=mix(known.gaze),
+        source=mix(known.source), fps=fps, start=start,
     )  # fmt: skip
 
 
@@ -144,7 +145,7 @@ def _rows(motion: Motion, begin: int, end: int) -> Motion:
 
     return replace(
         motion, expression=motion.expression[begin:end], pose=cut(motion.pose), blink=cut(motion.blink),
-        source=cut(motion.source), start=motion.start + begin,
+        gaze=cut(motion.gaze), source=cut(motion.source), start=motion.start + begin,
     )  # fmt: skip
 
 
@@ -213,8 +214,8 @@ def ping_pong(frames: np.ndarray, length: int) -> np.ndarray:
 def save_motion(path: str | Path, motion: Motion) -> None:
     """Write a Motion as an .npz file of plain arrays (no pickle). Raises OutputError if it cannot be written.
 
-    Arrays: `expression` [T, E], and if present `pose` [T, P], `blink` and `source` [T, 1], all float32; scalars `fps`,
-    `space`, `space_version`.
+    Arrays: `expression` [T, E], and if present `pose` [T, P], `blink` and `source` [T, 1], `gaze` [T, 2], all float32;
+    scalars `fps`, `space`, `space_version`.
     """
     arrays = {name: getattr(motion, name) for name in _ROWS}
     given = {name: values for name, values in arrays.items() if values is not None}
@@ -283,5 +284,6 @@ def _to_motion(arrays: dict[str, np.ndarray], path: str | Path) -> Motion:
         expression=rows["expression"],
         pose=rows.get("pose"),
         blink=rows.get("blink"),
+        gaze=rows.get("gaze"),
         source=rows.get("source"),
     )

@@ -26,7 +26,8 @@ class MotionSpace:
     """A named meaning of `Motion`'s columns; systems that share one may exchange motion.
 
     `version` is raised when the same movement gets other numbers. `fps` is the clock on which systems make this motion.
-    `pose` (): there is none. `blink`: whether closed eyes are a column of their own, 0 open, 1 closed.
+    `pose` (): there is none. `blink`: whether closed eyes are a column of their own, 0 open, 1 closed. `gaze`: whether
+    motion may say where the eyes look (see `core.types.Motion`).
     """
 
     name: str
@@ -35,11 +36,13 @@ class MotionSpace:
     expression: tuple[Columns, ...]
     pose: tuple[Columns, ...] = ()
     blink: bool = True
+    gaze: bool = False
 
     def columns(self, part: str) -> tuple[Columns, ...]:
-        """The columns of "expression", "pose" or "blink"."""
+        """The columns of "expression", "pose", "blink" or "gaze"."""
         closure = (Columns(names=("closure",), unit="share", most=1.0),) if self.blink else ()
-        return {"expression": self.expression, "pose": self.pose, "blink": closure}[part]
+        sight = (Columns(names=("look right", "look down"), unit="radians", most=10.0),) if self.gaze else ()
+        return {"expression": self.expression, "pose": self.pose, "blink": closure, "gaze": sight}[part]
 
     def width(self, part: str) -> int | None:
         """Number of columns of a part; None where the weights decide."""
@@ -56,7 +59,7 @@ class MotionSpace:
 
     def __str__(self) -> str:
         parts = []
-        for part in ("expression", "pose", "blink"):
+        for part in ("expression", "pose", "blink", "gaze"):
             width = self.width(part)
             if width != 0:
                 units = ", ".join(dict.fromkeys(group.unit for group in self.columns(part)))

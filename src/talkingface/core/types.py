@@ -262,7 +262,9 @@ class Motion:
     `space` names the meaning of the columns (a `core.motion_space.MotionSpace`, in its `space_version`); only equal
     spaces may be mixed. `expression` float32 [T, E] is
     absolute (0: the person's neutral, mouth closed). `pose` float32 [T, P] or None, relative to the avatar's rest pose.
-    `blink` float32 [T, 1] in [0, 1] (1: closed) or None. `source` float32 [T, 1] or None: which
+    `blink` float32 [T, 1] in [0, 1] (1: closed) or None. `gaze` float32 [T, 2] or None: where the eyes look, in radians
+    to the viewer's right and down of where they look at rest. These are angles in the room: at 0 the eyes keep to their
+    object however the head turns; None: they turn with the head. `source` float32 [T, 1] or None: which
     frame of the avatar's own clip is seen, between two for a fraction; systems that show no clip ignore it, and without
     it the renderer chooses. Row 0 is frame `start`.
     """
@@ -275,6 +277,7 @@ class Motion:
     start: int = 0
     source: np.ndarray | None = None
     space_version: int = 1
+    gaze: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check(isinstance(self.space, str) and self.space != "", "space must be the name of a motion space")
@@ -287,6 +290,8 @@ class Motion:
             _check_rows("pose", self.pose, rows)
         if self.blink is not None:
             _check_rows("blink", self.blink, rows, 1)
+        if self.gaze is not None:
+            _check_rows("gaze", self.gaze, rows, 2)
         if self.source is not None:
             _check_rows("source", self.source, rows, 1)
 

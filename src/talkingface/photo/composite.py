@@ -100,7 +100,14 @@ class Drawer:
         self._person = scene.person.copy()
         self._rests = True  # outside of the last region the person is as in the photo
 
-    def draw(self, target: np.ndarray, rigid: Rigid, out: np.ndarray, region: Box | None = None) -> np.ndarray:
+    def draw(
+        self,
+        target: np.ndarray,
+        rigid: Rigid,
+        out: np.ndarray,
+        region: Box | None = None,
+        gaze: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Write the picture for landmarks [478, 3] and head movement into `out` uint8 [H, W, 3].
 
         Only `region` (x0, y0, x1, y1) is touched when given: outside of it the person rests. Returns the person's
@@ -111,7 +118,7 @@ class Drawer:
             self._person[:] = self.scene.person
         self._rests = region is not None
         self._person[y0:y1, x0:x1] = 0
-        vertices, shown = self.scene.pose(target, rigid)
+        vertices, shown = self.scene.pose(target, rigid, gaze)
         self._warper.warp(self.scene.person, shown, vertices, self._triangles, self._person, region=region)
         out[y0:y1, x0:x1] = self.scene.background[y0:y1, x0:x1]
         _over(self._person.view(np.uint32)[..., 0], self.scene.background, (x0, y0, x1, y1), out)

@@ -74,8 +74,12 @@ class PhotoRenderer:
         for k in range(count):
             pose = None if motion.pose is None else motion.pose[k]
             closure = 0.0 if motion.blink is None else float(motion.blink[k, 0])
+            gaze = None
+            if motion.gaze is not None:
+                gaze = self._scene.eyes.shift(motion.gaze[k], self._rig.movement(pose).rotation)
+                closure = min(closure + self._scene.eyes.lids(gaze), 1.0)
             target, rigid = self._rig.target(motion.expression[k], pose, closure)
-            alpha = drawer.draw(target, rigid, rgb[k], self._region if rigid.body is None else None)
+            alpha = drawer.draw(target, rigid, rgb[k], self._region if rigid.body is None else None, gaze)
             if masks is not None:
                 masks[k] = alpha
             side = self._side if rigid.body is None else round(self._side * rigid.body.scale)

@@ -17,18 +17,9 @@ from scipy.spatial import Delaunay
 from talkingface.core.types import NUM_POINTS
 from talkingface.face.matte import fill_background, person_matte
 from talkingface.face.pose import STABLE_POINTS, fit_similarity
-from talkingface.face.topology import (
-    FACE_OVAL,
-    LEFT_EYE_LOWER,
-    LEFT_EYE_UPPER,
-    RIGHT_EYE_LOWER,
-    RIGHT_EYE_UPPER,
-    eye_triangles,
-    mouth_triangles,
-    skin_triangles,
-)
+from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
+from talkingface.photo.eyes import LIDS, Eyes, eyeball_triangles, find_eyes, inner_shares
 
-LIDS = tuple(dict.fromkeys(RIGHT_EYE_UPPER + RIGHT_EYE_LOWER + LEFT_EYE_UPPER + LEFT_EYE_LOWER))
 _LID_NUMBERS, _OVAL_NUMBERS = np.array(LIDS), np.array(FACE_OVAL)
 # All distances below are in units of the distance between the outer eye corners.
 GRID_STEP = 0.28
@@ -117,7 +108,8 @@ class Scene:
 
     `person` uint8 [H, W, 4] (own colours times opacity, and opacity), `background` uint8 [H, W, 3];
     `points` float32 [478, 3]; `outer` float32 [M, 3] extension points, `head_share` [M] and `jaw_share` [M, 36] how
-    they follow the head and the face outline; `triangles` int32 [F, 3] over points, lids, outer.
+    they follow the head and the face outline; `triangles` int32 [F, 3] over points, lids with what lies between them,
+    outer; `eyes` where the irises are.
     """
 
     person: np.ndarray
@@ -127,6 +119,7 @@ class Scene:
     head_share: np.ndarray
     jaw_share: np.ndarray
     triangles: np.ndarray
+    eyes: Eyes
 
     @property
     def size(self) -> tuple[int, int]:
@@ -136,7 +129,8 @@ class Scene:
     @property
     def triangles_points(self) -> np.ndarray:
         """Resting places [V, 2] of the vertices that `triangles` number."""
-        return np.concatenate([self.points[:, :2], self.points[list(LIDS), :2], self.outer[:, :2]])
+        lids = self.points[_LID_NUMBERS, :2]
+        return np.concatenate([self.points[:, :2], lids, inner_shares() @ lids, self.outer[:, :2]])
 
     def room(self) -> Room:
         """How far the person may move."""
@@ -151,9 +145,13 @@ class Scene:
         away = np.where(touched, reach, np.inf)
         return Room(size=(width, height), centre=oval.mean(axis=0), reach=reach, away=away)
 
-    def pose(self, target: np.ndarray, rigid: Rigid) -> tuple[np.ndarray, np.ndarray]:
-        """Vertices [V, 3] and the photo coordinates [V, 2] they show, for target landmarks and head movement."""
+    def pose(self, target: np.ndarray, rigid: Rigid, gaze: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices [V, 3] and the photo coordinates [V, 2] they show, for target landmarks and head movement.
+
+        `gaze` [2]: how far the irises move in the head (`Eyes.shift`); None: they rest.
+        """
         lids, oval = target[_LID_NUMBERS], target[_OVAL_NUMBERS]
+        lids = np.concatenate([lids, inner_shares() @ lids])
         moved = rigid(self.outer)
         jaw = self.jaw_share @ (oval - rigid(self.points[_OVAL_NUMBERS])).astype(np.float32)
         first, count = len(target), len(target) + len(lids)
@@ -165,6 +163,8 @@ class Scene:
         shown = np.empty((len(vertices), 2), np.float32)
         shown[:first], shown[count:] = self.points[:, :2], self.outer[:, :2]
         shown[first:count] = rigid.inverse(lids)[:, :2]  # the target's expression, in the photo's own pose
+        if gaze is not None:
+            shown[first:count] = self.eyes.shown(shown[first:count], gaze)
         return vertices, shown
 
 
@@ -186,6 +186,7 @@ def make_scene(rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray | None = N
         head_share=head_share.astype(np.float32),
         jaw_share=jaw_share.astype(np.float32),
         triangles=_triangles(points, outer),
+        eyes=find_eyes(points),
     )
 
 
@@ -284,9 +285,7 @@ def _smoothstep(x: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _face_part() -> np.ndarray:
-    doubled = np.arange(NUM_POINTS)
-    doubled[list(LIDS)] = NUM_POINTS + np.arange(len(LIDS))
-    return np.concatenate([skin_triangles(), doubled[eye_triangles()], mouth_triangles()]).astype(np.int32)
+    return np.concatenate([skin_triangles(), NUM_POINTS + eyeball_triangles(), mouth_triangles()]).astype(np.int32)
 
 
 def _triangles(points: np.ndarray, outer: np.ndarray) -> np.ndarray:
@@ -296,6 +295,6 @@ def _triangles(points: np.ndarray, outer: np.ndarray) -> np.ndarray:
     polygon = oval.astype(np.float32).reshape(-1, 1, 2)
     middle = both[faces].mean(1)
     outside = [cv2.pointPolygonTest(polygon, (float(x), float(y)), False) < 0 for x, y in middle]
-    first = NUM_POINTS + len(LIDS)
+    first = NUM_POINTS + len(LIDS) + len(inner_shares())
     number = np.concatenate([np.array(FACE_OVAL), first + np.arange(len(outer))])
     return np.concatenate([_face_part(), number[faces[np.array(outside)]].astype(np.int32)])

@@ -325,7 +325,10 @@ def _videos_drive(case: _Case) -> None:
     few = replace(
         motion,
         expression=motion.expression[:5],
-        **{name: None if (rows := getattr(motion, name)) is None else rows[:5] for name in ("pose", "blink", "source")},
+        **{
+            name: None if (rows := getattr(motion, name)) is None else rows[:5]
+            for name in ("pose", "blink", "gaze", "source")
+        },
     )
     drawn = list(case.system.render(case.avatar, resample_motion([few], case.spec.fps), CONTROLS))
     assert len(_rgb(drawn)) == 5, f"{len(_rgb(drawn))} pictures of 5 frames"

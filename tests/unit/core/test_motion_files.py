@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from talkingface.core.errors import ArgumentError, InputError, UsageError
-from talkingface.core.motion import check_motion, load_motion, save_motion
+from talkingface.core.motion import (
+    check_motion,
+    concatenate,
+    limit_frames,
+    load_motion,
+    resample_motion,
+    save_motion,
+    skip_frames,
+)
 from talkingface.core.motion_space import Columns, MotionSpace
 from talkingface.core.types import Motion
 from talkingface.face.mesh478_space import MESH478
@@ -55,6 +63,18 @@ def test_files_of_the_version_before_and_edited_ones_load(tmp_path: Path) -> Non
     assert _load(tmp_path, fps=30).fps == 30
 
 
+def test_where_the_eyes_look_is_kept_joined_and_retimed(tmp_path: Path) -> None:
+    gaze = np.linspace(0, 0.1, 6, dtype=np.float32).reshape(3, 2)
+    motion = _motion(gaze=gaze)
+    assert check_motion(motion, MESH478) is motion
+    save_motion(tmp_path / "m.npz", motion)
+    np.testing.assert_array_equal(load_motion(tmp_path / "m.npz").gaze, gaze)
+    slower = concatenate(resample_motion([*limit_frames([motion], 1), *skip_frames([motion], 1)], 50)).gaze
+    np.testing.assert_allclose(slower[:5:2], gaze, atol=1e-7)  # type: ignore[index]
+    with pytest.raises(UsageError, match="gaze, which is not part of space 'learned'"):
+        check_motion(replace(motion, space="learned", pose=None, blink=None), LEARNED)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -71,6 +91,7 @@ def test_files_of_the_version_before_and_edited_ones_load(tmp_path: Path) -> Non
         ({"pose": np.zeros((2, 6))}, r"pose must be a float32 array \[3, any\]"),
         ({"blink": np.zeros((4, 1))}, r"blink must be a float32 array \[3, 1\]"),
         ({"blink": np.zeros((3, 2))}, r"blink must be a float32 array \[3, 1\]"),
+        ({"gaze": np.zeros((3, 1))}, r"gaze must be a float32 array \[3, 2\]"),
         ({"source": np.zeros((3, 2))}, r"source must be a float32 array \[3, 1\]"),
         ({"fps": 0.0}, "fps must be between 1 and 1000"),
         ({"fps": np.nan}, "fps must be between"),

@@ -1,0 +1,94 @@
+"""Eyes of a photo: they move under the lids, and keep to their object in a turned head."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from faces import drawn_picture, mesh_points, person_alpha
+from talkingface.face.camera import rotation_matrix
+from talkingface.photo.composite import Drawer, HiddenMouth
+from talkingface.photo.eyes import LIDS, MAX_TURN_RAD, eyeball_triangles, find_eyes, inner_shares
+from talkingface.photo.rig import close_lids
+from talkingface.photo.scene import Rigid, make_scene
+
+AHEAD = np.zeros(2, np.float32)
+REST = Rigid(rotation=np.eye(3), scale=1.0, translation=np.zeros(3))
+POINTS = mesh_points(unit=100.0)
+
+
+def eyes_picture() -> np.ndarray:
+    """White eyeballs with black irises in grey skin."""
+    rgb = np.full((256, 256, 3), 128, np.uint8)
+    cv2.fillPoly(
+        rgb, [np.round(POINTS[list(LIDS[:16]), :2]).astype(np.int32)[[*range(9), *range(15, 8, -1)]]], (250,) * 3
+    )
+    cv2.circle(rgb, tuple(np.round(POINTS[468, :2]).astype(int).tolist()), 4, (0, 0, 0), -1)
+    return rgb
+
+
+def draw(rgb: np.ndarray, gaze: np.ndarray | None, closure: float = 0.0) -> np.ndarray:
+    scene = make_scene(rgb, POINTS, person_alpha(POINTS, rgb.shape))
+    target = close_lids(POINTS.astype(np.float64), closure).astype(np.float32)
+    out = np.zeros_like(rgb)
+    Drawer(scene, HiddenMouth(colour=np.zeros(3), share=0.0)).draw(target, REST, out, gaze=gaze)
+    return out
+
+
+def dark_middle(rgb: np.ndarray) -> np.ndarray:
+    x, y = np.round(POINTS[468, :2]).astype(int)
+    part = 255.0 - rgb[y - 12 : y + 13, x - 14 : x + 15, 0]
+    weight = np.maximum(part - 130, 0)
+    rows, columns = np.indices(weight.shape)
+    return np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
+
+
+def test_the_mesh_between_the_lids_has_no_hole() -> None:
+    lids = POINTS[list(LIDS), :2]
+    places = np.concatenate([lids, inner_shares() @ lids])
+    a, b, c = (places[eyeball_triangles()[:, k]] for k in range(3))
+    areas = ((b - a)[:, 0] * (c - a)[:, 1] - (c - a)[:, 0] * (b - a)[:, 1]) / 2
+    opening = sum(
+        cv2.contourArea(lids[[*range(k, k + 9), *range(k + 15, k + 8, -1)]].astype(np.float32)) for k in (0, 16)
+    )
+    assert (areas * np.sign(areas.sum()) >= 0).all()
+    assert abs(areas.sum()) == pytest.approx(opening, rel=1e-4)
+
+
+def test_eyes_at_rest_are_the_photo_also_while_they_blink() -> None:
+    for closure in (0.0, 0.6):
+        assert np.array_equal(draw(drawn_picture(), np.zeros(2), closure), draw(drawn_picture(), None, closure))
+
+
+def test_irises_move_and_the_skin_does_not() -> None:
+    picture = eyes_picture()
+    still, moved = draw(picture, None), draw(picture, np.array([2.0, 0.0]))
+    np.testing.assert_allclose(dark_middle(moved) - dark_middle(still), [2, 0], atol=0.3)
+    outside = np.ones(picture.shape[:2], bool)
+    x, y = np.round(POINTS[468, :2]).astype(int)
+    outside[y - 10 : y + 10, x - 18 : x + 18] = False
+    outside[y - 10 : y + 10, 128:] = False
+    assert np.array_equal(still[outside], moved[outside])
+
+
+def test_eyes_keep_to_their_object_when_the_head_turns() -> None:
+    eyes = find_eyes(POINTS)
+    for turn in ((0.0, 0.06, 0.0), (0.06, 0.0, 0.0), (-0.05, -0.05, 0.02)):
+        head = np.asarray(rotation_matrix(np.array(turn)))
+        nose, shift = (head @ (0, 0, -1))[:2], eyes.shift(AHEAD, head)
+        assert shift @ nose < 0
+        assert np.linalg.norm(shift) == pytest.approx(eyes.ball * np.linalg.norm(nose), rel=0.25)
+    assert np.abs(eyes.shift(AHEAD, np.eye(3))).max() < 1e-9
+
+
+def test_eyes_move_no_further_than_the_photo_shows_of_them() -> None:
+    eyes = find_eyes(POINTS)
+    for gaze in ((3.0, 0.0), (-9.0, 9.0), (0.5, 0.5)):
+        shift = eyes.shift(np.array(gaze, np.float32), np.eye(3))
+        assert np.isfinite(shift).all()
+        assert np.abs(shift).max() <= eyes.ball * np.sin(MAX_TURN_RAD) + 1e-9
+    aside = POINTS.copy()
+    aside[[*range(468, 473)]] += aside[133] - aside[468]  # an iris in the corner of its eye has no way to go there
+    assert abs(find_eyes(aside).shift(np.array([0.1, 0.0], np.float32), np.eye(3))[0]) < 0.05
+    assert eyes.lids(np.array([0.0, 2.0])) > 0 > eyes.lids(np.array([0.0, -2.0]))

@@ -46,12 +46,14 @@ def closures(job: TargetJob) -> Finding:
         grid = [score for score in chosen if score["grid"]]
         rows += closure_rows(f"GRID, {delay}", grid)
         rows += closure_rows(f"GRID, unseen speaker, {delay}", [score for score in grid if score["unseen"]])
-        rows += closure_rows(f"unseen people, {delay}", [score for score in chosen if score["unseen"]])
+        unseen = [score for score in chosen if score["unseen"]]
+        rows += closure_rows(f"unseen people, {delay}", unseen, recognised=True)
     return Finding(rows=rows, details={"clips": scores})
 
 
-def closure_rows(title: str, scores: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    """The figures of a group of clips; none if it is empty."""
+def closure_rows(title: str, scores: Sequence[Mapping[str, Any]], *, recognised: bool = False) -> Iterator[Row]:
+    """The figures of a group of clips; none if it is empty. Where phones are `recognised`, lips are promised to meet
+    where the real ones do: the others may be mistakes."""
     joined = {
         f"{mouth}_{name}": np.concatenate([np.zeros(0), *(score[f"{mouth}_{name}"] for score in scores)])
         for mouth in ("generated", "true")
@@ -61,10 +63,14 @@ def closure_rows(title: str, scores: Sequence[Mapping[str, Any]]) -> Iterator[Ro
         ("lips", "/p b m/ that close", CLOSED_GAP, CLOSED_SHARE),
         ("teeth", "/f v/ that are narrow", NARROW_GAP, NARROW_SHARE),
     ):
-        made, real = joined[f"generated_{name}"], joined[f"true_{name}"]
-        if len(made):
-            yield at_least(f"{title}: {phones} ({len(made)})", float((made < limit).mean()), least)
-            yield Row(name=f"{title}: {phones}, real mouths", value=float((real < limit).mean()))
+        made, real = joined[f"generated_{name}"] < limit, joined[f"true_{name}"] < limit
+        if not len(made):
+            continue
+        label, share = f"{title}: {phones} ({len(made)})", float(made.mean())
+        yield Row(name=label, value=share) if recognised else at_least(label, share, least)
+        yield Row(name=f"{title}: {phones}, real mouths", value=float(real.mean()))
+        if recognised and real.any():
+            yield at_least(f"{title}: {phones} where the real mouth does", float(made[real].mean()), least)
     if len(joined["true_vowels"]):
         error = float(joined["generated_vowels"].mean() / max(joined["true_vowels"].mean(), 1e-9) - 1)
         label = f"{title}: open-vowel gap over the speakers', less one ({len(joined['true_vowels'])})"
@@ -120,7 +126,7 @@ def _scores(
         spans = phones_of(clip)
         for delay, controls in settings.items() if spans else ():
             made, true, offset = aligned(speaker.measures(clip.neutral, clip.samples, controls), clip.measures)
-            late = [replace(s, start_s=s.start_s + offset / FPS, end_s=s.end_s + offset / FPS) for s in spans]
+            heard, late = _in_both(spans, offset / FPS, (len(true) - 1) / FPS)
             row: dict[str, Any] = {"clip": clip.slug, "delay": delay, "split": clip.split, "unseen": not clip.known}
             row |= {"grid": _sentence(clip.slug) is not None, "offset": offset}
             for mouth, values, heard in (("generated", made, spans), ("true", true, late)):
@@ -132,6 +138,13 @@ def _scores(
 
 
 _COUNTS = ("rounded", "spread")
+
+
+def _in_both(spans: Sequence[PhoneSpan], offset_s: float, end_s: float) -> tuple[list[PhoneSpan], list[PhoneSpan]]:
+    """The spans as they are heard and as they are seen, `offset_s` later: those that lie within a clip both times."""
+    pairs = [(s, replace(s, start_s=s.start_s + offset_s, end_s=s.end_s + offset_s)) for s in spans]
+    kept = [pair for pair in pairs if all(s.start_s >= 0 and s.end_s <= end_s for s in pair)]
+    return [heard for heard, _ in kept], [seen for _, seen in kept]
 
 
 def phones_of(clip: SpokenClip) -> list[PhoneSpan]:

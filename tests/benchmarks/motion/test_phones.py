@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.motion.phones import _rounded, _sentence, closure_rows, rounding_rows, span_means
+from benchmarks.motion.phones import _in_both, _rounded, _sentence, closure_rows, rounding_rows, span_means
 from talkingface.audio.phones import PhoneSpan
 
 
@@ -61,4 +61,14 @@ def test_closures_count_beside_the_real_mouths() -> None:
     assert [row.value for row in rows.values() if "real" in row.name] == [0.5, 1.0]
     vowels = rows["all: open-vowel gap over the speakers', less one (4)"]
     assert vowels.value == pytest.approx(1 / 3) and vowels.met is False
+    heard = {row.name: row for row in closure_rows("all", [one | {"generated_lips": [0.0, 0.3]}], recognised=True)}
+    assert heard["all: /p b m/ that close (2)"].met is None and heard["all: /p b m/ that close (2)"].value == 0.5
+    assert heard["all: /p b m/ that close where the real mouth does"].met is True
+    assert heard["all: /f v/ that are narrow where the real mouth does"].met is False
     assert not list(closure_rows("none", []))
+
+
+def test_sounds_are_looked_at_where_both_mouths_are_seen() -> None:
+    heard, seen = _in_both([span("P", 0.05, 0.1), span("B", 0.5, 0.6), span("M", 1.8, 2.0)], -0.08, 1.96)
+    assert [s.phone for s in heard] == [s.phone for s in seen] == ["B"]
+    assert (seen[0].start_s, seen[0].end_s) == (pytest.approx(0.42), pytest.approx(0.52))

@@ -8,6 +8,7 @@ by the clip's own offset first.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from benchmarks.motion.speaking import RATE_HZ, SpokenClip, aligned, delays, open_speaker, spoken_clips
 from benchmarks.targets import Finding, Row, TargetJob, at_least, between
+from talkingface.api.evaluation.score.phones import PhoneJob
 from talkingface.audio.phones import PhoneSpan, align_phones, grid_sentence
 from talkingface.clips.manifest import ClipEntry
 from talkingface.metrics.mouth import BILABIALS, CLOSED_GAP, OPEN_VOWELS, reached_gaps
@@ -26,8 +28,8 @@ NARROW_GAP = 0.03
 ROUNDED, SPREAD = ("UW", "OW", "W", "UH"), ("IY", "IH", "S", "EH")
 CLOSED_SHARE, NARROW_SHARE, VOWEL_ERROR = 0.93, 0.8, 0.2
 ROUNDING = (0.7, 1.2)
-LONGEST_S = 20.0
-"""More of a clip is not looked at."""
+LONGEST_S, MOST_CLIPS = 12.0, 8
+"""More of a clip, and in `rounding` more clips of one person in train, are not looked at."""
 GRID, WORD = "grid_", "word_"
 _REACHED = {"lips": (BILABIALS, True), "teeth": (LIP_TEETH, True), "vowels": (OPEN_VOWELS, False)}
 
@@ -83,7 +85,13 @@ def rounding(job: TargetJob) -> Finding:
     The difference is taken within each clip, because people and photos differ in width, and clips count by how much
     they say about it. The same is given for the gap.
     """
-    scores = _scores(job, lambda entry: True, _rounded)
+    counted: Counter[str] = Counter()
+
+    def wanted(entry: ClipEntry) -> bool:
+        counted[entry.identity] += 1
+        return entry.split == "val" or counted[entry.identity] <= MOST_CLIPS
+
+    scores = _scores(job, wanted, _rounded)
     rows: list[Row] = []
     for delay in delays():
         chosen = [score for score in scores if score["delay"] == delay]
@@ -150,7 +158,8 @@ def _in_both(spans: Sequence[PhoneSpan], offset_s: float, end_s: float) -> tuple
 def phones_of(clip: SpokenClip) -> list[PhoneSpan]:
     """The phones of an English clip; empty if none are found."""
     words = clip.slug.removeprefix(WORD) if clip.slug.startswith(WORD) else None
-    return align_phones(clip.samples, _sentence(clip.slug) or words)
+    words = words or _sentence(clip.slug)
+    return PhoneJob(clip.samples, beside=False).spans() if words is None else align_phones(clip.samples, words)
 
 
 def _sentence(slug: str) -> str | None:

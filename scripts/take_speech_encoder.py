@@ -134,7 +134,8 @@ def measure_biases(encoder: SpeechEncoder, places: Tensor, samples: np.ndarray, 
 
 def _logits(layer: torch.nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     query, key, value = (
-        part.unflatten(-1, (layer.bias.shape[0], -1))[0].transpose(0, 1) for part in layer.qkv(layer.norm1(x)).chunk(3, -1)
+        part.unflatten(-1, (layer.bias.shape[0], -1))[0].transpose(0, 1)
+        for part in layer.qkv(layer.norm1(x)).chunk(3, -1)
     )
     return query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, value
 
@@ -172,7 +173,9 @@ def main() -> None:
         "kind": "speech_encoder",
         "config": to_dict(config),
     }
-    save_weights(given.output, {name: value.astype(np.float16) for name, value in arrays(encoder.state_dict()).items()}, card)
+    save_weights(
+        given.output, {name: value.astype(np.float16) for name, value in arrays(encoder.state_dict()).items()}, card
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.motion.sounds import babble, coloured_noise, in_hall, music, telephone, with_noise
 from benchmarks.motion.speaking import SpokenClip, aligned, delays, open_speaker, speech_files, spoken_clips
 from benchmarks.targets import Finding, Row, TargetJob, at_least
+from talkingface.core.lags import best_lag
 from talkingface.metrics.mouth import MAX_LAG, MEASURES
-from talkingface.metrics.sync import best_lag
 
 RATIO_DB = 5.0
 KEPT = 0.9

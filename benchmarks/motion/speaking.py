@@ -19,6 +19,7 @@ from talkingface.audio.read import read_audio
 from talkingface.clips.manifest import ClipEntry, list_clips, manifest_rows
 from talkingface.clips.tracked import track_clip
 from talkingface.core.errors import SpeechError
+from talkingface.core.lags import best_lag
 from talkingface.core.motion import concatenate
 from talkingface.core.progress import report_progress
 from talkingface.core.samples import sample
@@ -26,7 +27,6 @@ from talkingface.core.types import Controls, Motion
 from talkingface.face.morphable import LinearFaceModel, fit_photo, load_mesh478
 from talkingface.face.track import track_image
 from talkingface.metrics.mouth import MAX_LAG, mouth_measures
-from talkingface.metrics.sync import best_lag
 from talkingface.training.speaking_clips import FPS, on_clock
 from talkingface.video.image import read_image
 

@@ -15,8 +15,8 @@ from benchmarks.motion.silence import OPEN_GAP
 from benchmarks.motion.sounds import as_child, cough, together, whispered
 from benchmarks.motion.speaking import SpeechFile, delays, open_speaker, shipped_face, speech_files
 from benchmarks.targets import Finding, Row, TargetJob
+from talkingface.core.lags import correlation
 from talkingface.metrics.mouth import open_share
-from talkingface.metrics.sync import correlation
 
 VOICES = 4
 SECONDS = 10.0

@@ -17,6 +17,7 @@ from talkingface.audio.read import read_audio
 from talkingface.clips.manifest import list_clips
 from talkingface.clips.source import open_clip, open_media
 from talkingface.core.errors import FaceError
+from talkingface.core.lags import best_lag, correlation
 from talkingface.core.motion import concatenate, replace_pose
 from talkingface.core.progress import report_progress
 from talkingface.core.samples import sample
@@ -26,7 +27,6 @@ from talkingface.face.camera import euler_degrees
 from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.track import track_frames
-from talkingface.metrics.sync import best_lag, correlation
 from talkingface.video.read import probe, read_frames
 
 SYSTEM = "pcavs"

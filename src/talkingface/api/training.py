@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from talkingface.training.trainer import Outcome
 
 
-SHARED_PIPELINES = {"sync_expert.v1": "talkingface.training.sync_expert:make_weights"}
+SHARED_PIPELINES = {
+    "speech_encoder.v1": "talkingface.training.speech_encoder:make_weights",
+    "sync_expert.v1": "talkingface.training.sync_expert:make_weights",
+}
 """Trainings of weights that belong to no system."""
 
 

@@ -297,6 +297,7 @@ def _checked(
         blink=moving.blink,
         expression_scale=moving.expression_scale,
         pose_scale=moving.pose_scale,
+        delay=moving.delay,  # type: ignore[arg-type]
         pose_origin=moving.pose_origin,  # type: ignore[arg-type]
         pose=pose.kind if pose.kind in ("generated", "source") else "still",
         background=str(picture.background),

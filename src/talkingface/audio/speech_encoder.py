@@ -14,20 +14,28 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.audio.mel import LevelTracker, MelStream, normalise, speech_columns
+from talkingface.core.cache import content_hash
 from talkingface.core.config import from_dict
+from talkingface.core.digest import array_digest
 from talkingface.core.errors import UsageError, WeightsError
+from talkingface.core.foreign import fit_tensors
+from talkingface.core.kept import Kept
 from talkingface.core.stream import windows
-from talkingface.core.weights import find_weights, load_weights
+from talkingface.core.weights import WeightsRef, find_weights, load_weights
+from talkingface.nn.quantised import dequantised
 from talkingface.nn.speech_encoder_config import (
     COLUMN_SAMPLES,
+    DELAYS,
     FRAME_SAMPLES,
+    TOKEN_SAMPLES,
     Delay,
     SpeechEncoderConfig,
     SpeechHeadConfig,
 )
-from talkingface.nn.speech_stream import EncoderStream, HeadStream
+from talkingface.nn.speech_stream import EncoderStream, HeadStream, encoder_shapes
 
 WEIGHTS = "speech_encoder.v1"
+KIND = "speech_encoder"
 COLUMNS_PER_FRAME = FRAME_SAMPLES // COLUMN_SAMPLES
 TOKENS_PER_FRAME = 2
 
@@ -37,3 +45,109 @@ def encoder_columns(samples: np.ndarray) -> np.ndarray:
     column j ends with sample 160 (j + 1)."""
     columns = speech_columns(samples)[1:]
     return normalise(columns, LevelTracker().push(columns))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardFrames:
+    """What is heard in frames `start` to `start` + T - 1 of 25 fps.
+
+    `rows` [T, outputs] of a head, `loudness` [T] in dB, and `level` [T], its running reference (`audio.mel`).
+    """
+
+    start: int
+    rows: np.ndarray
+    loudness: np.ndarray
+    level: np.ndarray
+
+
+class SpeechEncoder:
+    """The encoder's weights, ready to run in any number of threads.
+
+    Example: `tokens = SpeechEncoder.load().features(samples)`
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], config: SpeechEncoderConfig) -> None:
+        self._tensors, self.config = dict(tensors), config
+        self._kept = Kept[np.ndarray](8)
+
+    @classmethod
+    def load(cls, weights: str | Path = WEIGHTS) -> SpeechEncoder:
+        """Load by name or folder. Raises WeightsError for weights that are missing, altered or of something else."""
+        ref = find_weights(weights)
+        return _LOADED.get(content_hash(ref.folder / "model.safetensors"), lambda: cls._read(ref))
+
+    @classmethod
+    def _read(cls, ref: WeightsRef) -> SpeechEncoder:
+        loaded = load_weights(ref)
+        if loaded.card.get("kind") != KIND:
+            raise WeightsError(
+                f"{ref.folder} holds no speech encoder; name weights made by: talkingface train {WEIGHTS}"
+            )
+        try:
+            config = from_dict(SpeechEncoderConfig, loaded.card["config"])
+            tensors = fit_tensors(dequantised(loaded.tensors), encoder_shapes(config), str(ref.folder))
+        except (KeyError, TypeError, UsageError) as error:
+            raise WeightsError(f"{ref.folder}: tensors and config do not fit each other; install it again") from error
+        return cls(tensors, config)
+
+    def features(self, samples: np.ndarray, delay: str = "best") -> np.ndarray:
+        """All tokens of mono speech float32 [N] at 16 kHz: float32 [T, 2, width], two for every frame of 25 fps that
+        begins within it.
+
+        They are the same as in a stream. The last few voices are kept, so that several systems share them.
+        """
+        return self._kept.get((delay, array_digest([samples])), lambda: self._features(samples, delay))
+
+    def _features(self, samples: np.ndarray, delay: str) -> np.ndarray:
+        how = DELAYS[delay]
+        future = self.config.layers * how.ahead * TOKEN_SAMPLES + COLUMN_SAMPLES
+        stream = _Ear(self, how)
+        found = [
+            stream.push(window.values if window.start == 0 else window.values[future:])[0]
+            for window in windows([samples], 0, future, how.hop * FRAME_SAMPLES)
+        ]
+        frames = -(-len(samples) // FRAME_SAMPLES)
+        tokens = np.concatenate([*found, np.zeros((0, self.config.width), np.float32)])
+        return tokens[: TOKENS_PER_FRAME * frames].reshape(frames, TOKENS_PER_FRAME, self.config.width)
+
+    def frames(
+        self, pieces: Iterable[np.ndarray], head: Mapping[str, np.ndarray], config: SpeechHeadConfig, delay: str
+    ) -> Iterator[HeardFrames]:
+        """What a head reads from mono float32 speech at 16 kHz in pieces of any length, which do not change the result.
+
+        Covers every frame that begins within the speech, in hops of the delay.
+        """
+        how = DELAYS[delay]
+        future = how.samples(self.config, config) - FRAME_SAMPLES
+        stream, reader = _Ear(self, how), HeadStream(head, config, how)
+        heard = np.zeros((0, 2), np.float32)
+        for window in windows(pieces, 0, future, how.hop * FRAME_SAMPLES):
+            tokens, loudness = stream.push(window.values if window.start == 0 else window.values[future:])
+            rows = reader.push(tokens)
+            heard = np.concatenate([heard, loudness])
+            used = heard[: COLUMNS_PER_FRAME * how.hop].reshape(how.hop, COLUMNS_PER_FRAME, 2).mean(axis=1)
+            heard = heard[COLUMNS_PER_FRAME * how.hop :]
+            count = -(-window.valid // FRAME_SAMPLES)
+            yield HeardFrames(
+                start=window.start // FRAME_SAMPLES,
+                rows=rows[:count],
+                loudness=used[:count, 0],
+                level=used[:count, 1],
+            )
+
+
+class _Ear:
+    """From samples to tokens, with memory."""
+
+    def __init__(self, encoder: SpeechEncoder, delay: Delay) -> None:
+        self._mel, self._levels = MelStream(), LevelTracker()
+        self._encoder = EncoderStream(encoder._tensors, encoder.config, delay)
+
+    def push(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [160 n] -> tokens float32 [m, width], and loudness and level of n columns float32 [n, 2]."""
+        columns = self._mel.push(samples)
+        level = self._levels.push(columns)
+        return self._encoder.push(normalise(columns, level)), np.stack([columns.mean(axis=1), level], axis=1)
+
+
+_LOADED = Kept[SpeechEncoder](2)

@@ -47,6 +47,8 @@ def check_controls(spec: SystemSpec, controls: Controls, of_clip: bool) -> None:
     if controls.pose_origin is not None and controls.pose_origin not in spec.pose_origins:
         known = f"; known: {', '.join(spec.pose_origins)}" if spec.pose_origins else ""
         raise UsageError(f"system {spec.name} has no --pose-origin {controls.pose_origin}{known}")
+    if controls.delay != "best" and controls.delay not in (spec.latency_frames or ()):
+        raise UsageError(f"system {spec.name} hears the whole voice first; leave --delay out or use another --system")
 
 
 def check_driver(spec: SystemSpec, driver: Photo | Clip) -> None:

@@ -114,6 +114,12 @@ class MotionOptions:
     seed: int = option(
         0, "random choices (head motion, blinks) repeat with the same seed, 0 to 2^64 - 1", parse=int, metavar="N"
     )
+    delay: str = option(
+        "best",
+        "how much of the speech after a frame is heard before it is drawn: best (about a second, for files) or low (at "
+        "most 0.12 s, as in live use)",
+        choices=("best", "low"),
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

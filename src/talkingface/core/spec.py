@@ -32,8 +32,8 @@ class SystemSpec:
     clip_backgrounds: tuple[Background, ...] | None = None
     """Those while the clip itself is shown (`--pose source`); None: the same."""
     motion_space: MotionSpace
-    latency_frames: int | None
-    """Frames of lookahead from speech to picture; None: needs the whole voice."""
+    latency_frames: Mapping[str, int] | None
+    """Frames of lookahead from speech to motion for each `delay`; None: needs the whole voice."""
     presets: tuple[str, ...]
     factory: str
     """"module:attribute" of the System class, imported on first use."""

@@ -345,7 +345,8 @@ class Controls:
     the video's is in the picture, in its size too), or None for the system's default. `background`: "keep",
     "transparent", a colour ("#rrggbb" or a name) or the path of a picture. `crop`: "full" or "head". `size`: the
     longest side in pixels, "native" (the source's own), or None (at most 1280). `fps`: output rate, None for the
-    source's rate or else the system's clock. `own`: the record of the system's own options (`SystemSpec.options`).
+    source's rate or else the system's clock. `delay`: how much of the speech after a frame is heard, "best" for files or
+    "low" for live use. `own`: the record of the system's own options (`SystemSpec.options`).
     """
 
     seed: int = 0
@@ -358,6 +359,7 @@ class Controls:
     crop: Literal["full", "head"] = "full"
     size: int | Literal["native"] | None = None
     fps: float | None = None
+    delay: Literal["best", "low"] = "best"
     own: object = None
 
     def __post_init__(self) -> None:
@@ -367,6 +369,7 @@ class Controls:
         _check(self.pose in ("still", "generated", "source"), "pose must be still, generated or source")
         _check(self.pose_origin in (None, "first", "mean", "none"), "pose_origin must be first, mean or none")
         _check(self.crop in ("full", "head"), "crop must be full or head")
+        _check(self.delay in ("best", "low"), "delay must be best or low")
         _check(
             self.size in (None, "native") or (isinstance(self.size, int) and 64 <= self.size <= 8192),
             "size must be native or a number of pixels from 64 to 8192",

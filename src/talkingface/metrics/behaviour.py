@@ -21,12 +21,13 @@ from scipy.stats import wasserstein_distance
 from talkingface.audio.mel import MEL_FPS, WINDOW, log_mel
 from talkingface.audio.phones import PhoneSpan
 from talkingface.core.kernels import kernel
+from talkingface.core.lags import best_lag
 from talkingface.face.camera import euler_degrees
 from talkingface.face.pose import STABLE_POINTS, undo_similarity
 from talkingface.metrics.landmarks import rigid_motion
 from talkingface.metrics.mouth import BILABIALS, CLOSED_GAP, OPEN_VOWELS, open_share, reached_gaps
 from talkingface.metrics.pose import angle_speeds
-from talkingface.metrics.sync import VOICE_BANDS, best_lag, speech_envelope
+from talkingface.metrics.sync import VOICE_BANDS, speech_envelope
 
 _VECTORS = types.Array(types.float32, 3, "C", readonly=True)
 SHUT = 0.5

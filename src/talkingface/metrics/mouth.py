@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkingface.audio.phones import PhoneSpan
+from talkingface.core.lags import best_lag, correlation_at
 from talkingface.face.mouth_measures import LOWER_LIP as LOWER_LIP
 from talkingface.face.mouth_measures import UPPER_LIP as UPPER_LIP
 from talkingface.face.mouth_measures import mouth_measures as mouth_measures
-from talkingface.metrics.sync import best_lag, correlation_at
 
 MEASURES = ("gap", "width", "jaw")
 MAX_LAG = 3

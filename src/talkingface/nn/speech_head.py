@@ -33,9 +33,7 @@ class SpeechHead(nn.Module):
     """Tokens [B, 2 T, encoder width] -> rows [B, T, outputs]; frame t is read from tokens 2 t - 1 and 2 t and from as
     many frames around it as the blocks see with this `delay`."""
 
-    def __init__(
-        self, config: SpeechHeadConfig, delay: Delay, inputs: int, outputs: int, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, config: SpeechHeadConfig, delay: Delay, inputs: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm_in = nn.LayerNorm(inputs)
         self.pool = nn.Conv1d(inputs, config.width, 2, stride=2)

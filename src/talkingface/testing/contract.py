@@ -214,9 +214,11 @@ def _seeds_repeat(case: _Case) -> None:
 
 def _latency_is_kept(case: _Case) -> None:
     """No more speech is heard ahead of a frame than the spec says."""
-    latency = case.spec.latency_frames
-    if latency is None:
-        return
+    for delay, latency in (case.spec.latency_frames or {}).items():
+        _check_latency(case, Controls(delay=delay), latency)  # type: ignore[arg-type]
+
+
+def _check_latency(case: _Case, controls: Controls, latency: int) -> None:
     heard, samples = 0, speech(LONG_S)
 
     def pieces() -> Iterator[np.ndarray]:
@@ -225,10 +227,10 @@ def _latency_is_kept(case: _Case) -> None:
             heard += len(piece)
             yield piece
 
-    for motion in case.system.motion_from_audio(case.avatar, pieces(), CONTROLS):
+    for motion in case.system.motion_from_audio(case.avatar, pieces(), controls):
         allowed_s = (motion.start + len(motion) + latency) / case.spec.fps + 0.011
         late = heard / RATE_HZ - allowed_s
-        assert late <= 0 or heard == len(samples), f"{late:.3f} s too much at frame {motion.start}"
+        assert late <= 0 or heard == len(samples), f"{late:.3f} s too much at frame {motion.start}, {controls.delay}"
     assert heard == len(samples), "the voice was not read to its end"
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.motion import sounds
 from benchmarks.motion.sounds import RATE_HZ
-from talkingface.metrics.sync import correlation, speech_envelope
+from talkingface.core.lags import correlation
+from talkingface.metrics.sync import speech_envelope
 from voices import make_voice
 
 

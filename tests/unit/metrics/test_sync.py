@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingface.metrics.sync import (
-    best_lag,
-    correlation,
-    drift_slope,
-    mouth_offset,
-    offset_per_minute,
-    speech_envelope,
-)
+from talkingface.core.lags import best_lag, correlation
+from talkingface.metrics.sync import drift_slope, mouth_offset, offset_per_minute, speech_envelope
 
 
 def test_correlation_of_still_signal_is_zero() -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from talkingface.face.morphable import load_mesh478
-from talkingface.systems.portrait.motion.config import MouthConfig
+from talkingface.nn.speech_encoder_config import DELAYS, SpeechEncoderConfig
+from talkingface.systems.portrait.config import PortraitConfig
 
 NUM_POSE, NUM_BROW = 6, 4
 
 
-def init_tensors(config: MouthConfig) -> dict[str, np.ndarray]:
-    """Arrays by name as in a weights file: random mouth networks, and a head that sways a little and blinks."""
+def init_tensors(config: PortraitConfig) -> dict[str, np.ndarray]:
+    """Arrays by name as in a weights file: random readers of the mouth, and a head that sways a little and blinks."""
     from talkingface.nn.seeding import seeded
-    from talkingface.systems.portrait.motion.network import MouthNet
+    from talkingface.nn.speech_head import SpeechHead
     from talkingface.systems.portrait.motion.train import finished
+    from talkingface.training.speech_recipe import OUTPUTS
 
+    width = SpeechEncoderConfig().width
     with seeded(0):
-        networks = [MouthNet(config).state_dict() for _ in range(config.members)]
-    mouth = {f"{k}.{name}": value.numpy() for k, state in enumerate(networks) for name, value in state.items()}
+        readers = {name: SpeechHead(config.speech, delay, width, OUTPUTS) for name, delay in DELAYS.items()}
+    mouth = {
+        f"{d}.{name}": value.numpy() for d, reader in readers.items() for name, value in reader.state_dict().items()
+    }
     mouth = finished(mouth, load_mesh478(), gain=1.0)
     columns = NUM_POSE + NUM_BROW
     bump = np.hanning(25).astype(np.float32)[:, None, None]

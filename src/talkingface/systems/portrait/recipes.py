@@ -34,7 +34,7 @@ from talkingface.training.prepare import prepare_data, something
 from talkingface.training.speaking_clips import FREE_LICENCES
 
 REFINER_STEPS = {"clean": 4000, "research": 3500}
-AUDIO_STEPS = {"clean": 800, "research": 1200}
+SPEECH_STEPS = {"clean": 1000, "research": 1400}
 MOUTH_GAIN = {"clean": 1.05, "research": 1.05}
 """Compensates for the movement that regression to the mean loses on unseen people."""
 SEED = 1
@@ -87,26 +87,32 @@ def make_face_model(data: Path, folder: Path) -> Path:
 def make_weights(data: Path, folder: Path, tag: str) -> Path:
     """Every stage from the data folder to `portrait.<tag>` ("clean" or "research"); returns the weights folder."""
     from talkingface.face.morphable import load_mesh478
-    from talkingface.systems.portrait.motion.train import audio_stages, audio_tensors
+    from talkingface.systems.portrait.motion.train import speech_stages, speech_tensors
     from talkingface.training.head_motion_fit import train_head_motion
+    from talkingface.training.speech_encoder import trained_encoder
+    from talkingface.training.speech_material import SpeechMaterial
 
     free_only = tag == "clean"
     config = PortraitConfig()
+    encoder = trained_encoder(folder, config.encoder)  # seconds; a folder unfit for it fails now
     prepared = prepare_data(data, folder)
     if free_only:
         something([c for c in prepared_clips(prepared, "train") if c.licence_class in FREE_LICENCES], FREE_CLIP, data)
     crops = folder / "crops"
     crop_prepared(prepared, crops)
     model = load_mesh478()
-    head_motion = train_head_motion(prepared, model, free_only=free_only)  # seconds; a folder unfit for it fails now
-    run = folder / tag / "audio2motion"
-    stages = audio_stages(data, prepared, run, model, free_only=free_only, steps=AUDIO_STEPS[tag], seed=SEED)
-    audio = run_stages(run, stages, seed=SEED, device="cpu")
+    head_motion = train_head_motion(prepared, model, free_only=free_only)
+    run = folder / tag / "speech"
+    material = SpeechMaterial(data, prepared, model, free_only, SEED)
+    speech = run_stages(
+        run, speech_stages(material, run, encoder, config, steps=SPEECH_STEPS[tag]), seed=SEED, device="cpu"
+    )
     refiner = _train_refiner(crops, folder, tag)
-    tensors = halved(audio_tensors(audio, model, MOUTH_GAIN[tag])) | head_motion | refiner_tensors(refiner.networks)
+    mouth = speech_tensors(speech, model, MOUTH_GAIN[tag])
+    tensors = mouth | halved(head_motion) | refiner_tensors(refiner.networks)
     card = make_card(
         f"{SPEC.name}.{tag}",
-        {**audio, "refiner": refiner},
+        {**speech, "refiner": refiner},
         terms=TERMS[tag],
         data=_description(data, prepared, free_only),
         held_back=held_back_of(prepared_clips(prepared)),
@@ -129,7 +135,7 @@ def _description(data: Path, prepared: Path, free_only: bool) -> str:
     if free_only:
         clips, speech = ([licence for licence in found if licence in FREE_LICENCES] for found in (clips, speech))
     kind = "public-domain and CC BY train clips" if free_only else "train clips; refiner begun as in clean"
-    return f"{len(clips)} {kind}; {len(speech)} files of English speech; synthetic speech (flite)"
+    return f"{len(clips)} {kind}; {len(speech)} files of English speech; synthetic speech of known phones"
 
 
 def _train_refiner(crops: Path, folder: Path, tag: str) -> Trained:

@@ -36,14 +36,14 @@ class PortraitSystem(System):
 
     def __init__(self, weights: Weights | None, config: PortraitConfig, device: str = "cpu") -> None:
         super().__init__(weights, config, device)
-        self._tensors: dict[str, np.ndarray] = init_tensors(config.mouth) if weights is None else weights.tensors
+        self._tensors: dict[str, np.ndarray] = init_tensors(config) if weights is None else weights.tensors
 
     @once
     def speech(self) -> SpeechToMotion:
         """What turns speech into motion, made on first use: loading it takes a moment."""
         from talkingface.systems.portrait.motion.speech import SpeechToMotion
 
-        return SpeechToMotion(self._tensors, self.config.mouth)
+        return SpeechToMotion(self._tensors, self.config)
 
     @once
     def refiner(self) -> Refiner:

@@ -9,6 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from talkingface.systems.portrait.motion.augment import augment_columns, played, to_input
+from talkingface.systems.portrait.motion.config import LIP_CLOSURES, PHONES, MouthConfig
+from talkingface.systems.portrait.motion.synthetic_speech import (
+    SpokenText,
+    make_sentence,
+    phone_rows,
+    read_voices,
+)
 
 from talkingface.audio.mel import speech_columns
 from talkingface.core.arrays import save_arrays
@@ -16,18 +24,10 @@ from talkingface.core.errors import InputError
 from talkingface.face.head_motion import HeadMotion
 from talkingface.face.morphable import load_mesh478
 from talkingface.metrics.mouth import mouth_measures
-from talkingface.systems.portrait.motion.augment import augment_columns, played, to_input
-from talkingface.systems.portrait.motion.config import LIP_CLOSURES, PHONES, MouthConfig
 from talkingface.systems.portrait.motion.recipes import (
     MouthRecipe,
     clip_targets,
     lip_offsets,
-)
-from talkingface.systems.portrait.motion.synthetic_speech import (
-    SpokenText,
-    make_sentence,
-    phone_rows,
-    read_voices,
 )
 from talkingface.training.head_motion_fit import blink_profile, learn_head_motion
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime

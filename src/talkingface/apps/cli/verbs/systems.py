@@ -24,7 +24,7 @@ def run(name: str | None) -> None:
         unsaid = {"latency_frames": "the whole voice", "clip_backgrounds": ", ".join(spec.backgrounds)}
         for field in dataclasses.fields(spec):
             value = getattr(spec, field.name)
-            shown = ", ".join(map(str, value)) if isinstance(value, (tuple, dict)) else value
+            shown = _listed(value)
             print(f"{field.name.replace('_', ' '):16} {unsaid[field.name] if value is None else shown}")
         own = registry.import_attribute(spec.options) if spec.options else None
         for field in dataclasses.fields(own) if own else ():
@@ -35,3 +35,10 @@ def run(name: str | None) -> None:
             print(f"{known:12} {registry.get_spec(known).summary}")
         except (ImportError, TalkingFaceError) as error:  # a broken plug-in must not hide the others
             print(f"{known:12} cannot be used: {error}")
+
+
+def _listed(value: object) -> object:
+    """Several values in one line; of numbers by name both."""
+    if isinstance(value, dict) and all(isinstance(number, int) for number in value.values()):
+        value = tuple(f"{name} {number}" for name, number in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (tuple, dict)) else value

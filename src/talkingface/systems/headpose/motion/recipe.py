@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.audio.mfcc import FRAME_HOP, FRAME_ROWS, RATE_HZ
+from talkingface.core.lags import best_lag
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.metrics.sync import best_lag
 from talkingface.systems.headpose.config import AudioConfig
 from talkingface.systems.headpose.motion.from_audio import POSE_SCALE, make_atcnet, mfcc_rows, to_windows
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.core.lags import correlation
 from talkingface.face.blink import LEFT_EYE, RIGHT_EYE
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.mouth_measures import LOWER_LIP, UPPER_LIP
 from talkingface.face.topology import LEFT_EYE_LOWER, LEFT_EYE_UPPER, LIPS, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
-from talkingface.metrics.sync import correlation
 from talkingface.nn.gan import PatchDiscriminator
 from talkingface.systems.pcavs.alignment.crop import EYES
 from talkingface.systems.pcavs.compact.data import Choice

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talkingface.metrics.sync import best_lag
+from talkingface.core.lags import best_lag
 from talkingface.systems.pcavs.alignment.align import shifted
 from talkingface.systems.pcavs.alignment.crop import on_square, square_matrix, view
 from talkingface.systems.pcavs.compact.data import ClipFeatures, clip_features, person_shares

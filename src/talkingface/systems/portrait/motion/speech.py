@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from talkingface.audio.speech_encoder import SpeechEncoder
 from talkingface.core.types import Controls, Motion
 from talkingface.face.head_motion import HeadMotion
 from talkingface.face.mesh478_space import MESH478
-from talkingface.systems.portrait.motion.audio2motion import (
-    FPS,
-    FUTURE,
-    SAMPLES_PER_FRAME,
-    SpeechRows,
-    speech_rows,
-    with_prefix,
-)
-from talkingface.systems.portrait.motion.config import MouthConfig
+from talkingface.nn.quantised import dequantised
+from talkingface.nn.speech_encoder_config import DELAYS
+from talkingface.systems.portrait.config import PortraitConfig
+from talkingface.systems.portrait.motion.audio2motion import FPS, SpeechRows, speech_rows, with_prefix
 
 
 class MouthShaper:
@@ -70,16 +66,15 @@ class SpeechToMotion:
 
     `tensors`: arrays whose names begin with `audio2motion.` and `head_motion.`; others are ignored.
 
-    Example: `for motion in SpeechToMotion(tensors, MouthConfig()).stream(pieces, Controls(seed=1)): ...`
+    Example: `for motion in SpeechToMotion(tensors, PortraitConfig()).stream(pieces, Controls(seed=1)): ...`
     """
 
-    LATENCY_FRAMES = -(-(FUTURE + SAMPLES_PER_FRAME) // SAMPLES_PER_FRAME)
-    """Whole frames of sound after a frame's own time that it waits for (190 ms, so five)."""
-
-    def __init__(self, tensors: Mapping[str, np.ndarray], config: MouthConfig) -> None:
-        self._mouth = with_prefix(tensors, "audio2motion.")
+    def __init__(self, tensors: Mapping[str, np.ndarray], config: PortraitConfig) -> None:
+        mouth = dequantised(with_prefix(tensors, "audio2motion."))
+        self._shape = mouth["measures"], float(mouth["gain"][0])
+        self._readers = {delay: with_prefix(mouth, f"{delay}.") for delay in DELAYS}
         self._head = with_prefix(tensors, "head_motion.")
-        self._config = config
+        self._config, self._encoder = config, SpeechEncoder.load(config.encoder)
 
     def stream(self, pieces: Iterable[np.ndarray], controls: Controls) -> Iterator[Motion]:
         """Motion from mono float32 speech at 16 kHz in pieces of any length; the result does not depend on the pieces.
@@ -87,8 +82,9 @@ class SpeechToMotion:
         Covers every frame that begins within the speech. Head pose is at rest unless `controls.pose` is "generated".
         """
         head = HeadMotion(self._head, controls.seed, controls.blink)
-        shaper = MouthShaper(self._mouth["measures"], float(self._mouth["gain"][0]))
-        for rows in speech_rows(self._mouth, self._config, pieces):
+        shaper = MouthShaper(*self._shape)
+        reader = self._readers[controls.delay]
+        for rows in speech_rows(self._encoder, reader, self._config.speech, pieces, controls.delay):
             mouth = shaper.push(rows)
             moves = head.push(rows.voice, rows.loudness - rows.level)
             expression = np.concatenate([mouth, moves.brow], axis=1) * np.float32(controls.expression_scale)

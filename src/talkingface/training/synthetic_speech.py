@@ -15,7 +15,7 @@ import numpy as np
 
 from talkingface.audio.phones import RATE_HZ, align_phones
 from talkingface.core.errors import DependencyError, InputError
-from talkingface.systems.portrait.motion.config import PHONES
+from talkingface.nn.phones import PHONES
 
 PIECE_S = 8
 VOICES = ("slt", "rms", "awb", "kal16")

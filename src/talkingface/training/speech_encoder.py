@@ -1,0 +1,122 @@
+"""The weights `speech_encoder.v1`: the first layers of Whisper, trained on, with limited attention, for mouths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from talkingface.audio.speech_encoder import KIND, WEIGHTS
+from talkingface.clips.manifest import prepared_clips
+from talkingface.core.config import to_dict
+from talkingface.core.errors import InputError, WeightsError
+from talkingface.core.weights import find_weights, load_weights
+from talkingface.face.morphable import load_mesh478
+from talkingface.nn.quantised import dequantised, quantised
+from talkingface.nn.speech_encoder_config import SpeechEncoderConfig, SpeechHeadConfig
+from talkingface.nn.state import arrays, tensors_of
+from talkingface.training.pipeline import (
+    RESEARCH,
+    Stage,
+    State,
+    Trained,
+    held_back_of,
+    kept,
+    make_card,
+    run_stages,
+    save_made,
+)
+from talkingface.training.prepare import prepare_data
+from talkingface.training.speech_material import SpeechMaterial, lip_offsets
+from talkingface.training.speech_recipe import SpeechRecipe
+
+START = "speech_encoder.start"
+OFFSET_STEPS, STEPS, SEED = 250, 2000, 1
+
+
+def encoder_state(name: str | Path) -> State:
+    """The state of the encoder in weights, for training. Raises WeightsError."""
+    tensors = dequantised(load_weights(find_weights(name)).tensors)
+    return tensors_of({f"encoder.{key}": value for key, value in tensors.items()}, "encoder")
+
+
+def start_state(folder: Path) -> State:
+    """Whisper's layers as `scripts/take_speech_encoder.py` left them in `folder`/weights or the store.
+
+    Raises InputError that says how to get them.
+    """
+    own = folder / "weights" / START
+    try:
+        return encoder_state(own if own.is_dir() else START)
+    except WeightsError as error:
+        raise InputError(f"no {START}; make it with scripts/take_speech_encoder.py ... -o {own}") from error
+
+
+def trained_encoder(folder: Path, name: str) -> State:
+    """The state of the encoder called `name`: the one trained in `folder`, else that of the store."""
+    own = folder / "weights" / name
+    return encoder_state(own if own.is_dir() else name)
+
+
+def offset_stage(material: SpeechMaterial, start: State) -> Stage:
+    """A short training of a head alone, which finds out how late each clip's lips are."""
+
+    def make(done: Mapping[str, Trained]) -> SpeechRecipe:
+        spoken, late_s = material.spoken(), material.listed_offsets()
+        options = {"train_encoder": False, "delays": ("best",), "copies": 2, "seed": material.seed}
+        return SpeechRecipe(
+            material.clips(), spoken, material.model, SpeechEncoderConfig(), SpeechHeadConfig(), start=start,
+            late_s=late_s, **options,
+        )  # fmt: skip
+
+    return Stage(name="offsets", steps=OFFSET_STEPS, make=make, options={"ema_decay": 0.98})
+
+
+def own_offsets(done: Mapping[str, Trained], material: SpeechMaterial, start: State, path: Path) -> dict[str, float]:
+    """How late each clip's lips are by the stage `offsets`, kept in `path`."""
+
+    def find() -> dict[str, float]:
+        recipe = SpeechRecipe(
+            [], [], material.model, SpeechEncoderConfig(), SpeechHeadConfig(), start=start, late_s={}, delays=("best",)
+        )
+        networks = recipe.networks()
+        networks["best"].load_state_dict(done["offsets"].networks["best"])
+        for network in networks.values():
+            network.eval()
+        return lip_offsets(recipe, material.clips(), material.listed_offsets())
+
+    return kept(path, find)
+
+
+def make_weights(data: Path, folder: Path) -> Path:
+    """Every stage from the data folder to `speech_encoder.v1`; stages finished in `folder` are skipped."""
+    prepared, model = prepare_data(data, folder), load_mesh478()
+    start, run = start_state(folder), folder / "speech_encoder"
+    material = SpeechMaterial(data, prepared, model, False, SEED)
+
+    def encoder(done: Mapping[str, Trained]) -> SpeechRecipe:
+        late_s = own_offsets(done, material, start, run / "offsets.json")
+        return SpeechRecipe(
+            material.clips(), material.spoken(), model, SpeechEncoderConfig(), SpeechHeadConfig(), start=start,
+            late_s=late_s, validation=material.validation(), seed=SEED,
+        )  # fmt: skip
+
+    stages = [
+        offset_stage(material, start),
+        Stage(name="encoder", steps=STEPS, make=encoder, options={"ema_decay": 0.995, "evaluate_every": 500}),
+    ]
+    done = run_stages(run, stages, seed=SEED, device="cpu")
+    clips = [clip for clip in prepared_clips(prepared, "train") if clip.speaks]
+    card = make_card(
+        WEIGHTS,
+        done,
+        terms=RESEARCH,
+        data=f"{len(clips)} speaking train clips of {len({c.identity for c in clips})} people; English speech; "
+        "synthetic speech of known phones",
+        held_back=held_back_of(prepared_clips(prepared)),
+        seed=SEED,
+        config=to_dict(SpeechEncoderConfig()),
+        kind=KIND,
+        origin="first layers of OpenAI's Whisper tiny.en (MIT), trained on by the talkingface project",
+        paper="Radford et al. 2022 (Whisper)",
+    )
+    return save_made(folder, quantised(arrays(done["encoder"].networks["encoder"])), card)

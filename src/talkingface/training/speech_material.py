@@ -1,0 +1,141 @@
+"""What speech networks learn from: clips with how late their lips are, and speech of known phones."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from talkingface.audio.phones import RATE_HZ, grid_sentence
+from talkingface.audio.read import read_audio
+from talkingface.clips.manifest import listed_lags, manifest_rows
+from talkingface.core.lags import correlation_at
+from talkingface.face.morphable import LinearFaceModel
+from talkingface.training.speaking_clips import FPS, FREE_LICENCES, SpeakingClip, speaking_clips
+from talkingface.training.speech_recipe import SpeechRecipe, clip_targets
+from talkingface.training.synthetic_speech import SpokenText, read_voices, recognise, speak
+
+SENTENCES_PER_VOICE = 150
+VALIDATION_S = 2.4
+OWN = "grid_s1_"
+"""Val clips of a person who is in train."""
+OFFSET_RATE = 100
+OFFSET_STEPS = np.arange(-24, 25)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechMaterial:
+    """The speaking clips of a data folder and its speech of known phones, read once and only when they are needed.
+
+    `free_only` keeps what is public domain or CC BY.
+    """
+
+    data: Path
+    prepared: Path
+    model: LinearFaceModel
+    free_only: bool
+    seed: int
+
+    def clips(self) -> list[SpeakingClip]:
+        """The training clips."""
+        return _clips(self)
+
+    def spoken(self) -> list[list[SpokenText]]:
+        """Kinds of speech with known phones: synthetic, real English, and the data folder's voices."""
+        return _spoken(self)
+
+    def validation(self) -> list[SpeakingClip]:
+        """Clips of people who are not in train, long enough for a correlation."""
+        found = speaking_clips(self.prepared, self.model, split="val")
+        return [
+            clip
+            for clip in found
+            if not clip.slug.startswith(OWN)
+            and len(clip.samples) >= VALIDATION_S * RATE_HZ
+            and np.abs(clip.samples).max() > 1e-3
+        ]
+
+    def listed_offsets(self) -> dict[str, float]:
+        """How late each clip's lips are by the data folder's manifest (column `lag_pred`): the median of its person.
+
+        It says where zero is: offsets that all clips share could not be found by training on them.
+        """
+        sure = listed_lags(self.data)
+        return {clip.slug: sure[clip.person] for clip in self.clips() if clip.person in sure}
+
+
+@functools.lru_cache(maxsize=2)
+def _clips(material: SpeechMaterial) -> list[SpeakingClip]:
+    return list(speaking_clips(material.prepared, material.model, split="train", free_only=material.free_only))
+
+
+@functools.lru_cache(maxsize=2)
+def _spoken(material: SpeechMaterial) -> list[list[SpokenText]]:
+    kinds = (
+        speak(SENTENCES_PER_VOICE, material.seed),
+        known_speech(material.data, material.clips(), material.free_only),
+        read_voices(material.data / "voices"),
+    )
+    return [texts for texts in map(list, kinds) if texts]
+
+
+def known_speech(data: Path, clips: Sequence[SpeakingClip], free_only: bool) -> Iterator[SpokenText]:
+    """Real English speech with its phones: the sentences of GRID clips, what is recognised in other clips and in the
+    speech files of the data folder."""
+    rows = manifest_rows(data, split="train", language="en")
+    english = {row["slug"] for row in rows if row["kind"] == "video"}
+    for clip in clips:
+        words = _grid_words(clip.slug)
+        if words is not None:
+            yield from recognise(clip.samples, words)
+        elif clip.slug in english and clip.weight.any():
+            last = int(np.flatnonzero(clip.weight)[-1])  # what is held back lies at the end
+            yield from recognise(clip.samples[: last * RATE_HZ // FPS])
+    for row in (row for row in rows if row["kind"] == "speech"):
+        if not free_only or row["licence_class"] in FREE_LICENCES:
+            yield from recognise(read_audio(data / row["file"]).samples[0])
+
+
+def lip_offsets(recipe: SpeechRecipe, clips: Sequence[SpeakingClip], listed_s: Mapping[str, float]) -> dict[str, float]:
+    """How late each clip's lips are against what a trained network expects from its sound, in seconds.
+
+    Clips of one person come from one source and share most of their offset: each is measured in steps of
+    10 ms within 0.24 s, drawn towards the person's, which is drawn towards `listed_s` (by clip; 0 if absent).
+    """
+    curves = {clip.slug: _agreement(recipe.predict(clip, "best"), clip_targets(clip)[:, -4:-1]) for clip in clips}
+    people: dict[str, list[str]] = {}
+    for clip in clips:
+        people.setdefault(clip.person, []).append(clip.slug)
+    lags = OFFSET_STEPS / OFFSET_RATE
+    offsets = {}
+    for slugs in people.values():
+        near = (lags - listed_s.get(slugs[0], 0.0)) ** 2 / (2 * 0.03**2)
+        shared = lags[np.argmax(np.mean([curves[slug] for slug in slugs], axis=0) - near)]
+        for slug in slugs:
+            offsets[slug] = float(lags[np.argmax(curves[slug] - (lags - shared) ** 2 / (2 * 0.03**2))])
+    return offsets
+
+
+def _agreement(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Log likelihood of each lag of `OFFSET_STEPS` from the correlations of gap and jaw."""
+    times = np.arange(0, len(true) - 1, FPS / OFFSET_RATE)
+    fine = [[np.interp(times, np.arange(len(rows)), rows[:, k]) for k in (0, 2)] for rows in (predicted, true)]
+    likelihood = np.zeros(len(OFFSET_STEPS))
+    for a, b in zip(*fine, strict=True):
+        values = np.array([correlation_at(a, b, int(lag)) for lag in OFFSET_STEPS])
+        # about every eighth frame says something new
+        likelihood -= len(true) / 16 * np.log(1 - np.clip(values, 0, 0.98) ** 2)
+    return likelihood
+
+
+def _grid_words(slug: str) -> str | None:
+    """What is said in a clip of the GRID corpus, by its name; None for other clips."""
+    if not slug.startswith("grid_"):
+        return None
+    try:
+        return grid_sentence(slug.rpartition("_")[2][:6])
+    except ValueError:
+        return None

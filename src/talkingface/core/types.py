@@ -345,8 +345,8 @@ class Controls:
     the video's is in the picture, in its size too), or None for the system's default. `background`: "keep",
     "transparent", a colour ("#rrggbb" or a name) or the path of a picture. `crop`: "full" or "head". `size`: the
     longest side in pixels, "native" (the source's own), or None (at most 1280). `fps`: output rate, None for the
-    source's rate or else the system's clock. `delay`: how much of the speech after a frame is heard, "best" for files or
-    "low" for live use. `own`: the record of the system's own options (`SystemSpec.options`).
+    source's rate or else the system's clock. `delay`: how much of the speech after a frame is heard, "best" for files
+    or "low" for live use. `own`: the record of the system's own options (`SystemSpec.options`).
     """
 
     seed: int = 0

@@ -1,4 +1,4 @@
-"""What is read off the speech encoder's tokens once a frame, in torch. `nn.speech_stream` computes the same in NumPy."""
+"""What is read off the speech encoder's tokens once a frame, in torch; `nn.speech_stream` computes the same."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class _AttentionStream:
 
 
 class EncoderStream:
-    """`speech_encoder.SpeechEncoder`: normalised columns at 100 Hz to tokens at 50 Hz, as far ahead as the delay says."""
+    """`speech_encoder.SpeechEncoder`: normalised columns at 100 Hz to tokens at 50 Hz, with a delay's lookahead."""
 
     def __init__(self, tensors: Tensors, config: SpeechEncoderConfig, delay: Delay) -> None:
         few = delay.hop <= FEW

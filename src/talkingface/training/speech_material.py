@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.audio.phones import RATE_HZ, grid_sentence
-from talkingface.audio.read import read_audio
-from talkingface.clips.manifest import listed_lags, manifest_rows
+from talkingface.clips.manifest import listed_lags
 from talkingface.core.lags import correlation_at
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.training.speaking_clips import FPS, FREE_LICENCES, SpeakingClip, speaking_clips
+from talkingface.training.speaking_clips import FPS, SpeakingClip, speaking_clips
 from talkingface.training.speech_recipe import SpeechRecipe, clip_targets
-from talkingface.training.synthetic_speech import SpokenText, read_voices, recognise, speak
+from talkingface.training.synthetic_speech import SpokenText, align, read_voices, speak
 
 SENTENCES_PER_VOICE = 150
 VALIDATION_S = 2.4
@@ -44,7 +43,7 @@ class SpeechMaterial:
         return _clips(self)
 
     def spoken(self) -> list[list[SpokenText]]:
-        """Kinds of speech with known phones: synthetic, real English, and the data folder's voices."""
+        """Kinds of speech with known phones: synthetic, GRID sentences, and the data folder's voices."""
         return _spoken(self)
 
     def validation(self) -> list[SpeakingClip]:
@@ -76,27 +75,19 @@ def _clips(material: SpeechMaterial) -> list[SpeakingClip]:
 def _spoken(material: SpeechMaterial) -> list[list[SpokenText]]:
     kinds = (
         speak(SENTENCES_PER_VOICE, material.seed),
-        known_speech(material.data, material.clips(), material.free_only),
+        known_speech(material.clips()),
         read_voices(material.data / "voices"),
     )
     return [texts for texts in map(list, kinds) if texts]
 
 
-def known_speech(data: Path, clips: Sequence[SpeakingClip], free_only: bool) -> Iterator[SpokenText]:
-    """Real English speech with its phones: the sentences of GRID clips, what is recognised in other clips and in the
-    speech files of the data folder."""
-    rows = manifest_rows(data, split="train", language="en")
-    english = {row["slug"] for row in rows if row["kind"] == "video"}
+def known_speech(clips: Sequence[SpeakingClip]) -> Iterator[SpokenText]:
+    """The sentences of GRID clips with their phones. What a recogniser hears in other clips is less sure than the
+    phones of synthetic voices."""
     for clip in clips:
         words = _grid_words(clip.slug)
-        if words is not None:
-            yield from recognise(clip.samples, words)
-        elif clip.slug in english and clip.weight.any():
-            last = int(np.flatnonzero(clip.weight)[-1])  # what is held back lies at the end
-            yield from recognise(clip.samples[: last * RATE_HZ // FPS])
-    for row in (row for row in rows if row["kind"] == "speech"):
-        if not free_only or row["licence_class"] in FREE_LICENCES:
-            yield from recognise(read_audio(data / row["file"]).samples[0])
+        if words is not None and (text := align(clip.samples, words)) is not None:
+            yield text
 
 
 def lip_offsets(recipe: SpeechRecipe, clips: Sequence[SpeakingClip], listed_s: Mapping[str, float]) -> dict[str, float]:

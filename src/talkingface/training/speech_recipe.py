@@ -43,7 +43,7 @@ OUTPUTS = NUM_MOUTH + len(PHONES) + 2
 """Mouth coefficients, phone logits, and the logits of speech about to begin and of lips that meet."""
 COMING_FRAMES = 7
 """How far ahead a head says whether there is speech: real mouths open before the voice."""
-FRAMES, CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 75, 12, 2, 6
+FRAMES, CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 60, 10, 1, 4
 """Length of the rows of a batch, and how many are clips, no speech, and speech of known phones."""
 SPOKEN_COPIES = 700
 """Augmented rows made of each kind of speech with known phones."""

@@ -13,11 +13,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from talkingface.audio.phones import RATE_HZ, align_phones
+from talkingface.audio.phones import align_phones
 from talkingface.core.errors import DependencyError, InputError
 from talkingface.nn.phones import PHONES
 
-PIECE_S = 8
 VOICES = ("slt", "rms", "awb", "kal16")
 COMMON_WORDS = tuple(
     (
@@ -73,20 +72,15 @@ def _speak_one(voice: str, text: str, stretch: float, path: Path) -> SpokenText:
     return SpokenText(samples=read_audio(path).samples[0], phones=phones)
 
 
-def recognise(samples: np.ndarray, words: str | None = None) -> Iterator[SpokenText]:
-    """Real English speech in pieces of eight seconds with the phones of a recogniser, from `words` if they are known.
+def align(samples: np.ndarray, words: str) -> SpokenText | None:
+    """Real English speech with the phones of its `words`; None where a recogniser finds no path through them.
 
-    Pieces in which nothing is recognised are left out. Raises DependencyError where pocketsphinx is not installed.
+    Raises DependencyError where pocketsphinx is not installed.
     """
-    length = len(samples) if words else PIECE_S * RATE_HZ
-    for start in range(0, max(1, len(samples) - RATE_HZ // 2), length):
-        piece = samples[start : start + length]
-        spans = align_phones(piece, words)
-        phones = tuple((span.phone.lower() if span.phone.isalpha() else "SIL", span.end_s) for span in spans)
-        if phones:
-            yield SpokenText(
-                samples=piece, phones=tuple(("pau" if name in ("sil", "SIL") else name, end) for name, end in phones)
-            )
+    spans = align_phones(samples, words)
+    names = (span.phone.lower() if span.phone.isalpha() else "sil" for span in spans)
+    phones = tuple(("pau" if name == "sil" else name, span.end_s) for name, span in zip(names, spans, strict=True))
+    return SpokenText(samples=samples, phones=phones) if phones else None
 
 
 def read_voices(folder: Path) -> Iterator[SpokenText]:

@@ -9,32 +9,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from talkingface.systems.portrait.motion.augment import augment_columns, played, to_input
-from talkingface.systems.portrait.motion.config import LIP_CLOSURES, PHONES, MouthConfig
-from talkingface.systems.portrait.motion.synthetic_speech import (
-    SpokenText,
-    make_sentence,
-    phone_rows,
-    read_voices,
-)
 
-from talkingface.audio.mel import speech_columns
+from talkingface.audio.mel import LevelTracker, normalise, speech_columns
 from talkingface.core.arrays import save_arrays
 from talkingface.core.errors import InputError
 from talkingface.face.head_motion import HeadMotion
 from talkingface.face.morphable import load_mesh478
 from talkingface.metrics.mouth import mouth_measures
-from talkingface.systems.portrait.motion.recipes import (
-    MouthRecipe,
-    clip_targets,
-    lip_offsets,
-)
+from talkingface.nn.phones import LIP_CLOSURES, PHONES
+from talkingface.nn.speech_encoder import SpeechEncoder
+from talkingface.nn.speech_encoder_config import SpeechEncoderConfig, SpeechHeadConfig
+from talkingface.training.augment_speech import augment_columns, played
 from talkingface.training.head_motion_fit import blink_profile, learn_head_motion
+from talkingface.training.hear_differently import Surroundings, breathing, by_telephone, heard_differently, music
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
 from talkingface.training.speaking_clips import SpeakingClip, on_clock
+from talkingface.training.speech_material import lip_offsets
+from talkingface.training.speech_recipe import SpeechRecipe, clip_targets, spread_loss
+from talkingface.training.synthetic_speech import SpokenText, make_sentence, phone_rows, read_voices
 from talkingface.training.trainer import Trainer
 
-TINY = MouthConfig(width=16, front=12, dilations=(1, 2))
+ENCODER = SpeechEncoderConfig(width=32, heads=2, past=20)
+HEAD = SpeechHeadConfig(width=16, dilations=(1, 2))
 MODEL = load_mesh478()
 MATRIX = measure_matrix(MODEL)
 
@@ -117,8 +113,22 @@ def test_other_files_among_voices_are_named(tmp_path: Path, wrong: dict[str, obj
 def test_augmented_columns_stay_in_range() -> None:
     columns = speech_columns(played(make_clip(0).samples, 1.12))
     assert abs(len(columns) - 240 / 1.12) < 4
-    values = to_input(augment_columns(columns, np.random.default_rng(0)))
+    columns = augment_columns(columns, np.random.default_rng(0))
+    values = normalise(columns, LevelTracker().push(columns))
     assert values.shape == columns.shape and values.min() >= -3 and values.max() <= 1.5
+
+
+def test_what_is_heard_beside_speech_keeps_its_length_and_time() -> None:
+    rng = np.random.default_rng(0)
+    voice = np.zeros(16000, np.float32)
+    voice[8000] = 0.5
+    around = Surroundings([make_clip(1).samples], [music(16000, rng)])
+    for seed in range(20):
+        heard = heard_differently(voice, around, np.random.default_rng(seed))
+        assert heard.shape == voice.shape and heard.dtype == np.float32 and np.isfinite(heard).all()
+    heard = by_telephone(voice, rng)
+    assert abs(int(np.abs(heard).argmax()) - 8000) < 40
+    assert np.abs(breathing(16000, rng)).max() > 0
 
 
 def test_correlation_loss_ignores_size() -> None:
@@ -128,27 +138,52 @@ def test_correlation_loss_ignores_size() -> None:
     assert correlation_loss(-true, true, weight) > 1.9
 
 
-def test_a_tiny_network_learns_to_open_the_mouth(tmp_path) -> None:
-    torch.set_num_threads(1)
-    spoken = [[SpokenText(samples=make_clip(50).samples, phones=(("aa", 1.0), ("pau", 2.4)))]]
-    clips = [make_clip(k) for k in range(12)] + [make_clip(k, 40) for k in range(20, 24)]
-    recipe = MouthRecipe(clips, spoken, MODEL, TINY, late_s={}, validation=[make_clip(99)], copies=1)
+def test_spread_loss_is_of_movement_alone() -> None:
+    true, weight = torch.randn(2, 50, 3), torch.ones(2, 50, 1)
+    assert spread_loss(true + 5, true, weight) < 1e-3
+    assert spread_loss(0.5 * true, true, weight) > 0.3
+
+
+def make_recipe(clips: list[SpeakingClip], **options: object) -> SpeechRecipe:
+    torch.manual_seed(0)
+    start = SpeechEncoder(ENCODER).state_dict()
+    spoken = [[SpokenText(samples=make_clip(50).samples, phones=(("aa", 1.0), ("pau", 2.4)))]] if clips else []
+    return SpeechRecipe(
+        clips, spoken, MODEL, ENCODER, HEAD, start=start, late_s={}, copies=1, **options  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_batches_repeat_and_an_encoder_can_stay_as_it_is(tmp_path: Path) -> None:
+    recipe = make_recipe([make_clip(k) for k in range(3)], train_encoder=False)
     first, again = recipe.batch(2, 0), recipe.batch(2, 0)
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert "spoken_values" in first and "spoken_values" not in recipe.batch(1, 0)
-    trainer = Trainer(recipe, tmp_path, steps=30, device="cpu", ema_decay=None, evaluate_every=30)
-    assert trainer.run().metrics["gap"] > 0.5
-    offsets = lip_offsets(recipe.mouth, MODEL, [make_clip(97), make_clip(98, late=2)], {"clip98": 0.06})
+    assert {"values", "targets", "weight", "spoken_values"} <= set(first)
+    trainer = Trainer(recipe, tmp_path, steps=2, device="cpu", ema_decay=None)
+    before = {name: value.clone() for name, value in recipe.encoder.state_dict().items()}
+    trainer.run()
+    assert all(torch.equal(value, before[name]) for name, value in recipe.encoder.state_dict().items())
+
+
+@pytest.mark.slow
+def test_a_tiny_network_learns_to_open_the_mouth(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    clips = [make_clip(k, 90) for k in range(16)]
+    recipe = make_recipe(clips, validation=[make_clip(99, 90)])
+    trainer = Trainer(recipe, tmp_path, steps=60, device="cpu", ema_decay=None, evaluate_every=60)
+    figures = trainer.run().metrics
+    assert figures["best.gap"] > 0.5 and figures["low.gap"] > 0.5
+    recipe.encoder.eval(), recipe.heads.eval()
+    offsets = lip_offsets(recipe, [make_clip(97, 90), make_clip(98, 90, late=2)], {"clip98": 0.06})
     assert offsets["clip97"] == pytest.approx(0.0, abs=0.03)
     assert offsets["clip98"] == pytest.approx(0.08, abs=0.04)
 
 
 def test_targets_are_coefficients_and_measures_in_their_unit() -> None:
     clip = make_clip(1)
-    targets = clip_targets(clip, 16)
+    targets = clip_targets(clip)
     np.testing.assert_allclose(targets[:, 16:19] * MEASURE_SCALE, clip.measures, rtol=1e-5)
     shut = replace(clip, measures=np.where(np.arange(60)[:, None] < 9, 0.01, clip.measures))
-    assert np.flatnonzero(clip_targets(shut, 16)[:, 19]).tolist() == list(range(9))
+    assert np.flatnonzero(clip_targets(shut)[:, 19]).tolist() == list(range(9))
 
 
 def test_head_motion_learns_and_moves() -> None:

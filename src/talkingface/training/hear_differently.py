@@ -66,7 +66,7 @@ def by_telephone(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The band of a telephone, and a little of its distortion."""
     band = butter(4, (rng.uniform(200, 350), rng.uniform(3000, 3600)), "bandpass", fs=RATE_HZ, output="sos")
     loud = np.abs(samples).max() + 1e-9
-    return np.tanh(rng.uniform(0.5, 2.0) * sosfilt(band, samples) / loud) * loud
+    return np.tanh(rng.uniform(0.5, 2.0) * np.asarray(sosfilt(band, samples)) / loud) * loud
 
 
 def babble(count: int, voices: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
@@ -81,9 +81,9 @@ def babble(count: int, voices: Sequence[np.ndarray], rng: np.random.Generator) -
 def coloured_noise(count: int, rng: np.random.Generator) -> np.ndarray:
     """Steady noise that falls with frequency by a random slope."""
     length = scipy.fft.next_fast_len(count, real=True)
-    spectrum = scipy.fft.rfft(rng.standard_normal(length, np.float32))
+    spectrum = np.asarray(scipy.fft.rfft(rng.standard_normal(length, np.float32)))
     slope = np.maximum(scipy.fft.rfftfreq(length, 1 / RATE_HZ), 50) ** rng.uniform(0, 1)
-    return scipy.fft.irfft(spectrum / slope.astype(np.float32), length)[:count]
+    return np.asarray(scipy.fft.irfft(spectrum / slope.astype(np.float32), length))[:count]
 
 
 def music(count: int, rng: np.random.Generator) -> np.ndarray:

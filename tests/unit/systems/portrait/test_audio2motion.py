@@ -83,11 +83,11 @@ def test_shaper_rests_closes_and_never_crosses_the_lips() -> None:
     closure[16] = 0.9
     gaps = np.full(t, 0.1, np.float32)
     gaps[14] = -0.1
-    mouth = MouthShaper(measures, 1.5).push(rows(gaps, voice, closure))
+    mouth = MouthShaper(measures, np.array([1.5, 1.0, 1.0])).push(rows(gaps, voice, closure))
     assert mouth[:10, 0].max() <= MouthShaper.FIRST_GAP + 1e-6
     assert mouth[35, 0] == pytest.approx(0.15, abs=0.005)
     assert mouth[45, 0] == pytest.approx(0.15, abs=0.005)
     assert mouth[14, 0] == pytest.approx(0, abs=1e-7) and mouth[16, 0] == pytest.approx(0, abs=1e-7)
-    assert mouth[20, 3] == pytest.approx(0.75)
+    assert mouth[20, 3] == pytest.approx(0.5)
     assert not mouth[-10:].any()
     assert (np.diff(mouth[60:, 0]) <= 1e-5).all()

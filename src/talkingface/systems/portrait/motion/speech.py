@@ -20,7 +20,8 @@ class MouthShaper:
     """From what the network says to mouth coefficients that can be drawn: still and closed in silence, lips that
     meet in /p b m/, never through each other.
 
-    `measures` [3, M]: change of gap, width and jaw per coefficient; `gain` [1]: what regression to the mean took away.
+    `measures` [3, M]: change of gap, width and jaw per coefficient; `gain` [3]: by how much each of them has to move
+    farther, because regression to the mean takes movement away.
     """
 
     QUIET, SURE = 0.2, 0.6
@@ -35,10 +36,11 @@ class MouthShaper:
     CLOSURE = (0.3, 0.42)
     """Probabilities of lips that meet at which closing begins and is complete."""
 
-    def __init__(self, measures: np.ndarray, gain: float) -> None:
+    def __init__(self, measures: np.ndarray, gain: np.ndarray) -> None:
+        change = np.linalg.pinv(measures.astype(np.float64)) @ np.diag(np.asarray(gain, np.float64) - 1) @ measures
+        self._stretch = (np.eye(measures.shape[1]) + change).T.astype(np.float32)
         self._gap = measures[0].astype(np.float32)
         self._towards = self._gap / (self._gap @ self._gap)  # the likeliest change that opens the lips by one
-        self._gain = np.float32(gain)
         self._freedom, self._pause, self._spoken = 1.0, 0, False
 
     def push(self, rows: SpeechRows) -> np.ndarray:
@@ -50,7 +52,7 @@ class MouthShaper:
             wanted = voice if self._pause > self.PATIENCE_FRAMES else max(voice, self._freedom)
             self._freedom = min(max(wanted, self._freedom - self.FALL), self._freedom + self.RISE)
             freedom[k], most[k] = self._freedom, np.inf if self._spoken else self.FIRST_GAP
-        mouth = rows.mouth * self._gain * freedom
+        mouth = rows.mouth @ self._stretch * freedom
         gap = mouth @ self._gap
         wanted = np.clip(gap, 0, most[:, 0]) * (1 - _ramp(rows.closure, *self.CLOSURE))
         return mouth + (wanted - gap)[:, None] * self._towards
@@ -71,7 +73,7 @@ class SpeechToMotion:
 
     def __init__(self, tensors: Mapping[str, np.ndarray], config: PortraitConfig) -> None:
         mouth = dequantised(with_prefix(tensors, "audio2motion."))
-        self._shape = mouth["measures"], float(mouth["gain"][0])
+        self._shape = mouth["measures"], mouth["gain"]
         self._readers = {delay: with_prefix(mouth, f"{delay}.") for delay in DELAYS}
         self._head = with_prefix(tensors, "head_motion.")
         self._config, self._encoder = config, SpeechEncoder.load(config.encoder)

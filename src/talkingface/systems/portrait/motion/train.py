@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +43,13 @@ def speech_stages(
     ]
 
 
-def speech_tensors(done: Mapping[str, Trained], model: LinearFaceModel, gain: float) -> dict[str, np.ndarray]:
+def speech_tensors(done: Mapping[str, Trained], model: LinearFaceModel, gain: Sequence[float]) -> dict[str, np.ndarray]:
     """What the finished stages leave in weights, named `audio2motion.*`."""
     heads = done["speech"].networks
     tensors = {f"{delay}.{name}": value for delay in heads for name, value in arrays(heads[delay]).items()}
     return named("audio2motion", quantised(finished(tensors, model, gain)))
 
 
-def finished(tensors: dict[str, np.ndarray], model: LinearFaceModel, gain: float) -> dict[str, np.ndarray]:
+def finished(tensors: dict[str, np.ndarray], model: LinearFaceModel, gain: Sequence[float]) -> dict[str, np.ndarray]:
     """Tensors of heads with what `speech.MouthShaper` needs beside them."""
-    return tensors | {"measures": measure_matrix(model), "gain": np.array([gain], np.float32)}
+    return tensors | {"measures": measure_matrix(model), "gain": np.array(gain, np.float32)}

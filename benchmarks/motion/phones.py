@@ -137,10 +137,9 @@ def _scores(
             heard, late = _in_both(spans, offset / FPS, (len(true) - 1) / FPS)
             row: dict[str, Any] = {"clip": clip.slug, "delay": delay, "split": clip.split, "unseen": not clip.known}
             row |= {"grid": _sentence(clip.slug) is not None, "offset": offset}
-            for mouth, values, heard in (("generated", made, spans), ("true", true, late)):
-                row |= {
-                    key if key in _COUNTS else f"{mouth}_{key}": value for key, value in score(values, heard).items()
-                }
+            for mouth, values, phones in (("generated", made, heard), ("true", true, late)):
+                figures = score(values, phones)
+                row |= {key if key in _COUNTS else f"{mouth}_{key}": value for key, value in figures.items()}
             found.append(row)
     return found
 

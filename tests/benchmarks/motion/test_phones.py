@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from benchmarks.motion import phones
 from benchmarks.motion.phones import _in_both, _rounded, _sentence, closure_rows, rounding_rows, span_means
+from benchmarks.motion.speaking import SpokenClip
+from benchmarks.targets import TargetJob
 from talkingface.audio.phones import PhoneSpan
 
 
@@ -66,6 +71,32 @@ def test_closures_count_beside_the_real_mouths() -> None:
     assert heard["all: /p b m/ that close where the real mouth does"].met is True
     assert heard["all: /f v/ that are narrow where the real mouth does"].met is False
     assert not list(closure_rows("none", []))
+
+
+def test_both_mouths_are_asked_about_the_same_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    t = np.arange(100)
+    made = np.stack([np.sin(t / 5), np.cos(t / 5), t / 100], axis=1)
+    clip = SpokenClip(
+        slug="grid_sx_lbbc2a",
+        person="ann",
+        split="val",
+        group="video",
+        language="en",
+        known=False,
+        samples=np.zeros(64000, np.float32),
+        measures=np.roll(made, 3, axis=0),
+        neutral=np.zeros((478, 3)),
+    )
+    speaker = SimpleNamespace(model=None, measures=lambda *_: made)
+    monkeypatch.setattr(phones, "open_speaker", lambda job: speaker)
+    monkeypatch.setattr(phones, "spoken_clips", lambda *_, **__: [clip])
+    monkeypatch.setattr(
+        phones, "phones_of", lambda clip: [span("P", 0.2, 0.4), span("B", 2.0, 2.1), span("M", 3.9, 3.94)]
+    )
+    rows = phones.closures(TargetJob(data=None)).details["clips"]
+    assert len(rows) == len(phones.delays())
+    assert rows[0]["offset"] == 3 and len(rows[0]["true_lips"]) == 2, "one is seen after the end of the clip"
+    np.testing.assert_allclose(rows[0]["generated_lips"], rows[0]["true_lips"], atol=1e-6)
 
 
 def test_sounds_are_looked_at_where_both_mouths_are_seen() -> None:

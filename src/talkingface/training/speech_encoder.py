@@ -1,11 +1,14 @@
-"""The weights `speech_encoder.v1`: the first layers of Whisper, trained on, with limited attention, for mouths."""
+"""The weights `speech_encoder.*`: the first layers of Whisper, trained on, with limited attention, for mouths.
+
+`v1` learned from all clips; `clean` from the public-domain and CC BY ones alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from talkingface.audio.speech_encoder import KIND, WEIGHTS
+from talkingface.audio.speech_encoder import KIND
 from talkingface.clips.manifest import prepared_clips
 from talkingface.core.config import to_dict
 from talkingface.core.errors import InputError, WeightsError
@@ -15,6 +18,7 @@ from talkingface.nn.quantised import dequantised, quantised
 from talkingface.nn.speech_encoder_config import SpeechEncoderConfig, SpeechHeadConfig
 from talkingface.nn.state import arrays, tensors_of
 from talkingface.training.pipeline import (
+    FREE,
     RESEARCH,
     Stage,
     State,
@@ -26,11 +30,13 @@ from talkingface.training.pipeline import (
     save_made,
 )
 from talkingface.training.prepare import prepare_data
+from talkingface.training.speaking_clips import FREE_LICENCES
 from talkingface.training.speech_material import SpeechMaterial, lip_offsets
 from talkingface.training.speech_recipe import SpeechRecipe
 
 START = "speech_encoder.start"
-OFFSET_STEPS, STEPS, SEED = 250, 2000, 1
+OFFSET_STEPS, SEED = 250, 1
+STEPS = {"v1": 2000, "clean": 600}
 
 
 def encoder_state(name: str | Path) -> State:
@@ -87,11 +93,12 @@ def own_offsets(done: Mapping[str, Trained], material: SpeechMaterial, start: St
     return kept(path, find)
 
 
-def make_weights(data: Path, folder: Path) -> Path:
-    """Every stage from the data folder to `speech_encoder.v1`; stages finished in `folder` are skipped."""
+def make_weights(data: Path, folder: Path, tag: str = "v1") -> Path:
+    """Every stage from the data folder to `speech_encoder.<tag>`; stages finished in `folder` are skipped."""
     prepared, model = prepare_data(data, folder), load_mesh478()
-    start, run = start_state(folder), folder / "speech_encoder"
-    material = SpeechMaterial(data, prepared, model, False, SEED)
+    start, run = start_state(folder), folder / "speech_encoder" / tag
+    free_only = tag == "clean"
+    material = SpeechMaterial(data, prepared, model, free_only, SEED)
 
     def encoder(done: Mapping[str, Trained]) -> SpeechRecipe:
         late_s = own_offsets(done, material, start, run / "offsets.json")
@@ -100,18 +107,18 @@ def make_weights(data: Path, folder: Path) -> Path:
             late_s=late_s, validation=material.validation(), seed=SEED,
         )  # fmt: skip
 
-    stages = [
-        offset_stage(material, start),
-        Stage(name="encoder", steps=STEPS, make=encoder, options={"ema_decay": 0.995, "evaluate_every": 500}),
-    ]
+    options = {"ema_decay": 0.995, "evaluate_every": 200}
+    stages = [offset_stage(material, start), Stage(name="encoder", steps=STEPS[tag], make=encoder, options=options)]
     done = run_stages(run, stages, seed=SEED, device="cpu")
     clips = [clip for clip in prepared_clips(prepared, "train") if clip.speaks]
+    if free_only:
+        clips = [clip for clip in clips if clip.licence_class in FREE_LICENCES]
     card = make_card(
-        WEIGHTS,
+        f"{KIND}.{tag}",
         done,
-        terms=RESEARCH,
-        data=f"{len(clips)} speaking train clips of {len({c.identity for c in clips})} people; English speech; "
-        "synthetic speech of known phones",
+        terms=FREE if free_only else RESEARCH,
+        data=f"{len(clips)} {'public-domain and CC BY' if free_only else 'speaking'} train clips of "
+        f"{len({clip.identity for clip in clips})} people; synthetic speech of known phones",
         held_back=held_back_of(prepared_clips(prepared)),
         seed=SEED,
         config=to_dict(SpeechEncoderConfig()),
@@ -120,3 +127,8 @@ def make_weights(data: Path, folder: Path) -> Path:
         paper="Radford et al. 2022 (Whisper)",
     )
     return save_made(folder, quantised(arrays(done["encoder"].networks["encoder"])), card)
+
+
+def make_clean(data: Path, folder: Path) -> Path:
+    """`make_weights` of `speech_encoder.clean`."""
+    return make_weights(data, folder, "clean")

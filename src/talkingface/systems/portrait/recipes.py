@@ -34,7 +34,8 @@ from talkingface.training.prepare import prepare_data, something
 from talkingface.training.speaking_clips import FREE_LICENCES
 
 REFINER_STEPS = {"clean": 4000, "research": 3500}
-SPEECH_STEPS = {"clean": 1000, "research": 1400}
+SPEECH_STEPS = {"clean": 600, "research": 800}
+ENCODERS = {"clean": "speech_encoder.clean", "research": "speech_encoder.v1"}
 MOUTH_GAIN = {"clean": (1.2, 1.3, 1.2), "research": (1.2, 1.3, 1.2)}
 """Compensates for the movement of gap, width and jaw that regression to the mean loses on unseen people."""
 SEED = 1
@@ -93,7 +94,7 @@ def make_weights(data: Path, folder: Path, tag: str) -> Path:
     from talkingface.training.speech_material import SpeechMaterial
 
     free_only = tag == "clean"
-    config = PortraitConfig()
+    config = PortraitConfig(encoder=ENCODERS[tag])
     encoder = trained_encoder(folder, config.encoder)  # seconds; a folder unfit for it fails now
     prepared = prepare_data(data, folder)
     if free_only:

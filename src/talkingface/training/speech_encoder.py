@@ -57,12 +57,6 @@ def start_state(folder: Path) -> State:
         raise InputError(f"no {START}; make it with scripts/take_speech_encoder.py ... -o {own}") from error
 
 
-def trained_encoder(folder: Path, name: str) -> State:
-    """The state of the encoder called `name`: the one trained in `folder`, else that of the store."""
-    own = folder / "weights" / name
-    return encoder_state(own if own.is_dir() else name)
-
-
 def offset_stage(material: SpeechMaterial, start: State) -> Stage:
     """A short training of a head alone, which finds out how late each clip's lips are."""
 
@@ -93,12 +87,14 @@ def own_offsets(done: Mapping[str, Trained], material: SpeechMaterial, start: St
     return kept(path, find)
 
 
-def make_weights(data: Path, folder: Path, tag: str = "v1") -> Path:
-    """Every stage from the data folder to `speech_encoder.<tag>`; stages finished in `folder` are skipped."""
-    prepared, model = prepare_data(data, folder), load_mesh478()
+def train_encoder(data: Path, folder: Path, tag: str) -> dict[str, Trained]:
+    """Train the encoder `tag` with its heads in `folder`/speech_encoder/`tag`, or read what is finished there.
+
+    The networks of the stage `encoder` are the encoder and a head for each delay.
+    """
     start, run = start_state(folder), folder / "speech_encoder" / tag
-    free_only = tag == "clean"
-    material = SpeechMaterial(data, prepared, model, free_only, SEED)
+    prepared, model = prepare_data(data, folder), load_mesh478()
+    material = SpeechMaterial(data, prepared, model, tag == "clean", SEED)
 
     def encoder(done: Mapping[str, Trained]) -> SpeechRecipe:
         late_s = own_offsets(done, material, start, run / "offsets.json")
@@ -109,7 +105,13 @@ def make_weights(data: Path, folder: Path, tag: str = "v1") -> Path:
 
     options = {"ema_decay": 0.995, "evaluate_every": 200}
     stages = [offset_stage(material, start), Stage(name="encoder", steps=STEPS[tag], make=encoder, options=options)]
-    done = run_stages(run, stages, seed=SEED, device="cpu")
+    return run_stages(run, stages, seed=SEED, device="cpu")
+
+
+def make_weights(data: Path, folder: Path, tag: str = "v1") -> Path:
+    """Every stage from the data folder to `speech_encoder.<tag>`; stages finished in `folder` are skipped."""
+    done = train_encoder(data, folder, tag)
+    prepared, free_only = prepare_data(data, folder), tag == "clean"
     clips = [clip for clip in prepared_clips(prepared, "train") if clip.speaks]
     if free_only:
         clips = [clip for clip in clips if clip.licence_class in FREE_LICENCES]

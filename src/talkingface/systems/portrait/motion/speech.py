@@ -40,7 +40,7 @@ class MouthShaper:
         change = np.linalg.pinv(measures.astype(np.float64)) @ np.diag(np.asarray(gain, np.float64) - 1) @ measures
         self._stretch = (np.eye(measures.shape[1]) + change).T.astype(np.float32)
         self._gap = measures[0].astype(np.float32)
-        # Lips meet half by the likeliest change that moves them by one, half by the one that leaves jaw and width alone:
+        # Lips meet half by the likeliest change that moves them by one, half by that which leaves jaw and width alone:
         # with the first alone the jaw agrees less with real ones, with the second it does not take part.
         alone = np.linalg.pinv(measures)[:, 0]
         self._towards = (0.5 * self._gap / (self._gap @ self._gap) + 0.5 * alone).astype(np.float32)

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 from scipy.signal import resample_poly
-from talkingface.systems.portrait.motion.synthetic_speech import make_sentence
+from talkingface.training.synthetic_speech import make_sentence
 from voice_symbols import silenced, symbols_of, timed_phones
 
 from talkingface.audio.phones import RATE_HZ

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from talkingface.systems.portrait.motion.config import PHONES
+from talkingface.nn.phones import PHONES
 
 from scripts.voice_symbols import EARLY_S, PHONE_OF, RATE_HZ, pinyin, silenced, timed_phones
 

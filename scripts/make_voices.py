@@ -34,11 +34,11 @@ from typing import Any
 
 import numpy as np
 from scipy.signal import resample_poly
-from talkingface.training.synthetic_speech import make_sentence
 from voice_symbols import silenced, symbols_of, timed_phones
 
 from talkingface.audio.phones import RATE_HZ
 from talkingface.core.arrays import save_arrays
+from talkingface.training.synthetic_speech import make_sentence
 
 LANGUAGES = {
     "a": "en-us", "b": "en-gb", "e": "es", "f": "fr-fr", "h": "hi", "i": "it", "j": "ja", "p": "pt-br", "z": "zh",

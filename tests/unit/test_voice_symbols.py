@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from talkingface.nn.phones import PHONES
 
 from scripts.voice_symbols import EARLY_S, PHONE_OF, RATE_HZ, pinyin, silenced, timed_phones
+from talkingface.nn.phones import PHONES
 
 
 def test_every_symbol_is_a_known_phone() -> None:

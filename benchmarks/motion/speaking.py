@@ -7,9 +7,8 @@ before pictures are drawn.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -103,11 +102,8 @@ def open_speaker(job: TargetJob) -> Speaker:
 
 
 def delays() -> dict[str, Controls]:
-    """The controls of each setting for how much sound is waited for; a single one where there is no such setting."""
-    if "delay" not in {field.name for field in fields(Controls)}:
-        return {"best": Controls()}
-    settings: list[dict[str, Any]] = [{"delay": "best"}, {"delay": "low"}]
-    return {setting["delay"]: Controls(**setting) for setting in settings}
+    """The controls of each setting for how much of the speech after a frame is heard."""
+    return {"best": Controls(delay="best"), "low": Controls(delay="low")}
 
 
 def wanted_clips(job: TargetJob, wanted: Callable[[ClipEntry], bool]) -> list[ClipEntry]:

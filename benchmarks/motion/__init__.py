@@ -10,6 +10,8 @@ TARGETS = {
     "voices": "benchmarks.motion.voices:voices",
     "languages": "benchmarks.motion.languages:languages",
     "ear": "benchmarks.motion.ear:ear",
+    "average-style": "benchmarks.motion.average_style:average_style",
+    "style": "benchmarks.motion.style:style",
     "drive": "benchmarks.motion.drive:drive",
     "sync": "benchmarks.motion.sync:sync",
 }

@@ -96,7 +96,7 @@ def open_speaker(job: TargetJob) -> Speaker:
     """`portrait` with the job's weights."""
     system = api.load("portrait", weights=job.weights)
     return Speaker(
-        speak=lambda pieces, controls: system.motion_from_audio(None, iter(pieces), controls),  # type: ignore[arg-type]
+        speak=lambda pieces, controls: system.speak(None, iter(pieces), controls),  # type: ignore[arg-type]
         model=load_mesh478(),
     )
 

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from talkingface.api import Animation, animate, evaluate, fit, load, motion, render, track, train
+    from talkingface.api import Animation, animate, evaluate, fit, load, motion, read_style, render, track, train
     from talkingface.core.errors import TalkingFaceError
+    from talkingface.core.style import Style
     from talkingface.core.types import Audio, Avatar, Controls, Frames, Motion, Track
 
 _PLACES = {
     **dict.fromkeys(
-        ("Animation", "animate", "evaluate", "fit", "load", "motion", "render", "track", "train"), "talkingface.api"
+        ("Animation", "animate", "evaluate", "fit", "load", "motion", "read_style", "render", "track", "train"),
+        "talkingface.api",
     ),
+    "Style": "talkingface.core.style",
     "TalkingFaceError": "talkingface.core.errors",
     **dict.fromkeys(("Audio", "Avatar", "Controls", "Frames", "Motion", "Track"), "talkingface.core.types"),
 }
@@ -33,6 +36,7 @@ __all__ = [
     "Controls",
     "Frames",
     "Motion",
+    "Style",
     "TalkingFaceError",
     "Track",
     "animate",
@@ -40,6 +44,7 @@ __all__ = [
     "fit",
     "load",
     "motion",
+    "read_style",
     "render",
     "track",
     "train",

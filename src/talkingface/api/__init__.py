@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from talkingface.api.evaluation.systems import evaluate_systems
     from talkingface.api.evaluation.videos import evaluate
     from talkingface.api.importing import import_weights, importer_kinds
+    from talkingface.api.style import read_style
     from talkingface.api.tracking import TrackedFace, track
     from talkingface.api.training import make_weights, pipeline_names, train
     from talkingface.api.verbs import animate, fit, load, motion, render
@@ -20,6 +21,7 @@ _PLACES = {
     "evaluation.systems": ("evaluate_systems",),
     "evaluation.videos": ("evaluate",),
     "importing": ("import_weights", "importer_kinds"),
+    "style": ("read_style",),
     "tracking": ("TrackedFace", "track"),
     "training": ("make_weights", "pipeline_names", "train"),
     "verbs": ("animate", "fit", "load", "motion", "render"),
@@ -38,6 +40,7 @@ __all__ = [
     "make_weights",
     "motion",
     "pipeline_names",
+    "read_style",
     "render",
     "track",
     "train",

@@ -65,6 +65,7 @@ class Animation:
         """Sentences for the user about the input ("3 faces found, the largest is used")."""
         notes = self.avatar.card.get("notes")
         seen = [str(note) for note in notes] if isinstance(notes, (list, tuple)) else []
+        seen += [] if self.controls.style is None else self.controls.style.notes
         return seen if self.speech is None else [*seen, *self.speech.notes]
 
     def __iter__(self) -> Iterator[Frames]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,19 @@ from talkingface.api.inputs import Speech, SpeechSource
 from talkingface.api.layout import LAYOUTS, make_strip
 from talkingface.api.poses import HeadPose, open_pose
 from talkingface.api.resume import job_key
+from talkingface.api.style import read_style
 from talkingface.clips.source import Source, existing, existing_media, open_media, open_source
 from talkingface.core import registry
 from talkingface.core import weights as store
 from talkingface.core.cache import content_hash
-from talkingface.core.checks import check_controls, check_driver, check_face_index, check_source, is_clip
+from talkingface.core.checks import (
+    check_controls,
+    check_driver,
+    check_face_index,
+    check_source,
+    check_style,
+    is_clip,
+)
 from talkingface.core.config import from_dict, merged, parse_json, to_dict, upgrade
 from talkingface.core.device import configure_process, pick_device
 from talkingface.core.errors import UsageError, WeightsError
@@ -40,6 +49,7 @@ from talkingface.core.options import (
 )
 from talkingface.core.registry import DEFAULT_SYSTEM
 from talkingface.core.spec import SystemSpec
+from talkingface.core.style import AVERAGE
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo, described
 
@@ -162,6 +172,8 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     driver = None if choice.drive is None else open_media(choice.drive)
     if driver is not None:
         check_driver(spec, driver)
+        if choice.style is not None:
+            raise UsageError("--style is for motion made from speech; leave out --style, or --drive")
     pose = open_pose(choice.pose, driven=driver is not None, of_clip=is_clip(source))
     controls = _checked(spec, source, pose, choice, choice, choice)
     system = _load_for(source, spec, choice)
@@ -178,7 +190,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
         finishers = (strip.arrange,)
     return Animation(
         system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, finishers=finishers,
-        inputs=(face, speech, choice.drive, choice.pose, choice.background), started_s=started_s,
+        inputs=(face, speech, choice.drive, choice.pose, choice.style, choice.background), started_s=started_s,
     )  # fmt: skip
 
 
@@ -186,7 +198,7 @@ def _spoken(
     system: System, avatar: Avatar | None, voice: Speech, controls: Controls, rows: np.ndarray | None
 ) -> Iterator[Motion]:
     """Motion from the voice, with the head pose of a file if there is one."""
-    motions = system.motion_from_audio(avatar, voice.pieces(), controls)
+    motions = system.speak(avatar, voice.pieces(), controls)
     return motions if rows is None else replace_pose(motions, rows)
 
 
@@ -205,7 +217,7 @@ def _driven(
     if pose in ("drive", "source"):  # the pose of a source clip is the renderer's matter
         return motions
     if pose == "generated":
-        rows = concatenate(system.motion_from_audio(avatar, voice.pieces(), controls)).pose
+        rows = concatenate(system.speak(avatar, voice.pieces(), controls)).pose
     return replace_pose(motions, rows)
 
 
@@ -307,6 +319,9 @@ def _checked(
         own=_own_options(spec, own.set or {}),
     )
     check_controls(spec, controls, is_clip(source))
+    if moving.style is not None:
+        check_style(spec, AVERAGE)  # before a clip is read
+        controls = replace(controls, style=read_style(moving.style))
     if controls.background not in ("keep", "transparent"):
         from talkingface.video.background import make_background
 

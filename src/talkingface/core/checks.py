@@ -6,6 +6,7 @@ import numpy as np
 
 from talkingface.core.errors import InputError, UsageError
 from talkingface.core.spec import SystemSpec
+from talkingface.core.style import Style
 from talkingface.core.types import Avatar, Clip, Controls, Photo
 
 _KINDS = {
@@ -44,11 +45,20 @@ def check_controls(spec: SystemSpec, controls: Controls, of_clip: bool) -> None:
     if kind not in allowed:
         possible = " or ".join("a colour or picture" if name == "replace" else name for name in allowed)
         raise UsageError(f"system {spec.name} only takes --background {possible}{reason}")
+    check_style(spec, controls.style)
     if controls.pose_origin is not None and controls.pose_origin not in spec.pose_origins:
         known = f"; known: {', '.join(spec.pose_origins)}" if spec.pose_origins else ""
         raise UsageError(f"system {spec.name} has no --pose-origin {controls.pose_origin}{known}")
     if controls.delay != "best" and controls.delay not in (spec.latency_frames or ()):
         raise UsageError(f"system {spec.name} hears the whole voice first; leave --delay out or use another --system")
+
+
+def check_style(spec: SystemSpec, style: Style | None) -> None:
+    """Refuse a style where nothing can lay one on the system's motion. Raises UsageError."""
+    if style is not None and not spec.motion_space.style:
+        raise UsageError(
+            f"system {spec.name} takes no --style; scale its mouth with --expression-scale, or use another --system"
+        )
 
 
 def check_driver(spec: SystemSpec, driver: Photo | Clip) -> None:

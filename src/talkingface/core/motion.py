@@ -117,7 +117,7 @@ def resample_motion(motions: Iterable[Motion], fps: float) -> Iterator[Motion]:
         if frames:
             yield _interpolate(known, frames, fps, given)
             given += len(frames)
-        previous = _rows(known, len(known) - 1, len(known))
+        previous = cut_motion(known, len(known) - 1, len(known))
     if previous is not None:
         end = num_frames((previous.start + 1) / as_rate(previous.fps), fps)
         if end > given:
@@ -139,7 +139,9 @@ def _interpolate(known: Motion, frames: list[tuple[int, float]], fps: float, sta
     )  # fmt: skip
 
 
-def _rows(motion: Motion, begin: int, end: int) -> Motion:
+def cut_motion(motion: Motion, begin: int, end: int) -> Motion:
+    """Rows `begin` to `end` (not included); they remain the frames that they were."""
+
     def cut(rows: np.ndarray | None) -> np.ndarray | None:
         return None if rows is None else rows[begin:end]
 
@@ -155,7 +157,7 @@ def skip_frames(motions: Iterable[Motion], frames: int) -> Iterator[Motion]:
         if piece.start >= frames:
             yield piece
         elif piece.start + len(piece) > frames:
-            yield _rows(piece, frames - piece.start, len(piece))
+            yield cut_motion(piece, frames - piece.start, len(piece))
 
 
 def limit_frames(motions: Iterable[Motion], frames: int) -> Iterator[Motion]:
@@ -163,7 +165,7 @@ def limit_frames(motions: Iterable[Motion], frames: int) -> Iterator[Motion]:
     for piece in motions:
         if piece.start + len(piece) >= frames:
             if piece.start < frames:
-                yield _rows(piece, 0, frames - piece.start)
+                yield cut_motion(piece, 0, frames - piece.start)
             return
         yield piece
 
@@ -175,7 +177,7 @@ def batches(motions: Iterable[Motion], size: int) -> Iterator[tuple[int, Motion]
         begin = 0
         while begin < len(piece):
             end = min(len(piece), begin + size - (piece.start + begin) % size)
-            held.append(_rows(piece, begin, end))
+            held.append(cut_motion(piece, begin, end))
             begin = end
             if (piece.start + end) % size == 0:
                 yield held[0].start, concatenate(held)

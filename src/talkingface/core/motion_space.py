@@ -27,7 +27,8 @@ class MotionSpace:
 
     `version` is raised when the same movement gets other numbers. `fps` is the clock on which systems make this motion.
     `pose` (): there is none. `blink`: whether closed eyes are a column of their own, 0 open, 1 closed. `gaze`: whether
-    motion may say where the eyes look (see `core.types.Motion`).
+    motion may say where the eyes look (see `core.types.Motion`). `style`: what lays a style on motion from speech (see
+    `face.style.styled_motion`), "module:function"; "": nothing can.
     """
 
     name: str
@@ -37,6 +38,7 @@ class MotionSpace:
     pose: tuple[Columns, ...] = ()
     blink: bool = True
     gaze: bool = False
+    style: str = ""
 
     def columns(self, part: str) -> tuple[Columns, ...]:
         """The columns of "expression", "pose", "blink" or "gaze"."""

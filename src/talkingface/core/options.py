@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from talkingface.core.errors import UsageError
 from talkingface.core.registry import suggest
+from talkingface.core.style import Style
 
 Options = TypeVar("Options")
 
@@ -107,6 +108,12 @@ class MotionOptions:
         "where the video's is in the picture, in its size too; default: the first that the system offers (see: "
         "talkingface systems NAME)",
         choices=("first", "mean", "none"),
+    )
+    style: str | Style | None = option(  # noqa: RUF009 (a Style is frozen)
+        None,
+        "whose way of speaking: a video of a person who speaks, or a file of talkingface style; it decides how far, "
+        "how wide and how fast the mouth moves and how the head goes with it; default: the average speaker's",
+        metavar="CLIP|FILE",
     )
     blink: float = option(1.0, "blink rate, 1 is natural, 0 is none", parse=float, metavar="SCALE")
     expression_scale: float = option(1.0, "strength of mouth and brows", parse=float, metavar="SCALE")

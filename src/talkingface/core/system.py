@@ -10,18 +10,20 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from talkingface.core.cache import content_hash
-from talkingface.core.checks import check_controls, is_clip
+from talkingface.core.checks import check_controls, check_style, is_clip
 from talkingface.core.digest import avatar_digest
 from talkingface.core.errors import UsageError
 from talkingface.core.kept import Kept
 from talkingface.core.motion import resample_motion
 from talkingface.core.motion_space import MotionSpace
+from talkingface.core.registry import import_attribute
 from talkingface.core.spec import SystemSpec
 from talkingface.core.timing import as_rate
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
@@ -55,8 +57,9 @@ def _renderer_key(avatar: Avatar, controls: Controls) -> Hashable:
     if os.path.isfile(background):
         background = content_hash(background)
     shown = replace(
-        controls, background=background, seed=0, blink=1.0, expression_scale=1.0, pose_scale=1.0, pose_origin=None
-    )
+        controls, background=background, seed=0, blink=1.0, expression_scale=1.0, pose_scale=1.0, style=None,
+        pose_origin=None,
+    )  # fmt: skip
     return avatar_digest(avatar), shown
 
 
@@ -100,8 +103,20 @@ class System(ABC):
         """Motion at `SPEC.fps` from mono float32 speech at 16 kHz, given as it arrives in pieces of any length.
 
         The pieces of motion follow each other from frame 0 and cover every frame that begins within the speech.
-        `avatar` None: no particular person (a system that needs one raises UsageError).
+        `avatar` None: no particular person (a system that needs one raises UsageError). `speak` adds the style of
+        `controls` to it.
         """
+
+    def speak(self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls) -> Iterator[Motion]:
+        """`motion_from_audio` in the style of `controls`; do not override it.
+
+        Raises UsageError for a style where the motion space has none.
+        """
+        check_style(self.SPEC, controls.style)
+        make = partial(self.motion_from_audio, avatar, pieces)
+        return (
+            make(controls) if controls.style is None else import_attribute(self.SPEC.motion_space.style)(make, controls)
+        )
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         """Motion of the person in a clip, at `SPEC.fps`.
@@ -154,5 +169,5 @@ class System(ABC):
 
     def stream(self, avatar: Avatar, pieces: Iterator[np.ndarray], controls: Controls) -> Iterator[Frames]:
         """Pictures as speech arrives: the stages chained. This is the only pipeline; do not override it."""
-        motion = self.motion_from_audio(avatar, pieces, controls)
+        motion = self.speak(avatar, pieces, controls)
         return self.render(avatar, resample_motion(motion, self.fps(avatar, controls)), controls)

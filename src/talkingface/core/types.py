@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from talkingface.core.errors import ArgumentError, SpeechError
+from talkingface.core.style import Style
 
 NUM_POINTS = 478  # lm478: the face mesh with irises
 MAX_FRAMES = 5_000_000
@@ -340,19 +341,21 @@ class Controls:
     """Settings of one animation; the same record goes to every stage.
 
     `blink` scales the blink rate (0: none), `expression_scale` the mouth and brows, `pose_scale` the head motion.
-    `pose`: "still", "generated" or "source" (the clip's own; only for avatars made from a clip). `pose_origin`: what
-    head motion from a video is measured from: "first" (its first frame), "mean" (its mean), "none" (the head goes where
-    the video's is in the picture, in its size too), or None for the system's default. `background`: "keep",
-    "transparent", a colour ("#rrggbb" or a name) or the path of a picture. `crop`: "full" or "head". `size`: the
-    longest side in pixels, "native" (the source's own), or None (at most 1280). `fps`: output rate, None for the
-    source's rate or else the system's clock. `delay`: how much of the speech after a frame is heard, "best" for files
-    or "low" for live use. `own`: the record of the system's own options (`SystemSpec.options`).
+    `style`: whose way of moving motion from speech gets; None: the average speaker's. `pose`: "still", "generated" or
+    "source" (the clip's own; only for avatars made from a clip). `pose_origin`: what head motion from a video is
+    measured from: "first" (its first frame), "mean" (its mean), "none" (the head goes where the video's is in the
+    picture, in its size too), or None for the system's default. `background`: "keep", "transparent", a colour
+    ("#rrggbb" or a name) or the path of a picture. `crop`: "full" or "head". `size`: the longest side in pixels,
+    "native" (the source's own), or None (at most 1280). `fps`: output rate, None for the source's rate or else the
+    system's clock. `delay`: how much of the speech after a frame is heard, "best" for files or "low" for live use.
+    `own`: the record of the system's own options (`SystemSpec.options`).
     """
 
     seed: int = 0
     blink: float = 1.0
     expression_scale: float = 1.0
     pose_scale: float = 1.0
+    style: Style | None = None
     pose: Literal["still", "generated", "source"] = "generated"
     pose_origin: Literal["first", "mean", "none"] | None = None
     background: str = "keep"
@@ -366,6 +369,9 @@ class Controls:
         check_seed(self.seed)
         for name in ("blink", "expression_scale", "pose_scale"):
             check_number(name, getattr(self, name), 0, 10)
+        _check(
+            self.style is None or isinstance(self.style, Style), "style must be a Style, from talkingface.read_style"
+        )
         _check(self.pose in ("still", "generated", "source"), "pose must be still, generated or source")
         _check(self.pose_origin in (None, "first", "mean", "none"), "pose_origin must be first, mean or none")
         _check(self.crop in ("full", "head"), "crop must be full or head")

@@ -22,6 +22,7 @@ MESH478 = MotionSpace(
         Columns(names=("size",), unit="logarithm", most=10),
     ),
     gaze=True,
+    style="talkingface.face.style:styled_motion",
 )
 """Pose: rotation vector (x right, y down, z away from the viewer), shift of the head, and its size, all relative to the
 rest pose. The limits leave room for ten times what people do."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from talkingface.face.morphable import LinearFaceModel
+
 UPPER_LIP = (13, 82, 312, 81, 311)
 LOWER_LIP = (14, 87, 317, 178, 402)
 
@@ -27,3 +29,21 @@ def mouth_measures(points: np.ndarray) -> np.ndarray:
     gap = np.mean([distance(upper, lower) for upper, lower in zip(UPPER_LIP, LOWER_LIP, strict=True)], axis=0)
     measures = np.stack([gap, distance(61, 291), distance(152, 1)], axis=-1)
     return measures / np.maximum(distance(33, 263), 1e-9)[..., None]
+
+
+def measure_matrix(model: LinearFaceModel) -> np.ndarray:
+    """float32 [3, M]: how gap, width and jaw of the mean face change per unit of each mouth coefficient."""
+    basis = model.expression[..., : model.num_mouth].astype(np.float64)
+    step = 1e-3 * basis
+    # The gap is a distance and never negative: measure about an open mouth, where it is linear.
+    middle = model.mean + _opening(model, basis)
+    columns = [
+        (mouth_measures(middle + step[..., k]) - mouth_measures(middle - step[..., k])) / 2e-3
+        for k in range(basis.shape[-1])
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _opening(model: LinearFaceModel, basis: np.ndarray) -> np.ndarray:
+    away = (basis[14] - basis[13])[1]  # how each coefficient parts the middle of the lips
+    return basis @ (away * 0.12 / (away @ away))

@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from talkingface.core.style import FIGURES
+
 Better = Literal["higher", "lower", "real", "none"]
+STYLE = ("opening", "width", "jaw", "pace", "pitch", "yaw", "roll", "head_pace")
+"""Figures of a style that need no place in the picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +170,9 @@ _FIRST: dict[str, Definition] = {
             "closed_share": ("share of /p b m/ that close the lips (gap under 0.02)", "", "higher"),
             "closure_contrast": ("lip gap at open vowels minus that at /p b m/", IOD, "real"),
         },
+    ),
+    **_rows(
+        "style", {name: (f"in speech: {FIGURES[name]['meaning']}", FIGURES[name]["unit"], "none") for name in STYLE}
     ),
     **_rows(
         "leak",

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkingface.face.morphable import LinearFaceModel
-from talkingface.face.mouth_measures import mouth_measures
+from talkingface.face.mouth_measures import measure_matrix as measure_matrix
 from talkingface.training.speaking_clips import FPS
 
 MEASURE_SCALE = np.array([0.05, 0.04, 0.06], np.float32)
@@ -37,21 +36,3 @@ def correlation_loss(predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
     value = (a * b).sum(1) / torch.sqrt(((a * a).sum(1) + 0.05) * (power + 0.05))
     share = (power / count[:, 0] > 0.02).float() * count[:, 0].sqrt()
     return ((1 - value) * share).sum() / share.sum().clamp(min=1)
-
-
-def measure_matrix(model: LinearFaceModel) -> np.ndarray:
-    """float32 [3, M]: how gap, width and jaw of the mean face change per unit of each mouth coefficient."""
-    basis = model.expression[..., : model.num_mouth].astype(np.float64)
-    step = 1e-3 * basis
-    # The gap is a distance and never negative: measure about an open mouth, where it is linear.
-    middle = model.mean + _opening(model, basis)
-    columns = [
-        (mouth_measures(middle + step[..., k]) - mouth_measures(middle - step[..., k])) / 2e-3
-        for k in range(basis.shape[-1])
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _opening(model: LinearFaceModel, basis: np.ndarray) -> np.ndarray:
-    away = (basis[14] - basis[13])[1]  # how each coefficient parts the middle of the lips
-    return basis @ (away * 0.12 / (away @ away))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from talkingface.api.evaluation.score.phones import PhoneJob
 from talkingface.api.evaluation.subject import CLOCK_FPS, Subject
@@ -14,7 +15,9 @@ from talkingface.face.camera import euler_degrees
 from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.face.pose import STABLE_POINTS, fit_similarity
 from talkingface.metrics import behaviour, landmarks
+from talkingface.metrics.definitions import STYLE
 from talkingface.metrics.mouth import compare_mouths, mouth_measures
+from talkingface.metrics.style import head_figures, mouth_figures
 from talkingface.metrics.sync import mouth_offset, offset_per_minute, speech_envelope
 
 NEUTRAL_FRAMES = 500
@@ -22,6 +25,7 @@ NEUTRAL_FRAMES = 500
 REAL_MOUTH_MOTION = 0.43
 """`mouth_motion` of real speakers, inter-ocular distances per second: the median of 38 people in 153 clips of the
 development data's train split; nine in ten lie between 0.19 and 0.69. It stands in where there is no reference."""
+LEAST_STYLE_S = 2.0
 MIN_CORRELATION = 0.2
 """Below it the lag of mouth and loudness says nothing."""
 
@@ -156,6 +160,20 @@ def score_speech(figures: Figures, moves: Moves, samples: np.ndarray, real_motio
     beats = behaviour.beat_alignment(moves.rotations, samples, CLOCK_FPS)
     figures.put("motion.beat_alignment", beats.score, reason="head or sound has no beats")
     figures.put("motion.beat_chance", beats.chance, reason="head or sound has no beats")
+
+
+def score_style(figures: Figures, moves: Moves, samples: np.ndarray, suffix: str = "") -> None:
+    """How far, how wide and how fast mouth and head move in speech; `suffix` ".reference" for the real video's."""
+    spoken = behaviour.speech_frames(samples, CLOCK_FPS, len(moves.mouth))
+    if spoken.sum() < LEAST_STYLE_S * CLOCK_FPS:
+        figures.miss(f"there are less than {LEAST_STYLE_S:g} s of speech", *(f"style.{name}{suffix}" for name in STYLE))
+        return
+    turns = Rotation.from_matrix(moves.rotations)
+    pose = np.zeros((len(moves.rotations), 6))
+    pose[:, :3] = (turns * turns.mean().inv()).as_rotvec()
+    found = mouth_figures(moves.mouth, spoken) | head_figures(pose, spoken)
+    for name in STYLE:
+        figures.put(f"style.{name}{suffix}", found[name])
 
 
 CLOSURE_KEYS = ("speech.closed_share", "speech.closure_contrast")

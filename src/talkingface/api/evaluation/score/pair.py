@@ -21,6 +21,7 @@ from talkingface.api.evaluation.score.motion import (
     score_closures,
     score_motion,
     score_speech,
+    score_style,
 )
 from talkingface.api.evaluation.score.phones import PhoneJob
 from talkingface.api.evaluation.score.pictures import PictureFigures, score_pictures
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 RATE_HZ = 16000
 SYNC_KEYS = ("sync.offset_frames", "sync.confidence", "sync.distance")
 RATIO_KEYS = ("picture.sharpness_ratio", "picture.cpbd_ratio")
-OF_SOUND = ("sync.", "speech.", "motion.beat_")
+OF_SOUND = ("sync.", "speech.", "style.", "motion.beat_")
 OF_SYSTEMS = "leak."
 
 
@@ -78,6 +79,9 @@ def _score(pair: Pair, samples: np.ndarray | None, phones: PhoneJob, threads: in
     if samples is not None:
         samples = samples[: round(count / CLOCK_FPS * RATE_HZ)]
         score_speech(figures, moves, samples, _real_motion(true, samples))
+        score_style(figures, moves, samples)
+        if true is not None:
+            score_style(figures, true, samples, ".reference")
         score_closures(figures, moves, phones)
         _score_sync(figures, generated, reference, pictures, samples)
     task = Task(generated=generated, reference=reference, samples=samples, source=pair.source)

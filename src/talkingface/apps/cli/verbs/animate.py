@@ -27,5 +27,5 @@ def run(face: str, speech: str | None, output: str, report: str | None, **option
     """Animate `face` with `speech`."""
     from talkingface import api
 
-    inputs = (face, speech, options.get("drive"), options.get("pose"), options.get("background"))
+    inputs = (face, speech, *(options.get(name) for name in ("drive", "pose", "style", "background")))
     save_video(lambda: api.animate(face, speech, **options), inputs, output, report, options.get("background", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from talkingface.apps.cli.output import note
 from talkingface.apps.cli.parser import add_options, add_output
 from talkingface.core.options import SpokenOptions
 
@@ -26,10 +27,14 @@ def run(speech: str, output: str, **options: Any) -> None:
     from talkingface.core.cache import check_apart, check_data_name, check_writable
     from talkingface.core.motion import save_motion
 
-    check_apart((output,), (speech, options.get("face"), options.get("pose")))
+    check_apart((output,), (speech, options.get("face"), options.get("pose"), options.get("style")))
     check_data_name(output, ".npz")
     check_writable(output)
     with Progress():
+        if "style" in options:
+            options["style"] = api.read_style(options["style"])
         made = api.motion(speech, **options)
     save_motion(output, made)
+    for text in options["style"].notes if "style" in options else ():
+        note(text)
     print(f"{output}: {len(made)} frames at {made.fps:g} fps in space {made.space}")

@@ -39,7 +39,7 @@ def test_every_part_of_a_motion_counts(motion: Motion) -> None:
     changed = {
         "expression": motion.expression + 1, "pose": None, "blink": np.ones((count, 1), np.float32),
         "source": np.arange(count, dtype=np.float32)[::-1, None].copy(), "fps": 30.0, "start": 5,
-        "space_version": 2,
+        "space_version": 2, "gaze": np.ones((count, 2), np.float32),
     }  # fmt: skip
     assert set(changed) | {"space"} == {field.name for field in dataclasses.fields(Motion)}
     keys = {key_of(motion=dataclasses.replace(motion, **{name: value})) for name, value in changed.items()}

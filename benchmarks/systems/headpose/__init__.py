@@ -2,5 +2,6 @@
 
 TARGETS = {
     "avatar": "benchmarks.systems.headpose.avatar:avatar",
+    "avatar-speech": "benchmarks.systems.headpose.speech:avatar_speech",
     "headpose": "benchmarks.systems.headpose.speed:headpose",
 }

@@ -18,6 +18,7 @@ from talkingface.core.cache import cache_folder, content_hash
 from talkingface.core.errors import InputError
 from talkingface.core.motion import concatenate
 from talkingface.core.samples import sample
+from talkingface.core.system import System
 from talkingface.core.types import Avatar, Controls, Frames
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.mouth_measures import mouth_measures
@@ -73,15 +74,22 @@ def _rows(slug: str, figures: dict[str, dict[str, float]]) -> Iterator[Row]:
         yield Row(name=f"{slug}: new voice, {name} over the real one", value=value, target="0.7 to 1.3", met=met)
 
 
-def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
+def held_out_fit(clip: ClipEntry, job: TargetJob) -> tuple[System, HeadposeConfig]:
+    """`headpose` with the job's weights, and its config for a fit on the clip's first frames whose held-out ones are
+    those that no general training has seen."""
     if clip.held_back is None:
         raise InputError(f"no frames of {clip.slug} are held back; name some in the column held_back of the manifest")
-    path, first = clip.path, clip.held_back.start or 0
+    first = clip.held_back.start or 0
     system = api.load("headpose", weights=job.weights)
     config: HeadposeConfig = system.config
-    first = first if first >= 0 else round(probe(path).duration_s * FPS) + first
+    first = first if first >= 0 else round(probe(clip.path).duration_s * FPS) + first
     fit = dataclasses.replace(config.fit, train_frames=TRAIN_FRAMES, test_first=first)
-    chosen = type(system)(system.weights, dataclasses.replace(config, fit=fit), system.device)
+    return system, dataclasses.replace(config, fit=fit)
+
+
+def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
+    path, (system, config) = clip.path, held_out_fit(clip, job)
+    fit, chosen = config.fit, type(system)(system.weights, config, system.device)
     digest = "fresh" if system.weights is None else str(system.weights.card["sha256"])[:8]
     folder = cache_folder("fits", f"bench-{content_hash(path)[:16]}-{digest}")
     made = chosen.fit(open_clip(path), folder=folder)

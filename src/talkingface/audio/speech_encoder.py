@@ -38,6 +38,11 @@ WEIGHTS = "speech_encoder.v1"
 KIND = "speech_encoder"
 COLUMNS_PER_FRAME = FRAME_SAMPLES // COLUMN_SAMPLES
 TOKENS_PER_FRAME = 2
+AFTER_FRAMES = 25
+"""Frames of silence after a voice whose tokens are kept with it: more than any head looks ahead."""
+SILENCE = -3.0
+"""A normalised column of digital silence."""
+_HOP = 500
 
 
 def encoder_columns(samples: np.ndarray) -> np.ndarray:
@@ -96,19 +101,46 @@ class SpeechEncoder:
 
         They are the same as in a stream. The last few voices are kept, so that several systems share them.
         """
+        return self._heard(samples, delay)[: -(-len(samples) // FRAME_SAMPLES)]
+
+    def rows(
+        self, samples: np.ndarray, head: Mapping[str, np.ndarray], config: SpeechHeadConfig, delay: str = "best"
+    ) -> np.ndarray:
+        """What a head reads from the whole of mono speech float32 [N] at 16 kHz: float32 [T, outputs].
+
+        The rows of `frames` but for rounding, from tokens that other heads share.
+        """
+        how = DELAYS[delay]
+        count = -(-len(samples) // FRAME_SAMPLES)
+        tokens = self._heard(samples, delay)[: count + how.head_frames(config)].reshape(-1, self.config.width)
+        reader = HeadStream(head, config, how)
+        pieces = [reader.push(tokens[first : first + 2 * _HOP]) for first in range(0, max(1, len(tokens)), 2 * _HOP)]
+        return np.concatenate(pieces)[:count]
+
+    def column_tokens(self, columns: np.ndarray, delay: str = "best") -> np.ndarray:
+        """Tokens float32 [2 T, width] of normalised columns [4 T, 80] (`encoder_columns`) that silence follows."""
+        after = COLUMNS_PER_FRAME * AFTER_FRAMES
+        padded = np.pad(columns.astype(np.float32), ((0, after), (0, 0)), constant_values=SILENCE)
+        stream = EncoderStream(self._tensors, self.config, DELAYS[delay])
+        pieces = [stream.push(padded[first : first + _HOP]) for first in range(0, len(padded), _HOP)]
+        return np.concatenate(pieces)[: len(columns) // 2]
+
+    def _heard(self, samples: np.ndarray, delay: str) -> np.ndarray:
+        """Tokens [T + AFTER_FRAMES, 2, width] of a voice and of the silence after it."""
         return self._kept.get((delay, array_digest([samples])), lambda: self._features(samples, delay))
 
     def _features(self, samples: np.ndarray, delay: str) -> np.ndarray:
         how = DELAYS[delay]
         future = self.config.layers * how.ahead * TOKEN_SAMPLES + COLUMN_SAMPLES
         stream = _Ear(self, how)
+        frames = -(-len(samples) // FRAME_SAMPLES) + AFTER_FRAMES
+        pieces = [samples, np.zeros(FRAME_SAMPLES * frames - len(samples), samples.dtype)]
         found = [
             stream.push(window.values if window.start == 0 else window.values[future:])[0]
-            for window in windows([samples], 0, future, how.hop * FRAME_SAMPLES)
+            for window in windows(pieces, 0, future, how.hop * FRAME_SAMPLES)
         ]
-        frames = -(-len(samples) // FRAME_SAMPLES)
-        tokens = np.concatenate([*found, np.zeros((0, self.config.width), np.float32)])
-        return tokens[: TOKENS_PER_FRAME * frames].reshape(frames, TOKENS_PER_FRAME, self.config.width)
+        tokens = np.concatenate(found)[: TOKENS_PER_FRAME * frames]
+        return tokens.reshape(frames, TOKENS_PER_FRAME, self.config.width)
 
     def frames(
         self, pieces: Iterable[np.ndarray], head: Mapping[str, np.ndarray], config: SpeechHeadConfig, delay: str

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.audio.mel import FLOOR_DB, LevelTracker, normalise, speech_columns
-from talkingface.audio.speech_encoder import COLUMNS_PER_FRAME, encoder_columns
+from talkingface.audio.speech_encoder import COLUMNS_PER_FRAME, SILENCE, encoder_columns
 from talkingface.core.lags import best_lag
 from talkingface.face.morphable import CLOSED_GAP, LinearFaceModel
 from talkingface.nn.phones import LIP_CLOSURES, PAUSE, PHONES
@@ -48,7 +48,6 @@ FRAMES, CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 60, 10, 1, 4
 SPOKEN_COPIES = 700
 """Augmented rows made of each kind of speech with known phones."""
 SILENT_COPIES = 80
-SILENCE = -3.0
 UNHEARD, UNSEEN = 12, 4
 """Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
 SONGS, SONG_S = 16, 12
@@ -134,7 +133,7 @@ class SpeechRecipe(Recipe):
         songs = [music(SONG_S * RATE_HZ, rng) for _ in range(SONGS)]
         around = Surroundings([clip.samples for clip in clips if len(clip) > 2 * FPS], songs)
         self._copies = [[self._clip_row(clip, late_s, around, rng) for clip in clips] for _ in range(copies)]
-        self._silent = [_silent_row(rng) for _ in range(SILENT_COPIES)]
+        self._silent = [silent_row(rng) for _ in range(SILENT_COPIES)]
         self._spoken = [
             [self._spoken_row(text, around, rng) for text in texts for _ in range(max(1, SPOKEN_COPIES // len(texts)))]
             for texts in spoken
@@ -145,14 +144,14 @@ class SpeechRecipe(Recipe):
         self, clip: SpeakingClip, late_s: Mapping[str, float], around: Surroundings, rng: np.random.Generator
     ) -> Row:
         speed = SPEEDS[int(rng.integers(len(SPEEDS)))]
-        values = _heard(played(clip.samples, speed), around, rng)
+        values = heard_columns(played(clip.samples, speed), around, rng)
         rows = np.concatenate([clip_targets(clip), clip.weight[:, None]], axis=1)
         rows, known = retime(rows, speed, late_s.get(clip.slug, 0.0))
         weight = (rows[:, -1] > 0.99) * known
         return Row(values=fitted(values, len(rows)), targets=rows[:, :-1], weight=weight.astype(np.float32))
 
     def _spoken_row(self, text: SpokenText, around: Surroundings, rng: np.random.Generator) -> Row:
-        values = _heard(text.samples, around, rng)
+        values = heard_columns(text.samples, around, rng)
         frames = len(values) // COLUMNS_PER_FRAME
         rows = phone_rows(text.phones, frames, FPS)
         weight = rows.sum(axis=1)
@@ -238,13 +237,13 @@ class SpeechRecipe(Recipe):
         return (shape @ self._matrix.T).numpy()
 
 
-def _heard(samples: np.ndarray, around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+def heard_columns(samples: np.ndarray, around: Surroundings, rng: np.random.Generator) -> np.ndarray:
     """Encoder input float16 of speech as another listener may hear it."""
     columns = augment_columns(speech_columns(heard_differently(samples, around, rng))[1:], rng)
     return normalise(columns, LevelTracker().push(columns)).astype(np.float16)
 
 
-def _silent_row(rng: np.random.Generator) -> Row:
+def silent_row(rng: np.random.Generator) -> Row:
     """Noise, music or breath, in which the mouth rests."""
     count = FRAMES * FRAME_SAMPLES
     made = (coloured_noise, music, breathing)[int(rng.integers(3))](count, rng)

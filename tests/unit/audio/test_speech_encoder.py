@@ -97,6 +97,38 @@ def test_any_split_gives_exactly_the_same(encoder: SpeechEncoder, voice: np.ndar
         assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 
+@pytest.mark.parametrize("length", [0, 1, 640, 640 * 81])
+def test_a_whole_voice_is_read_as_a_stream_is(encoder: SpeechEncoder, voice: np.ndarray, length: int) -> None:
+    samples = voice[:length]
+    for delay, how in DELAYS.items():
+        head = state(SpeechHead(HEAD, how, CONFIG.width, OUTPUTS))
+        streamed = [h.rows for h in encoder.frames([samples], head, HEAD, delay)]
+        rows = encoder.rows(samples, head, HEAD, delay)
+        assert rows.shape == (-(-length // FRAME_SAMPLES), OUTPUTS)
+        tolerance = 1e-4 if how.hop > 1 else 0.1  # in hops of a frame matrices are read in eight bits
+        np.testing.assert_allclose(rows, np.concatenate([np.zeros((0, OUTPUTS)), *streamed]), atol=tolerance)
+
+
+def test_a_voice_is_heard_once_for_all_heads(
+    trained: TorchEncoder, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, heard = SpeechEncoder(state(trained), CONFIG), []
+    real = encoder._features
+    monkeypatch.setattr(encoder, "_features", lambda *args: heard.append(args) or real(*args))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        encoder.rows(voice, state(SpeechHead(HEAD, DELAYS["best"], CONFIG.width, OUTPUTS)), HEAD)
+    encoder.features(voice)
+    assert len(heard) == 1
+
+
+def test_columns_are_heard_as_samples_are(encoder: SpeechEncoder, voice: np.ndarray) -> None:
+    samples = voice[: 640 * 60]
+    tokens = encoder.column_tokens(encoder_columns(samples))
+    heard = encoder.features(samples).reshape(tokens.shape)
+    np.testing.assert_allclose(tokens[:90], heard[:90], atol=1e-4)  # the last columns lack what lies beyond the end
+
+
 def test_a_louder_voice_is_the_same_voice() -> None:
     speech = read_audio(Path(talkingface.__file__).parent / "samples" / "speech.flac", 16000).samples[0][:80000]
     quiet, loud = (SpeechEncoder.load().features(speech * np.float32(gain))[50:] for gain in (1.0, 2.0))

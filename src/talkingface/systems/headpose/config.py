@@ -6,20 +6,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from talkingface.core.config import from_dict, upgrade
+from talkingface.nn.speech_encoder_config import SpeechHeadConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioConfig:
-    """ATC-net: speech to expression and head pose."""
+    """Speech to expression and head pose."""
 
+    encoder: str = ""
+    """Weights of the speech encoder from whose tokens a small network reads; "": ATC-net hears MFCC, as published."""
+    speech: SpeechHeadConfig = field(default_factory=SpeechHeadConfig)
+    """The network that reads tokens."""
     channels: tuple[int, ...] = (64, 128, 256, 256, 512)
-    """Of the five convolutions."""
+    """ATC-net: of the five convolutions."""
     hidden_fc: int = 2048
     hidden: int = 256
-    """Width of the LSTM."""
+    """ATC-net: width of the LSTM."""
     layers: int = 3
     expression: int = 64
-    """Expression coefficients that it predicts: the face model's first ones."""
+    """Expression coefficients that are predicted: the face model's first ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +114,7 @@ def read_config(stored: Any) -> HeadposeConfig:
     return from_dict(HeadposeConfig, upgrade(stored, HeadposeConfig) if isinstance(stored, dict) else stored)
 
 
+ENCODER = "speech_encoder.v1"
 OFFICIAL_STEPS = 2235  # of eight pictures each: the paper's 60 epochs over 298 frames
 TINY_AUDIO = AudioConfig(channels=(4, 4, 4, 4, 4), hidden_fc=8, hidden=8, layers=1, expression=16)
 TINY_FIT = FitConfig(least_s=1.0, test_frames=12, audio_steps=3, renderer_steps=3, batch_size=2)
@@ -120,14 +126,14 @@ def preset(name: str) -> HeadposeConfig:
     For tests: "tiny", "tiny_official", "tiny_journal".
     """
     compact = HeadposeConfig(
-        audio=AudioConfig(channels=(16, 24, 32, 32, 48), hidden_fc=96, hidden=96, layers=2, expression=16),
+        audio=AudioConfig(encoder=ENCODER, expression=16),
         renderer=RendererConfig(kind="compact", view_px=192),
     )
     if name == "compact":
         return compact
     if name == "tiny":
         return HeadposeConfig(
-            audio=TINY_AUDIO,
+            audio=AudioConfig(encoder=ENCODER, speech=SpeechHeadConfig(width=16, dilations=(1, 2)), expression=16),
             renderer=RendererConfig(kind="compact", widths=(4, 4, 8, 8, 8), view_px=48),
             fit=TINY_FIT,
         )

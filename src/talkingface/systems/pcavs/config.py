@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from talkingface.nn.speech_encoder_config import SpeechHeadConfig
 from talkingface.systems.pcavs.official.config import OfficialConfig, tiny_official
 
+ENCODER = "speech_encoder.v1"
 COMPACT_GAIN = 1.8
 """Mouth codes of speech regress to the mean and move the lips 0.59 times as far as real ones. With this factor drawn
 mouths move as far (0.3 to 1.4 of the real movement, four held-out people). At 1.4 the mouth distance is 2 % better, but
@@ -42,11 +44,16 @@ class CompactConfig:
     pose_px: int = 64
     """Side of the pose network's picture, in which the mouth is hidden."""
     pose_widths: tuple[int, ...] = (12, 24, 36, 48)
+    encoder: str = ""
+    """Weights of the speech encoder from whose tokens mouth codes are read; "": from windows of log-mel, as in weights
+    of before there was one."""
+    speech: SpeechHeadConfig = field(default_factory=SpeechHeadConfig)
+    """What reads them."""
     speech_width: int = 96
+    """Log-mel: channels."""
     speech_blocks: int = 3
     mel_frames: int = 40
-    """Length of the window of sound around a frame, at 100 a second: 400 ms, where the published networks get 200.
-    Correlation of the gap on held-out people: 0.61 instead of 0.58; 800 ms added 0.02 and lost 0.01 of the width's."""
+    """Log-mel: length of the window of sound around a frame, at 100 a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +80,9 @@ def preset(name: str) -> PcavsConfig:
     if name == "tiny_official":
         return PcavsConfig(official=tiny_official())
     if name == "compact":
-        return PcavsConfig(variant="compact", mouth_gain=COMPACT_GAIN)
+        return PcavsConfig(variant="compact", mouth_gain=COMPACT_GAIN, compact=CompactConfig(encoder=ENCODER))
     compact = CompactConfig(
         size_px=32, widths=(8, 8, 8, 8), fine=8, identity=8, mouth_px=16, mouth_widths=(4, 4, 4, 8), pose_px=32,
-        pose_widths=(4, 4, 4, 8), speech_width=8, speech_blocks=1,
+        pose_widths=(4, 4, 4, 8), encoder=ENCODER, speech=SpeechHeadConfig(width=16, dilations=(1, 2)),
     )  # fmt: skip
     return PcavsConfig(variant="compact", codes=CodeConfig(mouth=8, mouth_style=6), compact=compact)

@@ -33,7 +33,7 @@ from talkingface.systems.headpose.fit.stages import (
 )
 from talkingface.systems.headpose.motion.recipe import AudioRecipe
 from talkingface.systems.headpose.prepared import LEAST_UNIT_PX, choose_clips, load_faces
-from talkingface.training.pipeline import OWN_ORIGIN, RESEARCH, Stage, Terms, held_back_of, make_card, save_made
+from talkingface.training.pipeline import FREE, OWN_ORIGIN, RESEARCH, Stage, held_back_of, make_card, save_made
 from talkingface.training.prepare import RATE_HZ, prepare_data, something
 from talkingface.training.speaking_clips import FPS, speaking_clips
 from talkingface.video.read import read_frames
@@ -44,7 +44,7 @@ MOST_CLIPS, MOST_FRAMES = 220, 18  # clips that the renderer is trained on, and 
 LEAST_VALIDATION = 60  # frames of a clip that correlations are taken from
 # The shipped avatar: whose sentences, the number of their frames that it keeps, and of its renderer's steps.
 GRID_PERSON, GRID_SHOWN, GRID_STEPS = "grid_s1", 75, 2500
-GRID_TERMS = Terms("CC-BY-4.0", "any use, with attribution to the GRID corpus (Cooke, Barker, Cunningham, Shao 2006)")
+FREE_ENCODER = "speech_encoder.clean"
 
 
 def make_general(data: Path, folder: Path) -> Path:
@@ -80,7 +80,7 @@ def make_general(data: Path, folder: Path) -> Path:
         held_back=held_back_of(prepared_clips(prepared)),
         seed=GENERAL_SEED,
         config=config_of_weights(config),
-        origin=f"{OWN_ORIGIN}; no outside networks",
+        origin=f"{OWN_ORIGIN}; no outside networks but those that {config.audio.encoder} began with",
         system=SPEC.name,
         paper="arXiv 2002.10137",
     )
@@ -90,8 +90,8 @@ def make_general(data: Path, folder: Path) -> Path:
 def make_grid_avatar(data: Path, folder: Path) -> Path:
     """`headpose.grid-s1`, the avatar that is shipped: speaker 1 of the GRID corpus (CC BY 4.0); returns its folder.
 
-    It is trained from scratch on that speaker's sentences alone, so that nothing of another licence is in it: four
-    minutes of one speaker need no general weights.
+    It is trained from scratch on that speaker's sentences alone and hears by `speech_encoder.clean`, so that nothing of
+    another licence is in it: four minutes of one speaker need no general weights.
     """
     clips = [clip for clip in list_clips(data) if clip.identity == GRID_PERSON and clip.split == "train"]
     something(clips, f"train clip of {GRID_PERSON}", data)
@@ -102,17 +102,18 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
     own = FitConfig(
         one_shot=False, shown_frames=GRID_SHOWN, audio_steps=AUDIO_STEPS, renderer_steps=GRID_STEPS, test_frames=150
     )
-    config = replace(preset("compact"), fit=own)
+    config = preset("compact")
+    config = replace(config, audio=replace(config.audio, encoder=FREE_ENCODER), fit=own)
     work = folder / "grid-s1" / "work"
     avatar = fit_avatar(FitJob(path=film, folder=work, config=config, weights=None, device=pick_device()))
     name = "headpose.grid-s1"
     made = make_card(
         name,
         {},
-        terms=GRID_TERMS,
+        terms=FREE,
         data=f"{len(clips)} sentences of speaker 1 of the GRID audiovisual sentence corpus",
         held_back=f"{own.test_frames} frames, on which the figures under held_out were measured",
-        origin=f"{OWN_ORIGIN}; no outside networks, no general weights",
+        origin=f"{OWN_ORIGIN}; no outside networks but those that {FREE_ENCODER} began with, no general weights",
         steps={"audio": AUDIO_STEPS, "renderer": GRID_STEPS},
         notes=[],
     )
@@ -140,7 +141,7 @@ def _join_clips(clips: list[ClipEntry], film: Path) -> None:
 def audio_recipe(
     config: HeadposeConfig, prepared: Path, lags: Mapping[str, float] = MappingProxyType({})
 ) -> AudioRecipe:
-    """The general training of ATC-net on prepared clips; `lags`: delays of the lips in seconds by person."""
+    """The general training of speech to motion on prepared clips; `lags`: delays of the lips in seconds by person."""
     model = load_mesh478()
     train = list(speaking_clips(prepared, model, split="train"))
     validation = [clip for clip in speaking_clips(prepared, model, split="val") if len(clip) >= LEAST_VALIDATION]

@@ -54,7 +54,7 @@ def _fit(job: FitJob) -> Avatar:
     fit = job.config.fit
     clip = _preprocess(job, model)
     train, test = splits(len(clip), fit.test_first, fit.test_frames, fit.train_frames)
-    audio, gain = _fit_audio(job, clip, model, train, test)
+    audio, gain = fit_audio(job, clip, model, train, test)
     tensors = fit_renderer(job, clip, model, train, test)
     figures = _evaluate(job, clip, model, train, test, audio, tensors, gain)
     shown, frames = _shown(job, clip)
@@ -132,10 +132,10 @@ def _check_folder(job: FitJob) -> None:
         json.dump(facts, file)
 
 
-def _fit_audio(
+def fit_audio(
     job: FitJob, clip: PreprocessedClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> tuple[dict[str, np.ndarray], float]:
-    """The person's ATC-net, and the gain that gives the mouth its true range on the training frames."""
+    """The person's network of speech, and the gain that gives the mouth its true range on the training frames."""
     speaking = clip.speaking(model, train.astype(np.float32))
     start = general_state(job, "audio")
     recipe = AudioRecipe(
@@ -146,7 +146,7 @@ def _fit_audio(
         validation=[clip.speaking(model, test.astype(np.float32))],
         start=start,
         lr=AUDIO_LR if start else FRESH_AUDIO_LR,
-        freeze_encoder=start is not None,
+        narrow=start is not None,
         seed=job.config.fit.seed,
     )
     steps = job.config.fit.audio_steps

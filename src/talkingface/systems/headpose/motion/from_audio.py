@@ -1,19 +1,22 @@
-"""Motion from speech: ATC-net's expression, scaled to the person, and the frames of the clip that are shown with it."""
+"""Motion from speech: predicted expression, scaled to the person, and the frames of the clip that are shown with it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from talkingface.audio.mfcc import FRAME_HOP, FRAME_PADDING, FRAME_ROWS, HOP, RATE_HZ, mfcc
+from talkingface.audio.speech_encoder import SpeechEncoder
 from talkingface.core.motion import ping_pong
 from talkingface.core.timing import num_frames, samples_to_time
 from talkingface.core.types import Controls, Motion
 from talkingface.face.mesh478_space import MESH478
+from talkingface.nn.speech_encoder_config import DELAYS
+from talkingface.nn.speech_head import SpeechHead
 from talkingface.systems.headpose.config import AudioConfig
 from talkingface.systems.headpose.motion.atcnet import AtcNet
 from talkingface.systems.headpose.motion.head_poses import ClipHead, steady_part
@@ -22,10 +25,12 @@ from talkingface.systems.headpose.motion.matching import JOURNAL, MatchSettings,
 if TYPE_CHECKING:
     from talkingface.systems.headpose.motion.head_motion_generator import HeadMotionGenerator
 
+Network = TypeVar("Network", bound=nn.Module)
 FPS = 25
-# Coefficients of the motion space; ATC-net predicts the first ones, brows are those of the clip's frames.
+DELAY = "best"  # head motion is chosen for the whole voice: what comes later is known
+# Coefficients of the motion space; networks predict the first ones, brows are those of the clip's frames.
 NUM_EXPRESSION = 20
-# Usual standard deviations of a talking head's pose rows: the units in which ATC-net predicts them.
+# Usual standard deviations of a talking head's pose rows: the units in which networks predict them.
 POSE_SCALE = np.array([0.06, 0.06, 0.04, 0.06, 0.06, 0.03], np.float32)
 _PIECE = 500  # frames that go through the network at a time
 _CLOSEST = 0.1  # share of the clip's frames, the closest ones, among which the seed picks the first
@@ -66,30 +71,60 @@ def make_atcnet(config: AudioConfig) -> AtcNet:
     )
 
 
+def make_speech_head(config: AudioConfig, dropout: float = 0.0) -> SpeechHead:
+    """What reads expression and pose off the tokens of a config's speech encoder."""
+    width = SpeechEncoder.load(config.encoder).config.width
+    return SpeechHead(config.speech, DELAYS[DELAY], width, config.expression + len(POSE_SCALE), dropout)
+
+
 class AudioToMotion:
-    """A trained ATC-net: speech to expression and head pose."""
+    """A trained network that hears as its config says: speech to expression and head pose.
+
+    Raises WeightsError if the speech encoder is missing.
+    """
 
     def __init__(self, config: AudioConfig, state: Mapping[str, np.ndarray], device: str = "cpu") -> None:
-        self._net = make_atcnet(config)
-        self._net.load_state_dict({name: torch.from_numpy(value.astype(np.float32)) for name, value in state.items()})
-        self._net.eval().to(device)
-        self._device, self._expression = device, config.expression
+        state = {name: value.astype(np.float32) for name, value in state.items()}
+        self._expression = config.expression
+        self._read = _token_reader(config, state) if config.encoder else _mfcc_reader(config, state, device)
 
     def predict(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mono float32 [N] at 16 kHz -> expression float32 [T, 20] and pose rows [T, 6] for every frame that begins
         within the speech."""
+        numbers = self._read(samples)
+        expression = np.zeros((len(numbers), NUM_EXPRESSION), np.float32)
+        expression[:, : self._expression] = numbers[:, : self._expression]
+        return expression, numbers[:, self._expression :] * POSE_SCALE
+
+
+def _token_reader(config: AudioConfig, state: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    encoder = SpeechEncoder.load(config.encoder)
+    _load(make_speech_head(config), state)  # only to see that the arrays fit
+    return lambda samples: encoder.rows(samples, state, config.speech, DELAY)
+
+
+def _mfcc_reader(
+    config: AudioConfig, state: Mapping[str, np.ndarray], device: str
+) -> Callable[[np.ndarray], np.ndarray]:
+    net = _load(make_atcnet(config), state).eval().to(device)
+
+    def read(samples: np.ndarray) -> np.ndarray:
         frames = num_frames(samples_to_time(len(samples), RATE_HZ), FPS)
-        found, state = [], None
+        found, after = [], None
         with torch.inference_mode():
             for first in range(0, frames, _PIECE):
                 last = min(first + _PIECE, frames)
                 rows = torch.from_numpy(mfcc_rows(samples, last, first))
-                numbers, state = self._net(to_windows(rows[None]).to(self._device), state)
+                numbers, after = net(to_windows(rows[None]).to(device), after)
                 found.append(numbers[0].float().cpu().numpy())
-        joined = np.concatenate(found)
-        expression = np.zeros((frames, NUM_EXPRESSION), np.float32)
-        expression[:, : self._expression] = joined[:, : self._expression]
-        return expression, joined[:, self._expression :] * POSE_SCALE
+        return np.concatenate(found)
+
+    return read
+
+
+def _load(net: Network, state: Mapping[str, np.ndarray]) -> Network:
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+    return net
 
 
 def speech_motion(
@@ -105,8 +140,8 @@ def speech_motion(
     """The motion of a voice for the person of a clip with poses `head`.
 
     `gain` scales the mouth. Generated poses: frames of the clip are matched to the predicted head (`matching`), as in
-    the journal version if `journal`; `head_motion` predicts the head in place of ATC-net. Source poses: the clip plays
-    forwards and backwards. Still poses: its steadiest part does, and the head is held at rest.
+    the journal version if `journal`; `head_motion` predicts the head in place of the network. Source poses: the clip
+    plays forwards and backwards. Still poses: its steadiest part does, and the head is held at rest.
     """
     expression, predicted = audio_to_motion.predict(samples)
     count = len(expression)

@@ -21,6 +21,7 @@ from talkingface.core.errors import InputError
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.systems.headpose.config import AudioConfig
 from talkingface.systems.headpose.motion.from_audio import make_atcnet, mfcc_rows, to_windows
+from talkingface.systems.headpose.motion.hearing import MfccHearing
 from talkingface.systems.headpose.motion.recipe import clip_targets, measure_rows, mouth_correlations
 from talkingface.systems.headpose.official.networks import init_published
 from talkingface.training.optim import OptimizerConfig
@@ -93,7 +94,8 @@ class AtcRecipe(Recipe):
 
     def evaluate(self) -> dict[str, float]:
         """See `motion.recipe.mouth_correlations`."""
-        return mouth_correlations(self.audio, self._validation, self._matrix)
+        hearing = MfccHearing(self.config)
+        return mouth_correlations(lambda clip: hearing.plain(self.audio, clip), self._validation, self._matrix)
 
 
 def atc_losses(predicted: Tensor, target: Tensor, expression: int = 64) -> dict[str, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from talkingface.audio.speech_encoder import SpeechEncoder
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.types import Track
 from talkingface.face.topology import FACE_OVAL, LIPS
@@ -25,11 +26,18 @@ from talkingface.systems.pcavs.alignment.align import (
 from talkingface.systems.pcavs.alignment.crop import EYES, on_square, square_matrix, view
 from talkingface.systems.pcavs.alignment.paste import Square
 from talkingface.systems.pcavs.codes import Codes
-from talkingface.systems.pcavs.compact.networks import CompactNetworks, Drawn, Identity, signed_mouths, signed_pictures
+from talkingface.systems.pcavs.compact.networks import (
+    DELAY,
+    CompactNetworks,
+    Drawn,
+    Identity,
+    signed_mouths,
+    signed_pictures,
+)
 from talkingface.systems.pcavs.compact.views import mouth_view, pose_view
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.data.mel import mel_windows, speech_mel, voice_share
-from talkingface.systems.pcavs.data.timing import audible_frames
+from talkingface.systems.pcavs.data.timing import RATE_HZ, audible_frames
 from talkingface.systems.pcavs.init_weights import init_random
 from talkingface.systems.pcavs.pose.pose_features import track_features
 from talkingface.systems.pcavs.pose.pose_map import PoseMap
@@ -53,6 +61,9 @@ _PICTURES = 32
 """Pictures encoded at a time."""
 _WINDOWS = 256
 """Windows of sound encoded at a time."""
+_SILENCE_S = 4
+Reader = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Speech float32 [N] at 16 kHz and its log-mel -> mouth codes [T, M]."""
 
 
 class CompactVariant:
@@ -73,9 +84,10 @@ class CompactVariant:
             # CPUs convolve pictures faster with channels last; the speech network is one-dimensional
             if name != "speech":
                 network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        # as many rows as `encode_audio` has: other batch sizes differ in the last digit, and a mouth would never rest
-        silent = np.zeros((_WINDOWS, 1, 80, config.compact.mel_frames), np.float32)
-        self.silence = self._encode_windows(silent)[0]
+        self._read = self._token_reader() if config.compact.encoder else self._mel_reader()
+        silent = np.zeros(_SILENCE_S * RATE_HZ, np.float32)
+        # long enough that the beginning of the sound is forgotten
+        self.silence = self._read(silent, speech_mel(silent))[-1]
 
     @property
     def size_px(self) -> int:
@@ -84,18 +96,32 @@ class CompactVariant:
 
     def encode_audio(self, samples: np.ndarray) -> np.ndarray:
         """See `variants.Variant`."""
-        count = audible_frames(len(samples))
         mel = speech_mel(samples)
-        parts = [np.zeros((0, len(self.silence)), np.float32)]
-        for start in range(0, count, _WINDOWS):
-            frames = np.arange(start, start + _WINDOWS)  # always full: a row must not depend on the number of others
-            parts.append(self._encode_windows(mel_windows(mel, frames, columns=self._config.compact.mel_frames)))
-        codes = np.concatenate(parts)[:count]
+        codes = self._read(samples, mel)
         return self.silence + np.float32(self._config.mouth_gain * voice_share(mel)) * (codes - self.silence)
 
-    def _encode_windows(self, windows: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return self._networks.speech(torch.from_numpy(windows).to(self._device)).float().cpu().numpy()
+    def _token_reader(self) -> Reader:
+        compact = self._config.compact
+        encoder = SpeechEncoder.load(compact.encoder)
+        head = {name: value.numpy(force=True) for name, value in self._networks.speech.state_dict().items()}
+        return lambda samples, mel: encoder.rows(samples, head, compact.speech, DELAY)
+
+    def _mel_reader(self) -> Reader:
+        def read(samples: np.ndarray, mel: np.ndarray) -> np.ndarray:
+            count = audible_frames(len(samples))
+            parts = [np.zeros((0, self._config.codes.mouth), np.float32)]
+            for start in range(0, count, _WINDOWS):
+                frames = np.arange(
+                    start, start + _WINDOWS
+                )  # always full: a row must not depend on the number of others
+                windows = mel_windows(mel, frames, columns=self._config.compact.mel_frames)
+                with torch.inference_mode():
+                    parts.append(
+                        self._networks.speech(torch.from_numpy(windows).to(self._device)).float().cpu().numpy()
+                    )
+            return np.concatenate(parts)[:count]
+
+        return read
 
     def encode_video(self, track: Track, pictures: Iterator[np.ndarray]) -> Codes:
         """See `variants.Variant`."""

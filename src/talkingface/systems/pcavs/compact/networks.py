@@ -12,9 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.audio.speech_encoder import SpeechEncoder
 from talkingface.nn.blocks import ConvBlock, Down, Pointwise, Up
+from talkingface.nn.speech_encoder_config import DELAYS
+from talkingface.nn.speech_head import SpeechHead
 from talkingface.systems.pcavs.config import CodeConfig, CompactConfig
 
+DELAY = "best"
+"""The level of the whole voice counts: what comes later is known."""
 NUM_POSE_FEATURES, NUM_MOUTH_FEATURES = 8, 3
 """Measured features that linear layers predict from the codes in training (the layers are named `facts`, as in the
 weights): rotation (3), place (2), size, closed eyes, brows; gap, width, jaw."""
@@ -66,8 +71,19 @@ class PoseNet(nn.Module):
         return self.code(functional.relu(self.tower(pictures)))
 
 
+def make_speech(codes: CodeConfig, config: CompactConfig, dropout: float = 0.0) -> nn.Module:
+    """What gives mouth codes for speech: on tokens of the config's speech encoder, or on log-mel."""
+    if not config.encoder:
+        return SpeechNet(codes, config)
+    width = SpeechEncoder.load(config.encoder).config.width
+    return SpeechHead(config.speech, DELAYS[DELAY], width, codes.mouth, dropout)
+
+
 class SpeechNet(nn.Module):
-    """Log-mel windows [B, 1, 80, T] in [0, 1] -> the mouth code [B, mouth] at their middle."""
+    """Log-mel windows [B, 1, 80, T] in [0, 1] -> the mouth code [B, mouth] at their middle.
+
+    Of weights that were trained before there was a speech encoder.
+    """
 
     def __init__(self, codes: CodeConfig, config: CompactConfig) -> None:
         super().__init__()
@@ -235,7 +251,7 @@ class CompactNetworks(nn.Module):
     def __init__(self, codes: CodeConfig, config: CompactConfig) -> None:
         super().__init__()
         self.identity, self.mouth = IdentityNet(codes, config), MouthNet(codes, config)
-        self.pose, self.speech = PoseNet(codes, config), SpeechNet(codes, config)
+        self.pose, self.speech = PoseNet(codes, config), make_speech(codes, config)
         self.generator = Generator(codes, config)
 
 

@@ -40,6 +40,8 @@ MOUTHS_FROM, ADVERSARIAL_FROM = 3000, 5600
 """Steps of the first round, see `ReenactRecipe`."""
 SEED = 1
 BATCH = 12
+Voice = Callable[[CropClip], np.ndarray]
+"""The sound of a clip, float32 [N] at 16 kHz from its first frame on."""
 UNSURE_SOUND = ("quiz_elisha",)
 """People whose listed lag is wrong: their sound is not used."""
 
@@ -49,7 +51,7 @@ def make_compact(data: Path, folder: Path) -> Path:
     crops, prepared = make_crops(data, folder), folder / "prepared"
     config = preset("compact")
     train, held_out = train_and_held_out(crops)
-    done = train_compact(train, held_out, folder / "pcavs-compact", config)
+    done = train_compact(train, held_out, folder / "pcavs-compact", config, prepared_voices(prepared))
     networks = drawing_networks(done, config)
     found = compact_pose_map(train, networks.pose, config).tensors()
     found |= train_head_motion(prepared, load_mesh478(), free_only=False)
@@ -62,11 +64,11 @@ def make_compact(data: Path, folder: Path) -> Path:
         data=f"{len(train)} train clips of {len({clip.person for clip in train})} people, word clips of anchors among "
         "them",
         held_back=f"{held_back_of(prepared_clips(prepared, 'train'))}, and all val people",
-        origin=f"{OWN_ORIGIN}; no outside networks: a discriminator that was trained along stands in for VGG19 and "
-        "VGGFace, measured points and landmark networks of lips and lids for FAN, and identity is learned with the "
-        "picture",
+        origin=f"{OWN_ORIGIN}; no outside networks but those that {config.compact.encoder} began with: a discriminator "
+        "that was trained along stands in for VGG19 and VGGFace, measured points and landmark networks of lips and "
+        "lids for FAN, and identity is learned with the picture",
         system=SPEC.name,
-        version=2,
+        version=3,
         paper="arXiv 2104.11116",
         can="move a face by the head pose of any video and by any voice, with the photo's own sharpness",
         cannot="turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; close eyes or "
@@ -82,8 +84,14 @@ def train_and_held_out(crops: Path) -> tuple[list[CropClip], list[CropClip]]:
     return train, [clip for clip in crop_clips(crops, split="val") if clip.person not in people]
 
 
+def prepared_voices(prepared: Path) -> Voice:
+    """The sound of clips of a prepared folder."""
+    found = {clip.slug: clip for clip in prepared_clips(prepared)}
+    return lambda clip: found[clip.slug].load_samples()
+
+
 def train_compact(
-    train: Sequence[CropClip], held_out: Sequence[CropClip], folder: Path, config: PcavsConfig,
+    train: Sequence[CropClip], held_out: Sequence[CropClip], folder: Path, config: PcavsConfig, voice: Voice,
     steps: Mapping[str, int] = STEPS,
 ) -> dict[str, Trained]:  # fmt: skip
     """The three trainings in `folder`: heads, then mouths and eyes, then speech."""
@@ -96,7 +104,7 @@ def train_compact(
         return MouthsRecipe(train, config, done["reenact"].networks, held_out=held_out, batch_size=BATCH)
 
     def speech(done: Mapping[str, Trained]) -> Recipe:
-        return speech_recipe(train, held_out, drawing_networks(done, config).mouth, config)
+        return speech_recipe(train, held_out, drawing_networks(done, config).mouth, config, voice)
 
     def stage(make: Callable[[Mapping[str, Trained]], Recipe], **options: Any) -> Stage:
         count = steps[make.__name__]
@@ -125,14 +133,14 @@ def reenact_recipe(train: Sequence[CropClip], held_out: Sequence[CropClip], conf
 
 
 def speech_recipe(
-    train: Sequence[CropClip], held_out: Sequence[CropClip], mouth: MouthNet, config: PcavsConfig
+    train: Sequence[CropClip], held_out: Sequence[CropClip], mouth: MouthNet, config: PcavsConfig, voice: Voice
 ) -> SpeechRecipe:
     """Sound to the codes of the trained network `mouth`."""
     mouth.eval()
     readout = mouth.facts.weight.detach().numpy(), mouth.facts.bias.detach().numpy()
     usable = [clip for clip in train if clip.person not in UNSURE_SOUND]
-    clips, others = (list(encode_mouths(clips, mouth, config)) for clips in (usable, held_out))
-    return SpeechRecipe(clips, config, readout, held_out=others)
+    clips, others = (list(encode_mouths(clips, mouth, config, voice)) for clips in (usable, held_out))
+    return SpeechRecipe(clips, config, readout, held_out=others, seed=SEED)
 
 
 def compact_pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfig) -> PoseMap:

@@ -13,6 +13,7 @@ from talkingface.systems.headpose.config import preset
 from talkingface.systems.headpose.motion.from_audio import (
     AudioToMotion,
     make_atcnet,
+    make_speech_head,
     match_source,
     mfcc_rows,
     speech_motion,
@@ -22,14 +23,13 @@ from talkingface.systems.headpose.motion.head_poses import make_head
 from talkingface.systems.headpose.motion.matching import MatchSettings
 from voices import make_voice
 
-CONFIG = preset("tiny").audio
 
-
-@pytest.fixture(scope="module")
-def audio_to_motion() -> AudioToMotion:
+@pytest.fixture(scope="module", params=["tiny", "tiny_official"])
+def audio_to_motion(request: pytest.FixtureRequest) -> AudioToMotion:
     torch.manual_seed(3)
-    state = {name: value.numpy() for name, value in make_atcnet(CONFIG).state_dict().items()}
-    return AudioToMotion(CONFIG, state)
+    config = preset(request.param).audio
+    network = make_speech_head(config) if config.encoder else make_atcnet(config)
+    return AudioToMotion(config, {name: value.numpy() for name, value in network.state_dict().items()})
 
 
 def _head(count: int = 200):
@@ -68,6 +68,7 @@ def test_pieces_of_a_long_voice_join_without_a_seam(
     voice = make_voice(3.0)
     whole, _ = audio_to_motion.predict(voice)
     monkeypatch.setattr("talkingface.systems.headpose.motion.from_audio._PIECE", 16)
+    monkeypatch.setattr("talkingface.audio.speech_encoder._HOP", 16)
     cut, _ = audio_to_motion.predict(voice)
     np.testing.assert_allclose(cut, whole, atol=1e-5)
 

@@ -26,6 +26,7 @@ from talkingface.systems.pcavs.compact.networks import Drawn
 from talkingface.systems.pcavs.compact.reenact_recipe import ReenactRecipe
 from talkingface.systems.pcavs.compact.speech_recipe import (
     SEGMENT,
+    SILENT_ROWS,
     SpeechClip,
     SpeechRecipe,
     contrast_loss,
@@ -357,23 +358,24 @@ def test_pairs_can_prefer_other_mouths_and_shut_eyes(clips):
     assert away[other].mean() > 1.3 * away[any_].mean()
 
 
-def speech_clip(slug: str, seed: int, count: int = 60) -> SpeechClip:
-    """A mouth whose codes are a plain function of the sound at the middle of the window."""
+def speech_clip(slug: str, seed: int, count: int = 80) -> SpeechClip:
+    """A mouth that opens as a voice gets louder."""
     rng = np.random.default_rng(seed)
-    loud = np.clip(0.5 + 0.3 * np.sin(np.arange(4 * count + 20) / rng.uniform(5, 8)), 0, 1)
-    mel = (loud[:, None] * np.linspace(1, 0.4, 80)).astype(np.float32)
-    at = loud[4 * np.arange(count) + 2] - 0.5
+    at = 0.5 + 0.5 * np.sin(np.arange(count) / rng.uniform(2, 4))
+    voice = rng.normal(size=640 * count) * np.interp(np.arange(640 * count) / 640, np.arange(count) + 0.5, 0.1 * at**2)
     codes = (at[:, None] * np.linspace(-1, 1, TINY.codes.mouth)).astype(np.float32)
     features = np.stack([at, 0.5 * at, -at], axis=1).astype(np.float32) * 3
     return SpeechClip(
-        slug=slug, person=slug, mel=mel, codes=codes, features=features, weight=np.ones(count, np.float32)
-    )
+        slug=slug, person=slug, samples=voice.astype(np.float32), codes=codes, features=features,
+        weight=np.ones(count, np.float32),
+    )  # fmt: skip
 
 
 def speech_recipe(held_out: tuple[SpeechClip, ...] = ()) -> SpeechRecipe:
     readout = np.zeros((3, TINY.codes.mouth), np.float32), np.zeros(3, np.float32)
     readout[0][:, -1] = 3, 1.5, -3
-    return SpeechRecipe([speech_clip("a", 0), speech_clip("b", 1)], TINY, readout, held_out=held_out, batch_size=3)
+    clips = [speech_clip("a", 0), speech_clip("b", 1)]
+    return SpeechRecipe(clips, TINY, readout, held_out=held_out, batch_size=3, copies=1)
 
 
 def test_speech_learns_and_resumes_exactly(tmp_path):
@@ -399,10 +401,11 @@ def test_speech_batches_are_pure_and_whole():
     batch = recipe.batch(5, 1)
     recipe.batch(6, 1)
     assert batches_equal(batch, recipe.batch(5, 1))
-    assert not torch.equal(batch["mel"], recipe.batch(6, 1)["mel"])
-    assert batch["mel"].shape == (3 * SEGMENT, 1, 80, TINY.compact.mel_frames)
-    assert batch["mel"].min() >= 0 and batch["mel"].max() <= 1
-    assert batch["features"].shape == (3, SEGMENT, 3) and batch["known"].shape == (3, SEGMENT, 1)
+    assert not torch.equal(batch["tokens"], recipe.batch(6, 1)["tokens"])
+    rows = 3 + SILENT_ROWS
+    assert batch["tokens"].shape == (rows, 2 * SEGMENT, 384)
+    assert batch["features"].shape == (rows, SEGMENT, 3) and batch["known"].shape == (rows, SEGMENT, 1)
+    assert batch["features"].flatten(0, 1)[batch["clip"] < 0].std(dim=0).max() == 0, "without speech the mouth rests"
 
 
 def test_near_frames_of_one_clip_are_no_negatives():
@@ -427,7 +430,8 @@ def test_frames_that_are_near_are_told_apart_by_clip(monkeypatch):
     )
     batch = recipe.batch(0, 0)
     recipe.losses("speak", batch, {"step": 0, "steps": 1})
-    near, clip, frame = seen[0].numpy(), batch["clip"].numpy(), batch["frame"].numpy()
+    used = batch["known"].flatten().numpy() > 0
+    near, clip, frame = seen[0].numpy(), batch["clip"].numpy()[used], batch["frame"].numpy()[used]
     assert near.any() and not near.all()
     for i, j in np.ndindex(near.shape):
         assert near[i, j] == (clip[i] == clip[j] and abs(int(frame[i]) - int(frame[j])) < 5)
@@ -441,6 +445,8 @@ def test_mouths_are_read_from_speaking_clips_only(clips):
     torch.manual_seed(0)
     net = MouthNet(TINY.codes, TINY.compact).eval()
     silent = dataclasses.replace(clips[1], speaks=False)
-    (heard,) = encode_mouths([clips[0], silent], net, TINY)
+    voice = np.arange(24 * 640, dtype=np.float32)
+    (heard,) = encode_mouths([clips[0], silent], net, TINY, lambda clip: voice)
+    assert np.array_equal(heard.samples, voice)
     assert heard.slug == "one" and heard.codes.shape == (24, TINY.codes.mouth)
     assert heard.features.shape == (24, 3) and heard.codes.std(axis=0).max() > 0

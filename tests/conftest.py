@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,20 @@ from voices import make_voice, write_wav
 # no test is a race: on a busy machine an example may take any time
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No key of the developer's own is used, and none is made among them; nor is anything noted of what was made.
+
+    For the whole session: results are made by fixtures of modules too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CONFIG", "STATE"):
+            patch.setenv(f"TALKINGFACE_{name}", str(tmp_path_factory.getbasetemp() / name.lower()))
+        for name in ("SIGN_CERT", "SIGN_KEY", "SIGN_COMMAND", "TIMESTAMP_URL", "MARK_KEY"):
+            patch.delenv(f"TALKINGFACE_{name}", raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from talkingface.api.encode import EncoderThread
 from talkingface.api.inputs import Speech
+from talkingface.api.provenance import Signing
 from talkingface.api.report import measure_offset, versions
 from talkingface.core.cache import check_apart, check_writable, final_path, user_path, write_atomic
 from talkingface.core.device import peak_memory_mb
@@ -21,6 +22,7 @@ from talkingface.core.system import System
 from talkingface.core.timing import num_frames
 from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.core.work_folder import check_free, folder_beside
+from talkingface.trust.sidecar import EMBEDDING, sidecar_of
 
 CONTAINERS = (".mp4", ".mov", ".webm", ".mkv")
 ALPHA_CONTAINERS = (".webm", ".mov")
@@ -47,18 +49,28 @@ class Animation:
     """A text that is equal for equal results, for resuming a killed job."""
     finishers: tuple[Finisher, ...] = ()
     """What is done to finished frames, in this order."""
-    inputs: tuple[object, ...] = ()
-    """What the result is made from; paths among it are never overwritten."""
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    """What the result is made from, by what it is for ("face", "speech"); paths among it are never overwritten."""
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    """What the result goes without ("credentials"), with the reason that it states."""
     started_s: float = field(default_factory=time.perf_counter)
     frames_resumed: int = field(default=0, init=False)
     """After `save`: how many frames an earlier, killed run had finished."""
+    _job: str | None = field(default=None, init=False)
     report: dict[str, Any] = field(default_factory=dict, init=False)
-    """After `save`: frames, wall_s, frames_per_s, first_frame_s, peak_memory_mb, system, weights, versions, notes."""
+    """After `save`: frames, wall_s, frames_per_s, first_frame_s, peak_memory_mb, system, weights, versions, notes,
+    credentials (where they are, who signed), withheld."""
 
     @property
     def fps(self) -> float:
         """Frames per second of the result."""
         return self.system.fps(self.avatar, self.controls)
+
+    @property
+    def job(self) -> str:
+        """`key`, which reads all inputs, at most once."""
+        self._job = self._job or self.key()
+        return self._job
 
     @property
     def notes(self) -> list[str]:
@@ -96,14 +108,17 @@ class Animation:
         result at `path` or an input lies there, and whatever reading the inputs raises.
         """
         path = check_container(path, self.controls.background)
-        check_apart((path, report), self.inputs)
+        sidecar = None if path.suffix.lower() in EMBEDDING else sidecar_of(path)
+        check_apart((path, report, sidecar), self.inputs.values())
         if report is not None:
             check_writable(report)
         if self.speech is not None and not self.speech.is_stored:
             raise UsageError("speech in pieces can be iterated but not saved; give a file or an Audio to save")
-        num_written, first_frame_s = self._write(path)
+        signing = Signing(self)
+        num_written, first_frame_s = self._write(path, signing)
         wall_s = time.perf_counter() - self.started_s
         self.report = self._figures(path, num_written, wall_s, first_frame_s)
+        self.report |= signing.figures()
         if report is not None:
             self.report.update(measure_offset(path))
             with write_atomic(report, "w") as file:
@@ -111,21 +126,26 @@ class Animation:
                 file.write("\n")
         return path
 
-    def _write(self, path: Path) -> tuple[int, float]:
-        """Draw and encode; returns frames in the file, and seconds from the start to the first picture."""
+    def _write(self, path: Path, signing: Signing) -> tuple[int, float]:
+        """Draw, encode and sign; returns frames in the file, and seconds from the start to the first picture."""
         from talkingface.video.write import write_result
 
         total = self.expected_frames()
+        is_long = total is not None and total >= RESUME_FROM_S * self.fps
+        if is_long:
+            signing.check()
         first_frame_s = None
         writer = write_result(
             path,
             self.fps,
             system=self.system.SPEC.name,
             weights=str(self.weights.get("name", "")),
+            withheld=self.withheld,
+            sign=signing,
             sound=None if self.speech is None else self.speech.source,
             sound_track=None if self.speech is None else self.speech.track,
             alpha=self.controls.background == "transparent",
-            key=self.key() if total is not None and total >= RESUME_FROM_S * self.fps else None,
+            key=self.job if is_long else None,
         )
         with writer, EncoderThread(writer) as encoder:
             done = self.frames_resumed = writer.frames_done

@@ -17,7 +17,7 @@ from talkingface.core.digest import array_digest, avatar_digest
 from talkingface.core.options import PictureOptions
 from talkingface.core.picture_folder import is_picture_folder
 from talkingface.core.system import System
-from talkingface.core.types import Audio, Avatar, Motion
+from talkingface.core.types import Audio, Avatar, Clip, Motion, Photo
 from talkingface.core.weights import find_avatar
 
 
@@ -28,24 +28,28 @@ def job_key(*, face: Any, speech: Any, system: System, options: PictureOptions, 
     (drive, pose, background).
     """
     weights = None if system.weights is None else dict(system.weights.card)
-    plain = {name: _identity(value) for name, value in asdict(options).items()}
-    parts = [__version__, system.SPEC.name, weights, plain, _identity(face), _identity(speech), _identity(motion)]
+    plain = {name: identity_of(value) for name, value in asdict(options).items()}
+    parts = [__version__, system.SPEC.name, weights, plain, identity_of(face), identity_of(speech), identity_of(motion)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _identity(value: Any) -> Any:
-    """Something JSON-ready that is equal for equal contents."""
+def identity_of(value: Any) -> Any:
+    """Something JSON-ready that is equal for equal contents: of a file its SHA-256."""
     if isinstance(value, (str, Path)):
         path = user_path(value)
         if os.path.isdir(path) and (path / "card.json").is_file():
             return content_hash(path / "card.json")  # names the hashes of everything else in the folder
         if not os.path.exists(path) and (stored := find_avatar(str(value))):
-            return _identity(stored)
+            return identity_of(stored)
         return content_hash(path) if os.path.isfile(path) or is_picture_folder(path) else str(value)
     if isinstance(value, Audio):
         return [value.rate_hz, array_digest([value.samples])]
     if isinstance(value, Avatar):
         return avatar_digest(value)
+    if isinstance(value, Photo):
+        return array_digest([value.rgb] if value.alpha is None else [value.rgb, value.alpha])
+    if isinstance(value, Clip):
+        return identity_of(value.path)
     if isinstance(value, Motion):
-        return {field.name: _identity(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: identity_of(getattr(value, field.name)) for field in fields(value)}
     return array_digest([value]) if isinstance(value, np.ndarray) else value

@@ -16,6 +16,7 @@ from talkingface.api.animation import Animation
 from talkingface.api.inputs import Speech, SpeechSource
 from talkingface.api.layout import LAYOUTS, make_strip
 from talkingface.api.poses import HeadPose, open_pose
+from talkingface.api.provenance import left_out
 from talkingface.api.resume import job_key
 from talkingface.api.style import read_style
 from talkingface.clips.source import Source, existing, existing_media, open_media, open_source
@@ -161,6 +162,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     """
     started_s = time.perf_counter()
     choice = make_options(AnimateOptions, options)
+    withheld = left_out({"credentials": choice.no_credentials})
     if speech is None and choice.drive is None:
         raise UsageError("no speech given; name a sound file after the face, or a video with --drive")
     if choice.layout not in LAYOUTS:
@@ -190,7 +192,9 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
         finishers = (strip.arrange,)
     return Animation(
         system=system, avatar=avatar, controls=controls, motions=motions, speech=voice, key=key, finishers=finishers,
-        inputs=(face, speech, choice.drive, choice.pose, choice.style, choice.background), started_s=started_s,
+        inputs={"face": face, "drive": choice.drive, "speech": voice.source, "pose": choice.pose, "style": choice.style,
+                "background": choice.background},
+        withheld=withheld, started_s=started_s,
     )  # fmt: skip
 
 
@@ -250,6 +254,7 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     Options: `core.options.RenderOptions`. A motion of another space raises UsageError.
     """
     choice = make_options(RenderOptions, options)
+    withheld = left_out({"credentials": choice.no_credentials})
     if not isinstance(motion, (Motion, str, Path)):
         raise UsageError(f"motion comes as a Motion or the path of a motion file, not as {described(motion)}")
     name = "the motion" if isinstance(motion, Motion) else str(motion)
@@ -267,7 +272,9 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     key = partial(job_key, face=face, speech=speech, system=system, options=choice, motion=moved)
     return Animation(
         system=system, avatar=avatar, controls=controls, motions=lambda: iter([moved]), speech=voice, key=key,
-        inputs=(face, motion, speech, choice.background),
+        inputs={"face": face, "motion": motion, "speech": None if voice is None else voice.source,
+                "background": choice.background},
+        withheld=withheld,
     )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ from talkingface import __version__
 from talkingface.core.errors import DependencyError, TalkingFaceError
 
 PACKAGES = {
-    "torch": "torch", "numpy": "numpy", "av": "av", "cv2": "OpenCV", "numba": "numba",
+    "torch": "torch", "numpy": "numpy", "av": "av", "cv2": "OpenCV", "numba": "numba", "c2pa": "c2pa-python",
+    "cryptography": "cryptography",
     "safetensors": "safetensors", "soxr": "soxr", "PIL": "pillow", "pillow_heif": "pillow-heif",
     "rich": "rich", "scipy": "scipy",
 }  # fmt: skip

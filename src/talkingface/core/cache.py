@@ -27,14 +27,38 @@ def cache_dir() -> Path | None:
 
     None for a user without a home folder, as services and containers may run.
     """
-    if explicit := os.environ.get("TALKINGFACE_CACHE"):
+    return _user_folder(
+        "TALKINGFACE_CACHE", ("LOCALAPPDATA", "cache"), "Caches/talkingface", ("XDG_CACHE_HOME", ".cache")
+    )
+
+
+def config_dir() -> Path | None:
+    """The folder for what belongs to the user and cannot be made again, keys among it: `TALKINGFACE_CONFIG`, or else
+    the platform's. It may not exist yet; None as for `cache_dir`."""
+    places = ("APPDATA", ""), "Application Support/talkingface", ("XDG_CONFIG_HOME", ".config")
+    return _user_folder("TALKINGFACE_CONFIG", *places)
+
+
+def state_dir() -> Path | None:
+    """The folder for records of what was done: `TALKINGFACE_STATE`, or else the platform's. It may not exist yet; None
+    as for `cache_dir`."""
+    places = ("LOCALAPPDATA", "state"), "Application Support/talkingface/state", ("XDG_STATE_HOME", ".local/state")
+    return _user_folder("TALKINGFACE_STATE", *places)
+
+
+def _user_folder(own: str, windows: tuple[str, str], mac: str, other: tuple[str, str]) -> Path | None:
+    """The folder that the environment variable `own` names, or the platform's: `windows` is a variable and a folder
+    within ours, `mac` lies in the library, `other` is a variable and what it stands for in the home folder."""
+    if explicit := os.environ.get(own):
         return user_path(explicit)
     if sys.platform == "win32":
-        folder = os.path.join(os.environ.get("LOCALAPPDATA") or "~\\AppData\\Local", "talkingface", "cache")
+        roaming = "Roaming" if windows[0] == "APPDATA" else "Local"
+        base = os.environ.get(windows[0]) or f"~\\AppData\\{roaming}"
+        folder = os.path.join(base, "talkingface", windows[1])
     elif sys.platform == "darwin":
-        folder = "~/Library/Caches/talkingface"
+        folder = f"~/Library/{mac}"
     else:
-        folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "talkingface")
+        folder = os.path.join(os.environ.get(other[0]) or f"~/{other[1]}", "talkingface")
     found = os.path.expanduser(folder)
     return None if found.startswith("~") else Path(found)
 
@@ -185,11 +209,12 @@ def _is_special(path: str | Path) -> bool:
 
 
 @contextlib.contextmanager
-def write_atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def write_atomic(path: str | Path, mode: str = "wb", *, private: bool = False) -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` that replaces it when the block ends without an exception.
 
     On any exception (Ctrl-C too) the temporary file is removed and an earlier file at `path` is kept. `mode` is "w"
-    (UTF-8 text) or "wb". Raises OutputError if the disk or the folder refuses.
+    (UTF-8 text) or "wb". `private`: nobody but the user may read the file. Raises OutputError if the disk or the folder
+    refuses.
 
     Example: `with write_atomic("m.json", "w") as file: file.write("{}")`
     """
@@ -203,7 +228,8 @@ def write_atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             return
         temporary = temporary_path(target)
         # "x" lets the system apply the user's mask: it can only be asked for by changing it, for all threads
-        with open(temporary, mode.replace("w", "x"), encoding=encoding) as file:
+        opener = _open_privately if private else None
+        with open(temporary, mode.replace("w", "x"), encoding=encoding, opener=opener) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -215,3 +241,7 @@ def write_atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         if isinstance(error, OSError):
             raise output_error(path, error) from error
         raise
+
+
+def _open_privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

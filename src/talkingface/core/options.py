@@ -169,7 +169,16 @@ class PictureOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AnimateOptions(PictureOptions, MotionOptions, SpeechOptions, OwnOptions, SystemOptions):
+class TrustOptions:
+    """What a result goes without of what says that it is synthetic."""
+
+    no_credentials: str | None = option(
+        None, "leave the signed content credentials out; the result and the report state the reason", metavar="REASON"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnimateOptions(PictureOptions, MotionOptions, SpeechOptions, TrustOptions, OwnOptions, SystemOptions):
     """Everything that `animate` takes besides the face and the speech."""
 
     drive: str | None = option(
@@ -186,5 +195,5 @@ class SpokenOptions(MotionOptions, SpeechOptions, OwnOptions, SystemOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RenderOptions(PictureOptions, SpeechOptions, OwnOptions, SystemOptions):
+class RenderOptions(PictureOptions, SpeechOptions, TrustOptions, OwnOptions, SystemOptions):
     """Everything that `render` takes besides the face, the motion and the speech."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -28,17 +28,24 @@ _REORDER = 3  # frames by which decoding runs ahead of display; libx264's veryfa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synthetic:
-    """What the container says about its origin: tool version, system, weights."""
+    """What the container says about its origin: tool version, system, weights; what was left out of it, and why."""
 
     tool_version: str
     system: str
     weights: str = ""
+    withheld: Mapping[str, str] = field(default_factory=dict)
 
     def tags(self) -> dict[str, str]:
         """Metadata keys and values."""
         weights = f", weights {self.weights}" if self.weights else ""
         made_by = f"talkingface {self.tool_version}, system {self.system}{weights}"
-        return {"comment": f"Synthetic video made by {made_by}", "synthetic_media": "true", "made_by": made_by}
+        without = {f"no_{name}": reason for name, reason in self.withheld.items()}
+        return {
+            "comment": f"Synthetic video made by {made_by}",
+            "synthetic_media": "true",
+            "made_by": made_by,
+            **without,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -32,13 +32,15 @@ def write_result(
     system: str,
     weights: str,
     size: tuple[int, int] | None = None,
+    withheld: Mapping[str, str] | None = None,
     **options: Any,
 ) -> VideoWriter:
     """A `VideoWriter` for frames that `system` made with `weights`; the one place that marks a result as synthetic.
 
-    What is real, or never leaves the program, is written by a `VideoWriter` itself.
+    `withheld`: what it goes without, with the reasons. What is real, or never leaves the program, is written by a
+    `VideoWriter` itself.
     """
-    made = Synthetic(tool_version=__version__, system=system, weights=weights)
+    made = Synthetic(tool_version=__version__, system=system, weights=weights, withheld=withheld or {})
     return VideoWriter(path, size, fps, synthetic=made, **options)
 
 
@@ -62,6 +64,8 @@ class VideoWriter:
         sound_track: which sound track of a file is used, 0 first; None: the default one.
         alpha: whether frames carry transparency.
         synthetic: what the metadata says about the origin (see `write_result`).
+        sign: called with the finished file and the path that it will get, before it gets it; may change the file, and
+            raises OutputError if it must not appear.
         quality: constant rate factor of H.264, 0 (best) to 51; VP9 is set to look alike.
         threads: of the encoder, 0 for as many as there are cores.
         key: see above.
@@ -86,6 +90,7 @@ class VideoWriter:
         sound_track: int | None = None,
         alpha: bool = False,
         synthetic: Synthetic | None = None,
+        sign: Callable[[Path, Path], object] | None = None,
         quality: int = 18,
         threads: int = 0,
         key: str | None = None,
@@ -106,6 +111,7 @@ class VideoWriter:
         self._source, self._sound_track = sound, sound_track
         self._sound = None if sound is None else Sound(sound, sound_track)
         self._segment_frames = segment_frames
+        self._sign = sign
         self._output: Output | None = None
         self._pieces: Pieces | None = None
         if key is not None:
@@ -172,6 +178,8 @@ class VideoWriter:
     def _finish(self) -> None:
         assert self._output is not None
         self._output.finish()
+        if self._sign is not None:
+            self._sign(self._part, self._path)
         with self._reported():
             os.replace(self._part, self._path)
         self._output = None

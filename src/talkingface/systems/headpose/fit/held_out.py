@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from talkingface.core.digest import array_digest
 from talkingface.core.types import Audio, Frames, Motion, Track
 from talkingface.face.mesh478_space import MESH478
 from talkingface.face.mouth_measures import mouth_measures
@@ -16,6 +18,7 @@ from talkingface.metrics.landmarks import lmd_aligned
 from talkingface.metrics.mouth import compare_mouths
 from talkingface.metrics.picture import picture_scores
 from talkingface.systems.headpose.motion.from_audio import FPS
+from talkingface.trust.credentials import Statement, sign_result
 from talkingface.video.stored import StoredFrames
 from talkingface.video.write import write_result
 
@@ -80,7 +83,9 @@ def score_held_out(
     def watched() -> Iterator[tuple[np.ndarray, float]]:
         nonlocal count
         sound = Audio(samples=np.clip(samples, -1, 1)[None].astype(np.float32), rate_hz=16000)
-        with write_result(video, FPS, system=made_by, weights="", sound=sound) as writer:
+        said = Statement(system=made_by, job=array_digest([samples]), is_composite=True)
+        sign = partial(sign_result, statement=said)
+        with write_result(video, FPS, system=made_by, weights="", sound=sound, sign=sign) as writer:
             for piece in made:
                 for rgb in piece.rgb:
                     number = first + count

@@ -1,0 +1,71 @@
+"""The verbs that sign, and those that check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from talkingface.apps.cli import main
+from talkingface.trust.certificates import make_chain, read_chain
+
+
+class Shell:
+    """Runs a command in this process; gives its exit code, what it printed and what it said on stderr."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        said = self._capsys.readouterr()
+        return code, said.out, said.err
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Commands with a key of this test's own."""
+    monkeypatch.setenv("TALKINGFACE_CONFIG", str(tmp_path / "config"))
+    return Shell(capsys)
+
+
+def test_what_signs_is_shown_exported_and_replaced(shell: Shell, tmp_path: Path) -> None:
+    code, out, _ = shell("trust", "show", "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["origin"] == "installation" and facts["time_stamps"] == "none"
+    assert facts["signer"] in shell("trust", "show")[1]
+    assert shell("trust", "export-root", "-o", tmp_path / "root.pem")[0] == 0
+    root = (tmp_path / "root.pem").read_bytes()
+    assert len(read_chain(root, "").certificates) == 1 and b"PRIVATE" not in root
+    assert shell("trust", "init", "--new")[0] == 0
+    again = json.loads(shell("trust", "show", "--json")[1])
+    assert again["serial"] != facts["serial"] and again["earlier"] == [facts["serial"]]
+
+
+def test_a_certificate_of_ones_own_is_chosen_and_forgotten(shell: Shell, tmp_path: Path) -> None:
+    key, chain = make_chain()
+    for name, data in (("key.pem", key), ("chain.pem", chain.pem)):
+        (tmp_path / name).write_bytes(data)
+        (tmp_path / name).chmod(0o600)
+    own = ("--certificate", tmp_path / "chain.pem", "--key", tmp_path / "key.pem")
+    assert shell("trust", "init", *own)[0] == 0
+    assert json.loads(shell("trust", "show", "--json")[1])["serial"] == chain.serial
+    assert shell("trust", "init", "--forget")[0] == 0
+    assert json.loads(shell("trust", "show", "--json")[1])["origin"] == "installation"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["export-root"], 2, "name the file to write"),
+        (["show", "--new"], 2, "--new goes with: talkingface trust init"),
+        (["init", "--forget", "--new"], 2, "--forget goes alone"),
+        (["init", "--json"], 2, "trust show"),
+        (["init", "--key", "nothing.pem"], 6, "needs its certificates"),
+        (["init", "--certificate", "nothing.pem", "--key", "nothing.pem"], 6, "cannot be read"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(shell: Shell, arguments: list[str], code: int, words: str) -> None:
+    found, out, err = shell("trust", *arguments)
+    assert found == code and out == "" and words in err and err.count("\n") == 1

@@ -2,7 +2,7 @@
 
 C2PA leaves some bytes out of its hashes: the file type box, labels of boxes within the manifest, padding. In a small
 video that is every sixth byte. So the manifest of a result names a public key made for that file alone, and the file
-ends with a signature by it, in a `free` box, which players and other readers of C2PA skip. The private key is not stored.
+ends with a signature by it, in a `free` box, which players and other readers of C2PA skip.
 """
 
 from __future__ import annotations

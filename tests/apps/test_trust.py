@@ -69,3 +69,37 @@ def test_a_certificate_of_ones_own_is_chosen_and_forgotten(shell: Shell, tmp_pat
 def test_what_does_not_go_together_is_one_line(shell: Shell, arguments: list[str], code: int, words: str) -> None:
     found, out, err = shell("trust", *arguments)
     assert found == code and out == "" and words in err and err.count("\n") == 1
+
+
+def test_files_are_verified(shell: Shell, tmp_path: Path, photo: Path, voice_file: Path, meter: None) -> None:
+    out, plain = tmp_path / "out.mp4", tmp_path / "plain.mp4"
+    meter_of = ("--system", "meter")
+    assert shell("animate", photo, voice_file, "-o", out, *meter_of)[0] == 0
+    assert shell("animate", photo, voice_file, "-o", plain, *meter_of, "--no-credentials", "a test")[0] == 0
+    code, said, _ = shell("verify", out)
+    assert code == 0 and said.startswith(f"{out}: synthetic, and as it was made\n") and said.count("\n") == 4
+    assert shell("verify", plain)[0] == 10
+    assert shell("verify", photo)[0] == 11
+    code, _, err = shell("verify", tmp_path / "none.mp4")
+    assert code == 3 and err.count("\n") == 1
+    code, said, err = shell("verify", out, tmp_path / "none.mp4", plain)
+    assert code == 3 and said.count("credentials") >= 2 and "no file" in err
+    code, said, _ = shell("verify", "--json", out, photo, tmp_path / "none.mp4")
+    assert [json.loads(line)["exit_code"] for line in said.splitlines()] == [0, 11, 3]
+    data = bytearray(out.read_bytes())
+    data[-200] ^= 1
+    out.write_bytes(data)
+    assert shell("verify", plain, out)[0] == 12
+
+
+def test_somebody_elses_result_is_trusted_by_their_certificate(
+    shell: Shell, tmp_path: Path, photo: Path, voice_file: Path, meter: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.mp4"
+    shell("animate", photo, voice_file, "-o", out, "--system", "meter")
+    shell("trust", "export-root", "-o", tmp_path / "root.pem")
+    monkeypatch.setenv("TALKINGFACE_CONFIG", str(tmp_path / "somebody else"))
+    assert "valid, signer unknown" in shell("verify", out)[1]
+    code, said, _ = shell("verify", out, "--trust", tmp_path / "root.pem")
+    assert code == 0 and "trusted: signed by root.pem" in said
+    assert not (tmp_path / "somebody else").exists(), "checking makes no key"

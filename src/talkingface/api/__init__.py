@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from talkingface.api.importing import import_weights, importer_kinds
     from talkingface.api.style import read_style
     from talkingface.api.tracking import TrackedFace, track
+    from talkingface.api.trust import Verification, verify
     from talkingface.api.training import make_weights, pipeline_names, train
     from talkingface.api.verbs import animate, fit, load, motion, render
 
@@ -24,12 +25,14 @@ _PLACES = {
     "style": ("read_style",),
     "tracking": ("TrackedFace", "track"),
     "training": ("make_weights", "pipeline_names", "train"),
+    "trust": ("Verification", "verify"),
     "verbs": ("animate", "fit", "load", "motion", "render"),
 }
 
 __all__ = [
     "Animation",
     "TrackedFace",
+    "Verification",
     "animate",
     "evaluate",
     "evaluate_systems",
@@ -44,6 +47,7 @@ __all__ = [
     "render",
     "track",
     "train",
+    "verify",
 ]
 
 

@@ -35,8 +35,8 @@ class CredentialsFinding:
     `state`: "trusted" (as it was signed, by somebody known here), "valid" (as it was signed, by somebody unknown),
     "broken" (there are credentials, but they or the file were changed), "none". `known_as`: why the signer is known.
     `is_synthetic`: they call the file synthetic; `was_synthetic`: or something that it was made from.
-    `ingredients`: what it was made from, as C2PA lists it. `result`, `bom` and `consent` are this project's own
-    statements, None where there are none.
+    `ingredients`: `title`, `relationship` and `has_credentials` of what it was made from. `result`, `bom` and `consent`
+    are this project's own statements, None where there are none.
     """
 
     state: Literal["trusted", "valid", "broken", "none"]
@@ -113,7 +113,7 @@ def _judged(
         "is_synthetic": _says_synthetic(active),
         "was_synthetic": any(_says_synthetic(manifest) for manifest in manifests.values()),
         "mark": _mark(active),
-        "ingredients": tuple(active.get("ingredients") or ()),
+        "ingredients": tuple(_ingredients(active)),
         "result": result,
         "bom": _assertion(active, BOM),
         "consent": _assertion(active, CONSENT),
@@ -151,6 +151,12 @@ def _why_none(path: Path) -> str:
     if suffix in (".webm", ".mkv"):
         return f"a {suffix} file cannot hold any, and there is no {sidecar_of(path).name} beside it"
     return "the file holds none"
+
+
+def _ingredients(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for listed in manifest.get("ingredients") or ():
+        facts = {name: str(listed.get(name, "")) for name in ("title", "relationship")}
+        yield {**facts, "has_credentials": bool(listed.get("active_manifest"))}
 
 
 def _assertions(manifest: Mapping[str, Any], label: str) -> Iterator[Any]:

@@ -68,7 +68,7 @@ def test_results_made_from_results_carry_them_on(photo: Path, voice_file: Path, 
     first = talkingface.animate(photo, voice_file, **OF_METER).save(tmp_path / "first.mp4")
     driven = talkingface.animate(photo, drive=first, pose="still", **OF_METER).save(tmp_path / "out.mp4")
     found = check_credentials(driven)
-    assert [(part["title"], "active_manifest" in part) for part in found.ingredients] == [
+    assert [(part["title"], part["has_credentials"]) for part in found.ingredients] == [
         ("photo.png", False),
         ("first.mp4", True),
     ]

@@ -170,7 +170,7 @@ def test_credentials_of_inputs_are_carried_on(tmp_path: Path) -> None:
             ("clip.mp4", "parentOf"),
             ("hi.wav", "inputTo"),
         ]
-        assert found.ingredients[0]["active_manifest"]
+        assert [i["has_credentials"] for i in found.ingredients] == [True, False]
     assert b"thumbnail" not in path.read_bytes() and str(tmp_path).encode() not in path.read_bytes()
 
 

@@ -14,14 +14,38 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from talkingface.api import Animation, animate, evaluate, fit, load, motion, read_style, render, track, train, verify
+    from talkingface.api import (
+        Animation,
+        animate,
+        evaluate,
+        fit,
+        load,
+        motion,
+        read_style,
+        render,
+        track,
+        train,
+        verify,
+    )
     from talkingface.core.errors import TalkingFaceError
     from talkingface.core.style import Style
     from talkingface.core.types import Audio, Avatar, Controls, Frames, Motion, Track
 
 _PLACES = {
     **dict.fromkeys(
-        ("Animation", "animate", "evaluate", "fit", "load", "motion", "read_style", "render", "track", "train", "verify"),
+        (
+            "Animation",
+            "animate",
+            "evaluate",
+            "fit",
+            "load",
+            "motion",
+            "read_style",
+            "render",
+            "track",
+            "train",
+            "verify",
+        ),
         "talkingface.api",
     ),
     "Style": "talkingface.core.style",

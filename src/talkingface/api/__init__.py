@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from talkingface.api.importing import import_weights, importer_kinds
     from talkingface.api.style import read_style
     from talkingface.api.tracking import TrackedFace, track
-    from talkingface.api.trust import Verification, verify
     from talkingface.api.training import make_weights, pipeline_names, train
+    from talkingface.api.trust import Verification, verify
     from talkingface.api.verbs import animate, fit, load, motion, render
 
 _PLACES = {

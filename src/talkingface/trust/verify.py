@@ -112,7 +112,9 @@ def verify(path: str | Path, *, key: str | None = None, trust: Sequence[str | Pa
     if path.suffix.lower() == ".c2pa":
         raise InputError(f"{path} holds the credentials of a file beside it; verify {path.with_suffix('').name}")
     if _is_gif(path):
-        raise InputError(f"{path} is a GIF, which holds neither credentials nor a mark; verify the video it was made from")
+        raise InputError(
+            f"{path} is a GIF, which holds neither credentials nor a mark; verify the video it was made from"
+        )
     roots = {Path(file).name: _root(user_path(file)) for file in trust}
     credentials = check_credentials(path, roots)
     is_still = is_image(path)
@@ -177,7 +179,9 @@ def _metadata(tags: Mapping[str, str]) -> MetadataAnswer:
     if tags.get("synthetic_media", "").lower() != "true" and not made_by.startswith("talkingface "):
         return MetadataAnswer(state="none")
     withheld = {name[3:]: value for name, value in tags.items() if name.startswith("no_")}
-    return MetadataAnswer(state="synthetic", made_by=made_by or "by a program that does not say its name", withheld=withheld)
+    return MetadataAnswer(
+        state="synthetic", made_by=made_by or "by a program that does not say its name", withheld=withheld
+    )
 
 
 def _root(file: Path) -> bytes:

@@ -12,7 +12,9 @@ _WORST_FIRST = (12, 3, 10, 11, 0)
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
-    parser.add_argument("files", nargs="+", metavar="file", help="video; of a picture or sound only credentials are read")
+    parser.add_argument(
+        "files", nargs="+", metavar="file", help="video; of a picture or sound only credentials are read"
+    )
     parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON, a line for each file")
     parser.add_argument(
         "--key", metavar="KEY", help="private key of the mark; default: the public one, and TALKINGFACE_MARK_KEY's"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkingface.audio.mel import LevelTracker, MelStream, normalise, speech_columns
+from talkingface.audio.mel import LevelTracker, MelStream, loudest_bands, normalise, speech_columns
 from talkingface.core.cache import content_hash
 from talkingface.core.config import from_dict
 from talkingface.core.digest import array_digest
@@ -57,12 +57,14 @@ class HeardFrames:
     """What is heard in frames `start` to `start` + T - 1 of 25 fps.
 
     `rows` [T, outputs] of a head, `loudness` [T] in dB, and `level` [T], its running reference (`audio.mel`).
+    `loudest` [T + A]: the loudest bands over that level, going on for the A frames that are heard ahead.
     """
 
     start: int
     rows: np.ndarray
     loudness: np.ndarray
     level: np.ndarray
+    loudest: np.ndarray
 
 
 class SpeechEncoder:
@@ -152,12 +154,14 @@ class SpeechEncoder:
         how = DELAYS[delay]
         future = how.samples(self.config, config) - FRAME_SAMPLES
         stream, reader = _Ear(self, how), HeadStream(head, config, how)
-        heard = np.zeros((0, 2), np.float32)
+        ahead = future // FRAME_SAMPLES
+        heard = np.zeros((0, 3), np.float32)
         for window in windows(pieces, 0, future, how.hop * FRAME_SAMPLES):
             tokens, loudness = stream.push(window.values if window.start == 0 else window.values[future:])
             rows = reader.push(tokens)
             heard = np.concatenate([heard, loudness])
-            used = heard[: COLUMNS_PER_FRAME * how.hop].reshape(how.hop, COLUMNS_PER_FRAME, 2).mean(axis=1)
+            known = how.hop + ahead
+            used = heard[: COLUMNS_PER_FRAME * known].reshape(known, COLUMNS_PER_FRAME, 3).mean(axis=1)
             heard = heard[COLUMNS_PER_FRAME * how.hop :]
             count = -(-window.valid // FRAME_SAMPLES)
             yield HeardFrames(
@@ -165,6 +169,7 @@ class SpeechEncoder:
                 rows=rows[:count],
                 loudness=used[:count, 0],
                 level=used[:count, 1],
+                loudest=used[: count + ahead, 2],
             )
 
 
@@ -176,10 +181,12 @@ class _Ear:
         self._encoder = EncoderStream(encoder._tensors, encoder.config, delay)
 
     def push(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [160 n] -> tokens float32 [m, width], and loudness and level of n columns float32 [n, 2]."""
+        """float32 [160 n] -> tokens float32 [m, width], and float32 [n, 3] of n columns: loudness, level, and the
+        loudest bands over it."""
         columns = self._mel.push(samples)
         level = self._levels.push(columns)
-        return self._encoder.push(normalise(columns, level)), np.stack([columns.mean(axis=1), level], axis=1)
+        loudness = np.stack([columns.mean(axis=1), level, loudest_bands(columns) - level], axis=1)
+        return self._encoder.push(normalise(columns, level)), loudness
 
 
 _LOADED = Kept[SpeechEncoder](2)

@@ -42,6 +42,7 @@ from talkingface.face.fit_light import (
     sight,
     split_light,
 )
+from talkingface.face.gaze import gaze_of
 from talkingface.face.lighting import shading
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.subdivision import Surface
@@ -51,8 +52,6 @@ MOST_CLOSED = 0.25  # frames with eyes closed farther give no colours
 GAZE_SPREAD = 0.02  # eye distances: eyes that look elsewhere do not blur the irises
 CHUNK = 16
 LIGHT_SMOOTHING_FRAMES = 3.0
-_IRISES = (468, 473)
-_CORNERS = ((33, 133), (362, 263))
 
 Frames = Callable[[], Iterable[np.ndarray]]
 """Starts reading the video again: pictures uint8 [H, W, 3], as many as the track has frames."""
@@ -240,16 +239,6 @@ def select_frames(track: Track, count: int = NUM_SIGHTINGS) -> list[int]:
     seen = np.flatnonzero(track.confidence > 0)
     awake = seen[closure[seen] <= max(MOST_CLOSED, float(np.median(closure[seen])))]
     return np.unique(awake[np.linspace(0, len(awake) - 1, min(count, len(awake))).round().astype(int)]).tolist()
-
-
-def gaze_of(landmarks: np.ndarray) -> np.ndarray:
-    """Where the irises stand in their eyes, [T, 2, 2], along the eye and across it in eye distances."""
-    xy = landmarks[..., :2].astype(np.float64)
-    unit = np.linalg.norm(xy[:, 33] - xy[:, 263], axis=-1)[:, None]
-    along = (xy[:, 263] - xy[:, 33]) / unit
-    across = np.stack([-along[:, 1], along[:, 0]], -1)
-    offsets = [xy[:, iris] - xy[:, list(ends)].mean(1) for iris, ends in zip(_IRISES, _CORNERS, strict=True)]
-    return np.stack([np.stack([(o * along).sum(-1), (o * across).sum(-1)], -1) / unit for o in offsets], 1)
 
 
 def _whole(frames: Frames, count: int) -> Iterator[np.ndarray]:

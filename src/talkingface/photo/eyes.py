@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from talkingface.face.gaze import EYEBALL
 from talkingface.face.topology import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
 
 LIDS = tuple(dict.fromkeys(RIGHT_EYE_UPPER + RIGHT_EYE_LOWER + LEFT_EYE_UPPER + LEFT_EYE_LOWER))
 """The points that are doubled: one follows the lid, its twin bounds the eyeball that is seen."""
 ROWS = 3
 """Inner points between an upper and a lower lid point."""
-EYEBALL = 0.115
-"""Distance of the iris from the middle of the eyeball, in distances between the outer eye corners."""
 IRIS_REACH = 1.15
 """Within so many iris radii the eye moves as a whole."""
 FREE_SHARE, OPENING_SHARE = 0.45, 0.3

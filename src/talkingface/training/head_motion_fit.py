@@ -1,4 +1,7 @@
-"""What `head_motion` needs, learned from tracked clips in closed form: spectra, response to loudness, blink profile."""
+"""What `head_motion` needs, learned from tracked clips in closed form: spectra, response to loudness, blink profile.
+
+Gestures around what is said: `gesture_fit`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from talkingface.audio.mel import LevelTracker, speech_columns
 from talkingface.core.errors import InputError
-from talkingface.face.head_motion import FPS, NUM_POSE
+from talkingface.face.eye_motion import FPS
+from talkingface.face.head_motion import NUM_POSE
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.training.gesture_fit import is_phrase, learn_gestures
 from talkingface.training.speaking_clips import SpeakingClip, speaking_clips
 
 REACH = 60
@@ -35,7 +40,7 @@ def train_head_motion(prepared: Path, model: LinearFaceModel, *, free_only: bool
 
 
 def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str, np.ndarray]:
-    """Tensors for `HeadMotion` from training clips; those shorter than four seconds are used for blinks only."""
+    """Tensors for `HeadMotion` from training clips; the short ones are used for blinks and gestures only."""
     rows = [
         (_channels(clip, num_mouth), clip) for clip in clips if len(clip) >= SHORTEST_CLIP and clip.weight.min() > 0
     ]
@@ -44,6 +49,7 @@ def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str
             f"head motion needs clips of at least {SHORTEST_CLIP / FPS:g} s of which nothing is held back; "
             "the data folder has none to train on"
         )
+    short = [(_channels(clip, num_mouth), clip) for clip in clips if is_phrase(clip)]
     scale = _common_scale([values for values, _ in rows])
     limit = np.concatenate([np.radians(LIMIT_DEG), [0.12, 0.09, 0.03], np.full(len(scale) - NUM_POSE, BROW_LIMIT)])
     return {
@@ -51,6 +57,7 @@ def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str
         "response": (_response(rows) * scale).astype(np.float32),
         "limit": limit.astype(np.float32),
         "blink": blink_profile([clip.blink[:, 0] for clip in clips]).astype(np.float32),
+        **learn_gestures(short or rows, scale),
     }
 
 

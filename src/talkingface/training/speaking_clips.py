@@ -11,6 +11,7 @@ import numpy as np
 from talkingface.clips.manifest import PreparedClip, prepared_clips
 from talkingface.core.types import Track
 from talkingface.face.blink import eye_closure
+from talkingface.face.gaze import gaze_rows
 from talkingface.face.mesh478_motion import mean_pose, pose_rows
 from talkingface.face.morphable import LinearFaceModel, fit_track
 from talkingface.face.mouth_measures import mouth_measures
@@ -24,8 +25,8 @@ class SpeakingClip:
     """One clip: `samples` float32 [N] at 16 kHz from time 0, and T frames at 25 fps from the same zero.
 
     `expression` [T, E] and `neutral_measures` [3] come from the face model, `measures` [T, 3] from the points
-    (`metrics.mouth`), `pose` [T, 6] is relative to the clip's mean pose as in `Motion`, `blink` [T, 1],
-    `weight` [T] is 0 where the face was not seen or the frame is held back.
+    (`metrics.mouth`), `pose` [T, 6] is relative to the clip's mean pose as in `Motion`, `blink` [T, 1], `gaze` [T, 2]
+    (`face.gaze`), `weight` [T] is 0 where the face was not seen or the frame is held back.
     """
 
     slug: str
@@ -36,6 +37,7 @@ class SpeakingClip:
     measures: np.ndarray
     pose: np.ndarray
     blink: np.ndarray
+    gaze: np.ndarray
     weight: np.ndarray
 
     def __len__(self) -> int:
@@ -65,18 +67,21 @@ def describe_clip(
     weight = (track.confidence > 0).astype(np.float32) if weight is None else weight
     fit = fit_track(model, track)
     heads = fit.rotation, fit.scale, fit.translation
+    pose = pose_rows(*heads, mean_pose(*heads, np.ones(len(track), bool)))
     rows = np.concatenate(
         [
             fit.expression,
             mouth_measures(track.landmarks),
-            pose_rows(*heads, mean_pose(*heads, np.ones(len(track), bool))),
+            pose,
             eye_closure(track.landmarks),
+            gaze_rows(track.landmarks, pose),
             weight[:, None],
         ],
         axis=1,
     )
     rows = on_clock(rows, track.times_s)
-    expression, measures, pose, blink, weight = np.split(rows, np.cumsum([fit.expression.shape[1], 3, 6, 1]), axis=1)
+    widths = [fit.expression.shape[1], 3, 6, 1, 2]
+    expression, measures, pose, blink, gaze, weight = np.split(rows, np.cumsum(widths), axis=1)
     return SpeakingClip(
         slug=slug,
         person=person,
@@ -86,6 +91,7 @@ def describe_clip(
         measures=measures,
         pose=pose,
         blink=blink,
+        gaze=gaze,
         weight=(weight[:, 0] == 1).astype(np.float32),
     )
 

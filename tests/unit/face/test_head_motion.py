@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingface.face.head_motion import HeadMotion, NoiseProcess
+from talkingface.face.head_motion import HeadMotion, HeadRows, NoiseProcess
+from talkingface.face.phrases import KINDS
 
 KERNEL = 0.02 * np.exp(-((np.arange(-30, 31) / 8.0) ** 2))[:, None, None] * np.eye(8)
 TENSORS = {
@@ -82,3 +83,71 @@ def test_head_moves_less_in_pauses() -> None:
     rows = HeadMotion(TENSORS, 1).push(voice, np.full(6000, -20, np.float32))
     speed = np.abs(np.diff(rows.pose, axis=0)).mean(axis=1)
     assert speed[:2900].mean() > 1.5 * speed[3100:].mean()
+
+
+GESTURES = np.zeros((4, 36, 10), np.float32)
+GESTURES[KINDS.index("end"), :, 0] = 0.03 * np.sin(np.linspace(0, 2 * np.pi, 36))
+GESTURES[KINDS.index("end"), :24, -2] = 4.0
+GESTURES[KINDS.index("start"), :24, -1] = 4.0
+WITH_GESTURES = TENSORS | {
+    "gestures": GESTURES,
+    "chance": np.array([0.6, 0.8, 0.8, 1.0], np.float32),
+    "nod": np.repeat(0.02 * np.hanning(36)[:, None], 8, axis=1).astype(np.float32),
+    "gaze": np.array([0.05, 0.03], np.float32),
+}
+LEAD = 20
+
+
+def syllables(frames: int) -> np.ndarray:
+    """Phrases of three seconds and pauses of one."""
+    loud = -14 + 8 * np.sin(np.arange(frames) * 2 * np.pi / 12)
+    return np.where(np.arange(frames) % 100 < 75, loud, -60).astype(np.float32)
+
+
+def speak(loudest: np.ndarray, seed: int, lead: int = LEAD, voice: float = 1.0) -> HeadRows:
+    loud = loudest[: len(loudest) - lead]
+    return HeadMotion(WITH_GESTURES, seed).push((voice * (loud > -26)).astype(np.float32), loud, loudest)
+
+
+@pytest.mark.parametrize("lead", [0, 2, LEAD])
+def test_gestures_are_the_same_for_any_split(lead: int) -> None:
+    loudest = syllables(320)
+    count = len(loudest) - lead
+    whole, head, parts = speak(loudest, 4, lead), HeadMotion(WITH_GESTURES, 4), []
+    for a, b in ((0, 1), (1, 77), (77, 78), (78, count)):
+        loud = loudest[a:b]
+        parts.append(head.push((loud > -26).astype(np.float32), loud, loudest[a : b + lead]))
+    for name in ("pose", "brow", "blink", "gaze"):
+        assert np.array_equal(getattr(whole, name), np.concatenate([getattr(p, name) for p in parts]))
+
+
+def test_heads_and_eyes_go_with_phrases() -> None:
+    loudest = syllables(20000 + LEAD)
+    rows = [speak(loudest, seed) for seed in range(3)]
+    mean = np.mean([row.pose[:, 0].reshape(-1, 100).mean(axis=0) for row in rows], axis=0)
+    # the wave around ends, at 75, whose first half is before them
+    assert mean[66:74].mean() > 0.01 and mean[84:94].mean() < -0.01
+    starts = np.concatenate([np.flatnonzero(np.diff(row.blink[:, 0]) > 0.3) % 100 for row in rows])
+    assert ((starts >= 60) & (starts < 90)).mean() > 0.45
+    gaze = np.stack([row.gaze for row in rows])
+    shifts = np.flatnonzero(np.diff(gaze, axis=1, prepend=0).any(axis=2).any(axis=0)) % 100
+    assert ((shifts >= 88) | (shifts < 14)).mean() > 0.35  # a quarter of the time
+    assert gaze.std() > 0.01 and np.abs(gaze).max() < 0.22
+    assert np.abs(np.concatenate([row.pose for row in rows]).mean(axis=0)).max() < 0.005
+
+
+def test_gaze_rests_between_quick_shifts() -> None:
+    gaze = speak(syllables(3000), 2).gaze
+    assert gaze is not None
+    moving = np.diff(gaze, axis=0).any(axis=1)
+    assert 0.01 < moving.mean() < 0.1
+    runs = np.diff(np.flatnonzero(np.diff(np.r_[0, moving, 0])))[::2]
+    assert runs.max() <= 2
+
+
+def test_without_a_voice_nothing_is_nodded_at() -> None:
+    loudest = syllables(520)
+    silent = speak(loudest, 1, voice=0.0)
+    voice = np.zeros(500, np.float32)
+    plain = HeadMotion(WITH_GESTURES, 1).push(voice, loudest[:500])
+    assert np.array_equal(silent.pose, plain.pose) and plain.gaze is None

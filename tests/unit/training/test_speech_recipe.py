@@ -54,6 +54,7 @@ def make_clip(seed: int, frames: int = 60, late: int = 0) -> SpeakingClip:
         measures=(expression[:, :16] @ MATRIX.T).astype(np.float32),
         pose=sway.astype(np.float32),
         blink=np.zeros((frames, 1), np.float32),
+        gaze=np.zeros((frames, 2), np.float32),
         weight=np.ones(frames, np.float32),
     )
 

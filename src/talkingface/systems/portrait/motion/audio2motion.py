@@ -25,7 +25,7 @@ class SpeechRows:
 
     `mouth` [T, M] coefficients before any shaping, `voice` [T] probability of speech, `coming` [T] that there is speech
     within the next seven frames, `closure` [T] that the lips meet, `loudness` [T] in dB and `level` [T] its running
-    reference (see `audio.mel.LevelTracker`).
+    reference (see `audio.mel.LevelTracker`). `loudest` [T + A]: see `HeardFrames`.
     """
 
     start: int
@@ -35,6 +35,7 @@ class SpeechRows:
     closure: np.ndarray
     loudness: np.ndarray
     level: np.ndarray
+    loudest: np.ndarray
 
 
 def speech_rows(
@@ -70,4 +71,5 @@ def _to_rows(heard: HeardFrames) -> SpeechRows:
         closure=np.maximum(1 / (1 + np.exp(-rows[:, -1])), share[:, list(LIP_CLOSURES)].sum(axis=1)),
         loudness=heard.loudness,
         level=heard.level,
+        loudest=heard.loudest,
     )

@@ -1,4 +1,4 @@
-"""Speech to motion in space `mesh478`: mouth, head, brows and blinks."""
+"""Speech to motion in space `mesh478`: mouth, head, brows, blinks and gaze."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 class SpeechToMotion:
-    """Speech to motion in space `mesh478`: mouth, brows, head pose and blinks, at 25 fps.
+    """Speech to motion in space `mesh478`: mouth, brows, head pose, blinks and gaze, at 25 fps.
 
     `tensors`: arrays whose names begin with `audio2motion.` and `head_motion.`; others are ignored.
 
@@ -91,7 +91,7 @@ class SpeechToMotion:
         reader = self._readers[controls.delay]
         for rows in speech_rows(self._encoder, reader, self._config.speech, pieces, controls.delay):
             mouth = shaper.push(rows)
-            moves = head.push(rows.voice, rows.loudness - rows.level)
+            moves = head.push(rows.voice, rows.loudness - rows.level, rows.loudest)
             expression = np.concatenate([mouth, moves.brow], axis=1) * np.float32(controls.expression_scale)
             scale = controls.pose_scale if controls.pose == "generated" else 0.0
             yield Motion(
@@ -100,6 +100,7 @@ class SpeechToMotion:
                 expression=expression.astype(np.float32),
                 pose=moves.pose * np.float32(scale),
                 blink=moves.blink,
+                gaze=moves.gaze,
                 fps=FPS,
                 start=rows.start,
             )

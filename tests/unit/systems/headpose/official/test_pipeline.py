@@ -152,7 +152,8 @@ def test_cuts_are_of_seen_frames_and_belong_to_their_sound() -> None:
     clip = SpeakingClip(
         slug="a", person="a", samples=make_voice(count / 25), expression=np.repeat(rows, 20, axis=1),
         neutral_measures=np.zeros(3, np.float32), measures=np.zeros((count, 3), np.float32),
-        pose=np.zeros((count, 6), np.float32), blink=np.zeros((count, 1), np.float32), weight=weight,
+        pose=np.zeros((count, 6), np.float32), blink=np.zeros((count, 1), np.float32),
+        gaze=np.zeros((count, 2), np.float32), weight=weight,
     )  # fmt: skip
     recipe = AtcRecipe([clip], model, CONFIG.audio)
     heard = recipe._inputs[0].astype(np.float32)

@@ -72,7 +72,9 @@ def test_tiny_and_empty_voices(system: SpeechToMotion) -> None:
 def rows(gaps: np.ndarray, voice: np.ndarray, closure: np.ndarray) -> SpeechRows:
     mouth = np.zeros((len(gaps), 16), np.float32)
     mouth[:, 0], mouth[:, 3] = gaps, 0.5
-    return SpeechRows(start=0, mouth=mouth, voice=voice, coming=voice, closure=closure, loudness=voice, level=voice)
+    return SpeechRows(
+        start=0, mouth=mouth, voice=voice, coming=voice, closure=closure, loudness=voice, level=voice, loudest=voice
+    )
 
 
 def test_shaper_rests_closes_and_never_crosses_the_lips() -> None:

@@ -103,3 +103,46 @@ def test_somebody_elses_result_is_trusted_by_their_certificate(
     code, said, _ = shell("verify", out, "--trust", tmp_path / "root.pem")
     assert code == 0 and "trusted: signed by root.pem" in said
     assert not (tmp_path / "somebody else").exists(), "checking makes no key"
+
+
+@pytest.mark.usefixtures("meter")
+def test_a_consent_goes_from_record_to_refusal(shell: Shell, tmp_path: Path, photo: Path, voice_file: Path) -> None:
+    record, me, out = tmp_path / "consent.json", tmp_path / "me.avatar", tmp_path / "out.mp4"
+    about = ("--person", "Ann", "--scope", "films", "--until", "2999-12-31", "--statement", voice_file)
+    assert shell("consent", "new", *about, "-o", record)[0] == 0
+    code, said, _ = shell("consent", "check", record, "--statement", voice_file)
+    assert code == 0 and "Ann until 2999-12-31, for: films; signed by" in said
+    assert shell("consent", "check", record, "--statement", photo)[0] == 9
+    assert shell("fit", photo, "-o", me, "--system", "meter", "--consent", record, "--require-consent")[0] == 0
+    assert shell("animate", me, voice_file, "-o", out)[0] == 0
+    assert shell("consent", "revoke", me, "--reason", "asked to")[0] == 0
+    code, _, err = shell("animate", me, voice_file, "-o", out)
+    assert code == 9 and "revoked" in err and err.count("\n") == 1
+    assert shell("consent", "check", record)[0] == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["new", "--person", "Ann"], "needs --person, --scope, --until, --statement and -o"),
+        (["check"], "name the record"),
+        (["revoke", "a.json", "--person", "Ann"], "name the record"),
+        (["check", "a.json", "--reason", "x"], "--reason goes with"),
+    ],
+)
+def test_consents_that_lack_something_are_one_line(shell: Shell, arguments: list[str], words: str) -> None:
+    code, out, err = shell("consent", *arguments)
+    assert code == 2 and out == "" and words in err and err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("meter")
+def test_materials_are_written_and_printed(shell: Shell, tmp_path: Path, photo: Path, voice_file: Path) -> None:
+    out, bom = tmp_path / "out.mp4", tmp_path / "bom.json"
+    assert shell("animate", photo, voice_file, "-o", out, "--system", "meter", "--bom", bom)[0] == 0
+    code, said, _ = shell("bom", out)
+    assert code == 0 and json.loads(said) == json.loads(bom.read_text())
+    assert shell("bom", "-o", tmp_path / "all.json")[0] == 0
+    assert json.loads((tmp_path / "all.json").read_text())["specVersion"] == "1.6"
+    assert shell("bom", photo)[0] == 3
+    assert shell("bom", "-o", tmp_path / "all.txt")[0] == 2
+    assert shell("animate", photo, voice_file, "-o", out, "--system", "meter", "--bom", out)[0] == 2

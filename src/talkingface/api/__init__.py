@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from talkingface.api.style import read_style
     from talkingface.api.tracking import TrackedFace, track
     from talkingface.api.training import make_weights, pipeline_names, train
-    from talkingface.api.trust import Verification, verify
+    from talkingface.api.trust import Verification, read_bom, verify
     from talkingface.api.verbs import animate, fit, load, motion, render
 
 _PLACES = {
@@ -25,7 +25,7 @@ _PLACES = {
     "style": ("read_style",),
     "tracking": ("TrackedFace", "track"),
     "training": ("make_weights", "pipeline_names", "train"),
-    "trust": ("Verification", "verify"),
+    "trust": ("Verification", "read_bom", "verify"),
     "verbs": ("animate", "fit", "load", "motion", "render"),
 }
 
@@ -43,6 +43,7 @@ __all__ = [
     "make_weights",
     "motion",
     "pipeline_names",
+    "read_bom",
     "read_style",
     "render",
     "track",

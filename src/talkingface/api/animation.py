@@ -99,31 +99,34 @@ class Animation:
             else:
                 yield from limit_frames([piece], end)
 
-    def save(self, path: str | Path, *, report: str | Path | None = None) -> Path:
+    def save(self, path: str | Path, *, report: str | Path | None = None, bom: str | Path | None = None) -> Path:
         """Write the video to `path` (.mp4, .mov, .webm, .mkv; transparent: .webm or .mov) and return it.
 
-        The file appears when it is whole; an earlier one is kept until then. Long jobs that were killed go on where
-        they stopped when the same call is made again. `report` names a JSON file for `self.report`, which then also has
-        `audio_mouth_offset_ms`, measured on the result. Raises OutputError, UsageError if another run is making a long
-        result at `path` or an input lies there, and whatever reading the inputs raises.
+        The file appears when it is whole and signed; an earlier one is kept until then. Long jobs that were killed go
+        on where they stopped when the same call is made again. `report` names a JSON file for `self.report`, which then
+        also has `audio_mouth_offset_ms`, measured on the result; `bom` names one for the bill of materials. Raises
+        OutputError, UsageError if another run is making a long result at `path` or an input lies there, and whatever
+        reading the inputs raises.
         """
         path = check_container(path, self.controls.background)
         sidecar = None if path.suffix.lower() in EMBEDDING else sidecar_of(path)
-        check_apart((path, report, sidecar), self.inputs.values())
-        if report is not None:
-            check_writable(report)
+        check_apart((path, report, bom, sidecar), self.inputs.values())
+        for file in (report, bom):
+            if file is not None:
+                check_writable(file)
         if self.speech is not None and not self.speech.is_stored:
             raise UsageError("speech in pieces can be iterated but not saved; give a file or an Audio to save")
         signing = Signing(self)
         num_written, first_frame_s = self._write(path, signing)
+        signing.note(path)
         wall_s = time.perf_counter() - self.started_s
         self.report = self._figures(path, num_written, wall_s, first_frame_s)
         self.report |= signing.figures()
+        if bom is not None:
+            _write_json(bom, signing.bom(path))
         if report is not None:
             self.report.update(measure_offset(path))
-            with write_atomic(report, "w") as file:
-                json.dump(self.report, file, indent=2, allow_nan=False)
-                file.write("\n")
+            _write_json(report, self.report)
         return path
 
     def _write(self, path: Path, signing: Signing) -> tuple[int, float]:
@@ -187,6 +190,12 @@ class Animation:
         if "licence" in self.avatar.card:
             card = self.avatar.card
         return {key: card[key] for key in ("name", "version", "sha256", "licence", "allows") if key in card}
+
+
+def _write_json(path: str | Path, values: Mapping[str, Any]) -> None:
+    with write_atomic(path, "w") as file:
+        json.dump(values, file, indent=2, allow_nan=False)
+        file.write("\n")
 
 
 def check_container(path: str | Path, background: str = "keep") -> Path:

@@ -14,7 +14,7 @@ from talkingface.api.resume import identity_of
 from talkingface.clips.source import is_pipe
 from talkingface.core.cache import user_path
 from talkingface.core.errors import UsageError
-from talkingface.core.weights import find_avatar
+from talkingface.core.weights import find_avatar, loaded_cards
 from talkingface.trust.sidecar import remove_sidecar
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Signing:
     def __init__(self, animation: Animation) -> None:
         self._animation = animation
         self._signed: Signed | None = None
+        self._said: Statement | None = None
 
     @property
     def _is_left_out(self) -> bool:
@@ -46,7 +47,20 @@ class Signing:
             return remove_sidecar(part, target)
         from talkingface.trust.credentials import sign_result
 
-        self._signed = sign_result(part, target, statement_of(self._animation))
+        self._said = statement_of(self._animation, target.name)
+        self._signed = sign_result(part, target, self._said)
+
+    def note(self, path: Path) -> None:
+        """Keep the manifest of the result, which has its name now, for when it is stripped of it."""
+        if self._signed is not None and self._said is not None and self._said.mark is not None:
+            from talkingface.trust.ledger import note_result
+
+            note_result(self._said.mark[1], self._said.job, path, self._signed.manifest)
+
+    def bom(self, path: Path) -> Mapping[str, Any]:
+        """The bill of materials of the result at `path`."""
+        said = self._said or statement_of(self._animation, path.name)
+        return said.bom or {}
 
     def figures(self) -> dict[str, Any]:
         """For the report: where the credentials are, who signed them, and what was left out."""
@@ -57,18 +71,27 @@ class Signing:
         return {"credentials": facts, "withheld": dict(self._animation.withheld)}
 
 
-def statement_of(animation: Animation) -> Statement:
-    """What the credentials of a result say. Reads the inputs once more, for their hashes."""
+def statement_of(animation: Animation, name: str) -> Statement:
+    """What the credentials of a result called `name` say. Reads the inputs once more, for their hashes."""
+    from talkingface.trust.bom import make_bom
+    from talkingface.trust.consent import public_part
     from talkingface.trust.credentials import Statement
 
-    is_composite = animation.avatar.card.get("kind") == "clip"
+    card, system = animation.avatar.card, animation.system.SPEC.name
+    is_composite, consent = card.get("kind") == "clip", card.get("consent")
+    ingredients = tuple(ingredients_of(animation.inputs, is_composite))
+    # other jobs of this process may have loaded what belongs to other systems
+    cards = [loaded for loaded in loaded_cards() if loaded.get("system", system) == system]
+    cards += [dict(card)] if "licence" in card else []  # an avatar with networks of its own
     return Statement(
-        system=animation.system.SPEC.name,
+        system=system,
         job=animation.job,
         weights=animation.weights,
         is_composite=is_composite,
-        ingredients=tuple(ingredients_of(animation.inputs, is_composite)),
+        ingredients=ingredients,
         withheld=animation.withheld,
+        bom=make_bom(cards, [(part.title, part.role, part.sha256) for part in ingredients], name),
+        consent=public_part(consent) if isinstance(consent, dict) else None,
     )
 
 

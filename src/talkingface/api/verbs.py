@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from talkingface.api.animation import Animation
+from talkingface.api.consent import check_use, load_checked, with_consent
 from talkingface.api.inputs import Speech, SpeechSource
 from talkingface.api.layout import LAYOUTS, make_strip
 from talkingface.api.poses import HeadPose, open_pose
@@ -119,20 +120,23 @@ def fit(
     `face`: a photo, a clip, an RGB picture uint8 [H, W, 3], or an avatar folder (which is loaded). `face_index` counts
     faces from the left, None takes the largest; `size` see `Controls.size`. A system that trains (`headpose`) keeps
     unfinished work in `folder` and goes on from there. Further options: `core.options.FitOptions`.
-    `core.weights.save_avatar` keeps it. Raises FaceError, InputError, UsageError.
+    `core.weights.save_avatar` keeps it. Raises FaceError, InputError, UsageError, ConsentError.
     """
     choice = make_options(FitOptions, options)
     check_face_index(face_index)
     Controls(size=size)  # type: ignore[arg-type]  # for its check
+    record = load_checked(choice.consent, face, required=choice.require_consent)
     source = open_source(face)
     if isinstance(source, Avatar) and not (choice.config is None and folder is None):
         raise UsageError("this is an avatar already; give the photo or video to fit it again")
     system = _load_for(source, _spec_of(source, choice), choice)
     if choice.config is not None:
         system = _with_config(system, choice.config)
-    if isinstance(source, Avatar):
-        return source
-    return system.fit(source, face_index=face_index, size=size, folder=None if folder is None else Path(folder))
+    avatar = source
+    if not isinstance(avatar, Avatar):
+        place = None if folder is None else Path(folder)
+        avatar = system.fit(avatar, face_index=face_index, size=size, folder=place)
+    return with_consent(avatar, record, required=choice.require_consent)
 
 
 def _with_config(system: System, config: str) -> System:
@@ -170,6 +174,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     voice = Speech(existing_media(choice.drive or "") if speech is None else speech, choice.sound_track)
     voice.check()
     source = open_source(face)
+    check_use(source)
     spec = _spec_of(source, choice)
     driver = None if choice.drive is None else open_media(choice.drive)
     if driver is not None:
@@ -263,6 +268,7 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     if voice is not None:
         voice.measure()
     source = open_source(face)
+    check_use(source)
     spec = _spec_of(source, choice)
     check_motion(moved, spec.motion_space, name)
     controls = _checked(spec, source, HeadPose(kind="generated"), MotionOptions(), choice, choice)

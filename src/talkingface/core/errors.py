@@ -59,6 +59,12 @@ class DependencyError(TalkingFaceError):
     exit_code = 8
 
 
+class ConsentError(TalkingFaceError):
+    """A consent that does not hold: ended, revoked, changed, for something else, or missing where it is required."""
+
+    exit_code = 9
+
+
 class TalkingFaceWarning(UserWarning):
     """Something the user should know although work goes on; the command line prints it as a note."""
 

@@ -89,6 +89,10 @@ class FitOptions(SystemOptions):
         "settings of a system that trains: a preset (see: talkingface systems NAME) or a JSON file of what differs",
         metavar="PRESET|FILE.json",
     )
+    consent: str | None = option(
+        None, "consent of the person (see: talkingface consent), which the avatar then holds", metavar="FILE.json"
+    )
+    require_consent: bool = option(False, "the avatar refuses to be used after its consent has ended or was revoked")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

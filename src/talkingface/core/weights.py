@@ -82,7 +82,17 @@ def find_weights(name: str | Path) -> WeightsRef:
 def load_weights(ref: WeightsRef) -> Weights:
     """Read and check weights: format version, SHA-256, finite values. Raises WeightsError saying what is wrong."""
     card = read_card(ref.folder)
-    return Weights(_read_tensors(ref.folder, card), card)
+    tensors = _read_tensors(ref.folder, card)
+    _loaded[str(card["sha256"])] = {"name": ref.name, **card}
+    return Weights(tensors, card)
+
+
+_loaded: dict[str, dict[str, Any]] = {}
+
+
+def loaded_cards() -> list[dict[str, Any]]:
+    """Cards of all weights that this process has loaded, by name: a system's, and those that systems share."""
+    return sorted(_loaded.copy().values(), key=lambda card: str(card["name"]))
 
 
 def verify(name: str | Path) -> WeightsRef:

@@ -10,15 +10,12 @@ import contextlib
 import io
 import json
 import os
-import shlex
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import c2pa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from talkingface import __version__
 from talkingface.core.cache import output_error, temporary_path
@@ -26,6 +23,7 @@ from talkingface.core.errors import OutputError
 from talkingface.trust.identity import Identity, signing_identity
 from talkingface.trust.seal import Seal
 from talkingface.trust.sidecar import EMBEDDING, sidecar_of
+from talkingface.trust.signing import sign_bytes
 
 RESULT, BOM, CONSENT = "org.talkingface.result", "org.talkingface.bom", "org.talkingface.consent"
 """Labels of this project's own assertions."""
@@ -38,7 +36,6 @@ _SIGNING = {
     "verify": {"verify_after_sign": False, **NO_NETWORK["verify"]},
 }
 _BUFFER = 1 << 20  # C2PA reads and writes 8 KiB at a time, by calls into Python
-_COMMAND_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +235,7 @@ def _signer(identity: Identity, failures: list[Exception]) -> Any:
     if identity.command is None:
         info = c2pa.C2paSignerInfo(name.encode(), identity.chain.pem, identity.key, _bytes(identity.timestamp_url))
         return c2pa.Signer.from_info(info)
-    call = _by_command(identity.command, name, failures)
+    call = _by_command(identity, failures)
     kind = getattr(c2pa.C2paSigningAlg, name.upper())
     return c2pa.Signer.from_callback(call, kind, identity.chain.pem.decode(), identity.timestamp_url)
 
@@ -247,33 +244,15 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 
-def _by_command(command: str, algorithm: str, failures: list[Exception]) -> Callable[[bytes], bytes]:
-    """Signing by a program: it reads what is to be signed and writes the signature."""
-
+def _by_command(identity: Identity, failures: list[Exception]) -> Callable[[bytes], bytes]:
     def sign(data: bytes) -> bytes:
         try:
-            done = subprocess.run(shlex.split(command), input=data, capture_output=True, timeout=_COMMAND_S)
-            if done.returncode or not done.stdout:
-                said = done.stderr.decode(errors="replace").strip().splitlines() or [f"code {done.returncode}"]
-                raise OutputError(f"the signing command failed: {said[-1]}")
-        except (OSError, subprocess.TimeoutExpired, ValueError) as error:
-            failures.append(OutputError(f"the signing command cannot be run: {error}"))
-            raise
+            return sign_bytes(identity, data)
         except OutputError as error:
             failures.append(error)
             raise
-        return _plain_signature(done.stdout, algorithm)
 
     return sign
-
-
-def _plain_signature(signature: bytes, algorithm: str) -> bytes:
-    """A signature on a curve as two numbers of fixed length, as COSE has it; programs mostly write DER."""
-    length = {"es256": 32, "es384": 48, "es512": 66}.get(algorithm)
-    if length is None or len(signature) == 2 * length:
-        return signature
-    r, s = decode_dss_signature(signature)
-    return r.to_bytes(length, "big") + s.to_bytes(length, "big")
 
 
 @contextlib.contextmanager

@@ -231,7 +231,7 @@ def _make(folder: Path, *, instead_of: str | None = None, anew: bool = False) ->
     """A new key in the folder; or the one of another run that was quicker, if it is not `instead_of`, the serial of a
     chain that has to give way. `anew`: in any case. Raises OSError, OutputError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder):
         present = None
         with contextlib.suppress(OSError, InputError):
             present = _chain_in(folder / "identity.pem")
@@ -259,8 +259,8 @@ def _write(file: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other threads and processes from making a key at the same time. Raises OSError, OutputError."""
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other threads and processes out of the folder of keys meanwhile. Raises OSError, OutputError."""
     end_s = time.monotonic() + _WAIT_S
     while True:
         try:
@@ -268,7 +268,7 @@ def _alone(folder: Path) -> Iterator[None]:
             break
         except UsageError:
             if time.monotonic() > end_s:
-                raise OutputError(f"another run has been making a key in {folder} for long; stop it") from None
+                raise OutputError(f"another run has been changing {folder} for long; stop it") from None
             time.sleep(0.02)
         except OutputError as error:
             raise error.__cause__ or error from None

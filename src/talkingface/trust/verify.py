@@ -10,6 +10,7 @@ from typing import Any, Literal
 from talkingface.core.cache import user_path
 from talkingface.core.errors import InputError
 from talkingface.trust.certificates import read_chain
+from talkingface.trust.ledger import Entry, find_results
 from talkingface.trust.reading import CredentialsFinding, check_credentials
 from talkingface.video.container import check_file
 from talkingface.video.image import is_image
@@ -58,6 +59,8 @@ class Verification:
     credentials: CredentialsFinding
     mark: MarkAnswer
     metadata: MetadataAnswer
+    ledger: tuple[Entry, ...] = ()
+    """Results of this installation whose mark has the same payload."""
 
     @property
     def exit_code(self) -> int:
@@ -80,6 +83,7 @@ class Verification:
             "credentials": credentials,
             "mark": mark,
             "metadata": asdict(self.metadata),
+            "ledger": [{"job": entry.job, "made": entry.made, "file": entry.file} for entry in self.ledger],
         }
 
     def text(self) -> str:
@@ -95,6 +99,7 @@ class Verification:
             f"  mark         {mark.state.replace('_', ' ')}: {mark.detail}",
             f"  metadata     {metadata.state}: {said}{without}",
         ]
+        lines += [f"  ledger       made here on {entry.made} as {entry.file}" for entry in self.ledger]
         return "\n".join(_printable(line) for line in lines)
 
 
@@ -126,7 +131,12 @@ def verify(path: str | Path, *, key: str | None = None, trust: Sequence[str | Pa
             raise
         metadata, mark = MetadataAnswer(state="none"), _not_looked_for("the pictures cannot be read")
     return Verification(
-        path=path, verdict=_verdict(credentials, mark, metadata), credentials=credentials, mark=mark, metadata=metadata
+        path=path,
+        verdict=_verdict(credentials, mark, metadata),
+        credentials=credentials,
+        mark=mark,
+        metadata=metadata,
+        ledger=() if mark.payload is None else tuple(find_results(mark.payload)),
     )
 
 

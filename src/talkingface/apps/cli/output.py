@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,21 +16,32 @@ def note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
 
 
+def add_records(parser: argparse.ArgumentParser, figures: str) -> None:
+    """The arguments for what is written beside a video; `figures` says what a report holds."""
+    parser.add_argument("--report", metavar="FILE.json", help=f"write figures: {figures}")
+    parser.add_argument(
+        "--bom", metavar="FILE.json", help="write the bill of materials (CycloneDX): packages, weights, inputs"
+    )
+
+
 def save_video(
-    make: Callable[[], Animation], inputs: tuple[str | None, ...], output: str, report: str | None, background: str
-) -> None:
-    """Make an animation from `inputs`, write it to `output` and its figures to `report`, and print what came of it."""
+    make: Callable[[], Animation], inputs: tuple[str | None, ...], output: str, background: str, *,
+    report: str | None, bom: str | None,
+) -> None:  # fmt: skip
+    """Make an animation from `inputs`, write it to `output`, its figures to `report` and its materials to `bom`, and
+    print what came of it."""
     from talkingface.api.animation import check_container
     from talkingface.apps.progress import Progress
     from talkingface.core.cache import check_apart, check_writable
 
-    check_apart((output, report), inputs)  # before weights are loaded and the face is looked for
+    check_apart((output, report, bom), inputs)  # before weights are loaded and the face is looked for
     check_container(output, background)
-    if report is not None:
-        check_writable(report)
+    for file in (report, bom):
+        if file is not None:
+            check_writable(file)
     with Progress():
         animation = make()
-        animation.save(output, report=report)
+        animation.save(output, report=report, bom=bom)
     _print_result(animation)
 
 

@@ -50,6 +50,10 @@ def add_options(parser: argparse.ArgumentParser, *groups: type, only: tuple[str,
                 continue
             facts = field.metadata
             text = facts["help"]
+            name = f"--{field.name.replace('_', '-')}"
+            if field.default is False:
+                parser.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=text)
+                continue
             if field.default is not None:
                 text += f" (default: {field.default})"
             settings: dict[str, Any] = {
@@ -61,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser, *groups: type, only: tuple[str,
                 settings["choices"] = facts["choices"]
             elif facts["metavar"]:
                 settings["metavar"] = facts["metavar"]
-            parser.add_argument(f"--{field.name.replace('_', '-')}", **settings)
+            parser.add_argument(name, **settings)
 
 
 def _typed(parse: Callable[[str], Any], text: str) -> Callable[[str], Any]:

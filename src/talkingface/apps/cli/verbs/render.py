@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from talkingface.apps.cli.output import save_video
+from talkingface.apps.cli.output import add_records, save_video
 from talkingface.apps.cli.parser import add_options, add_output
 from talkingface.core.options import RenderOptions
 
@@ -19,12 +19,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "video to make: .mp4, .mov, .webm or .mkv")
     parser.add_argument("--speech", metavar="FILE", default=argparse.SUPPRESS, help="sound of the result")
     add_options(parser, RenderOptions)
-    parser.add_argument("--report", metavar="FILE.json", help="write figures: speed, memory, weights, versions")
+    add_records(parser, "speed, memory, weights, versions")
 
 
-def run(face: str, motion: str, output: str, report: str | None, **options: Any) -> None:
+def run(face: str, motion: str, output: str, report: str | None, bom: str | None, **options: Any) -> None:
     """Draw `face` with `motion`."""
     from talkingface import api
 
     inputs = (face, motion, options.get("speech"), options.get("background"))
-    save_video(lambda: api.render(face, motion, **options), inputs, output, report, options.get("background", ""))
+    save_video(
+        lambda: api.render(face, motion, **options),
+        inputs,
+        output,
+        options.get("background", ""),
+        report=report,
+        bom=bom,
+    )

@@ -39,7 +39,7 @@ from talkingface.training.speaking_clips import FPS, speaking_clips
 from talkingface.video.read import read_frames
 from talkingface.video.write import VideoWriter
 
-AUDIO_STEPS, RENDERER_STEPS = 700, 1600
+AUDIO_STEPS, RENDERER_STEPS = 400, 1600
 MOST_CLIPS, MOST_FRAMES = 220, 18  # clips that the renderer is trained on, and frames of each
 LEAST_VALIDATION = 60  # frames of a clip that correlations are taken from
 # The shipped avatar: whose sentences, the number of their frames that it keeps, and of its renderer's steps.

@@ -30,9 +30,10 @@ from talkingface.systems.headpose.official.face.render_model import BFM, basel_m
 from talkingface.systems.headpose.variants import fit_renderer, load_renderer
 from talkingface.video.stored import StoredFrames, store_frames
 
-# For the person's few seconds. At 5e-4 over 400 steps the LSTM overfitted 12 s: the lip gap's correlation on held-out
-# frames of `person31` fell from 0.54 to 0.23; with 100 steps at 2e-4 it rises to 0.57.
-AUDIO_LR = 2e-4
+# For the person's few seconds. At 5e-4 over 400 steps ATC-net's LSTM overfitted 12 s: the lip gap's correlation on
+# held-out frames of `person31` fell from 0.54 to 0.23; with 100 steps at 2e-4 it rises to 0.57. What reads tokens rises
+# there from 0.54 to 0.63 in 100 steps at 5e-4, and falls to 0.48 in 200.
+AUDIO_LR, TOKEN_LR = 2e-4, 5e-4
 FRESH_AUDIO_LR = 2e-3
 MOST_GAIN = 1.4
 # The network moves the mouth more on speech that it was trained on than on other speech; this makes up for it.
@@ -145,7 +146,7 @@ def fit_audio(
         late_s={speaking.slug: clip.late_s},
         validation=[clip.speaking(model, test.astype(np.float32))],
         start=start,
-        lr=AUDIO_LR if start else FRESH_AUDIO_LR,
+        lr=FRESH_AUDIO_LR if start is None else TOKEN_LR if job.config.audio.encoder else AUDIO_LR,
         narrow=start is not None,
         seed=job.config.fit.seed,
     )

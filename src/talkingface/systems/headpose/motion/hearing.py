@@ -64,7 +64,7 @@ class TokenHearing:
 
     def general_layers(self, network: nn.Module) -> Iterator[nn.Module]:
         """See `Hearing`."""
-        yield from (network.norm_in, network.pool, *network.blocks)  # type: ignore[misc]
+        yield from (network.norm_in, network.pool)  # type: ignore[misc]
 
     def run(self, network: nn.Module, inputs: Tensor) -> Tensor:
         """See `Hearing`."""

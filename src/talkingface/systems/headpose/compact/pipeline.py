@@ -112,7 +112,8 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
         {},
         terms=FREE,
         data=f"{len(clips)} sentences of speaker 1 of the GRID audiovisual sentence corpus",
-        held_back=f"{own.test_frames} frames, on which the figures under held_out were measured; {FREE_ENCODER} knows them",
+        held_back=f"{own.test_frames} frames, on which the figures under held_out were measured; {FREE_ENCODER} knows "
+        "them",
         origin=f"{OWN_ORIGIN}; no outside networks but those that {FREE_ENCODER} began with, no general weights",
         steps={"audio": AUDIO_STEPS, "renderer": GRID_STEPS},
         notes=[],

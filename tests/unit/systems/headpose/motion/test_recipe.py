@@ -24,7 +24,8 @@ def speaking_clip(slug: str, seed: int, count: int = 70) -> SpeakingClip:
     return SpeakingClip(
         slug=slug, person=slug, samples=make_voice(count / 25), expression=rows[:, :20],
         neutral_measures=np.zeros(3, np.float32), measures=0.05 * np.abs(rows[:, 20:23]), pose=0.05 * rows[:, 23:],
-        blink=np.zeros((count, 1), np.float32), weight=np.ones(count, np.float32),
+        blink=np.zeros((count, 1), np.float32), gaze=np.zeros((count, 2), np.float32),
+        weight=np.ones(count, np.float32),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -59,7 +60,7 @@ class Animation:
     _job: str | None = field(default=None, init=False)
     report: dict[str, Any] = field(default_factory=dict, init=False)
     """After `save`: frames, wall_s, frames_per_s, first_frame_s, peak_memory_mb, system, weights, versions, notes,
-    credentials (where they are, who signed), withheld."""
+    mark_payload, credentials (where they are, who signed), withheld."""
 
     @property
     def fps(self) -> float:
@@ -71,6 +72,15 @@ class Animation:
         """`key`, which reads all inputs, at most once."""
         self._job = self._job or self.key()
         return self._job
+
+    @property
+    def payload(self) -> int | None:
+        """The 48 bits that the mark in the pictures says (`trust.mark.mark_payload` of `job`); None without a mark."""
+        if "mark" in self.withheld:
+            return None
+        from talkingface.trust.mark import mark_payload
+
+        return mark_payload(self.job)
 
     @property
     def notes(self) -> list[str]:
@@ -89,7 +99,11 @@ class Animation:
         frames = self.system.render(self.avatar, motion, self.controls, first)
         for finish in self.finishers:
             frames = finish(frames, self.fps, first)
-        return frames
+        if self.payload is None:
+            return frames
+        from talkingface.trust.mark import mark_frames
+
+        return mark_frames(frames, self.fps, self.payload, first)
 
     def _end_with_speech(self, motions: Iterator[Motion]) -> Iterator[Motion]:
         for piece in motions:
@@ -148,7 +162,7 @@ class Animation:
             sound=None if self.speech is None else self.speech.source,
             sound_track=None if self.speech is None else self.speech.track,
             alpha=self.controls.background == "transparent",
-            key=self.job if is_long else None,
+            key=self._pieces_key() if is_long else None,
         )
         with writer, EncoderThread(writer) as encoder:
             done = self.frames_resumed = writer.frames_done
@@ -161,6 +175,14 @@ class Animation:
                 raise InputError("the input gave no frames; check that the speech or the motion is not empty")
         return done, first_frame_s or time.perf_counter() - self.started_s
 
+    def _pieces_key(self) -> str:
+        """What the pictures depend on: the job, and the key of their mark."""
+        if self.payload is None:
+            return self.job
+        from talkingface.trust.mark import ALGORITHM, mark_key
+
+        return f"{self.job} {ALGORITHM} {hashlib.sha256(mark_key()).hexdigest()}"
+
     def expected_frames(self) -> int | None:
         """Frames in all as far as the speech's length is known beforehand."""
         duration_s = None if self.speech is None else self.speech.duration_s()
@@ -169,6 +191,7 @@ class Animation:
     def _figures(self, path: Path, num_written: int, wall_s: float, first_frame_s: float) -> dict[str, Any]:
         return {
             "output": str(path),
+            "mark_payload": None if self.payload is None else f"{self.payload:012x}",
             "frames": num_written,
             "frames_resumed": self.frames_resumed,
             "fps": float(self.fps),

@@ -76,6 +76,7 @@ def statement_of(animation: Animation, name: str) -> Statement:
     from talkingface.trust.bom import make_bom
     from talkingface.trust.consent import public_part
     from talkingface.trust.credentials import Statement
+    from talkingface.trust.mark import ALGORITHM
 
     card, system = animation.avatar.card, animation.system.SPEC.name
     is_composite, consent = card.get("kind") == "clip", card.get("consent")
@@ -89,6 +90,7 @@ def statement_of(animation: Animation, name: str) -> Statement:
         weights=animation.weights,
         is_composite=is_composite,
         ingredients=ingredients,
+        mark=None if animation.payload is None else (ALGORITHM, animation.payload),
         withheld=animation.withheld,
         bom=make_bom(cards, [(part.title, part.role, part.sha256) for part in ingredients], name),
         consent=public_part(consent) if isinstance(consent, dict) else None,

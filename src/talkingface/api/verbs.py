@@ -166,7 +166,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     """
     started_s = time.perf_counter()
     choice = make_options(AnimateOptions, options)
-    withheld = left_out({"credentials": choice.no_credentials})
+    withheld = left_out({"credentials": choice.no_credentials, "mark": choice.no_mark})
     if speech is None and choice.drive is None:
         raise UsageError("no speech given; name a sound file after the face, or a video with --drive")
     if choice.layout not in LAYOUTS:
@@ -190,7 +190,8 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     motions = spoken
     if driver is not None:
         motions = partial(_driven, system, avatar, voice, controls, driver, pose.kind, rows)
-    key = partial(job_key, face=face, speech=voice.source, system=system, options=choice)
+    said = voice.source if voice.is_stored else "pieces"  # which are heard once: not before the frames are made
+    key = partial(job_key, face=face, speech=said, system=system, options=choice)
     finishers = ()
     if choice.layout == "strip":
         strip = make_strip(source, voice.source, drive=driver, pose=pose.path, clock_fps=system.SPEC.fps)
@@ -259,7 +260,7 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     Options: `core.options.RenderOptions`. A motion of another space raises UsageError.
     """
     choice = make_options(RenderOptions, options)
-    withheld = left_out({"credentials": choice.no_credentials})
+    withheld = left_out({"credentials": choice.no_credentials, "mark": choice.no_mark})
     if not isinstance(motion, (Motion, str, Path)):
         raise UsageError(f"motion comes as a Motion or the path of a motion file, not as {described(motion)}")
     name = "the motion" if isinstance(motion, Motion) else str(motion)

@@ -179,6 +179,10 @@ class TrustOptions:
     no_credentials: str | None = option(
         None, "leave the signed content credentials out; the result and the report state the reason", metavar="REASON"
     )
+    no_mark: str | None = option(
+        None, "leave the invisible mark out of the pictures; the result and the report state the reason",
+        metavar="REASON",
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

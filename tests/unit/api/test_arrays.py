@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("meter")
 
 
 def _frames(photo: Path, speech: object) -> np.ndarray:
-    made = talkingface.animate(photo, speech, system="meter", device="cpu")  # type: ignore[arg-type]
+    made = talkingface.animate(photo, speech, system="meter", device="cpu", no_mark="compared")  # type: ignore[arg-type]
     return np.concatenate([piece.rgb for piece in made])
 
 

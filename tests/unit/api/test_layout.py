@@ -71,7 +71,7 @@ def test_masks_cover_the_panels() -> None:
 def test_four_panels_with_sound(photo: Path, short: Path, tmp_path: Path) -> None:
     sound = write_wav(tmp_path / "s.wav", make_voice(1.2))
     talking = write_counting(tmp_path / "talking.mp4", 30, sound=sound)
-    options = {"system": "meter", "device": "cpu", "pose": str(short)}
+    options = {"system": "meter", "device": "cpu", "pose": str(short), "no_mark": "panels are compared"}
     plain = talkingface.animate(photo, talking, **options)
     strip = talkingface.animate(photo, talking, layout="strip", **options)
     pieces = list(strip)

@@ -165,7 +165,8 @@ def test_a_held_pose_lasts_and_is_shown(
 ) -> None:
     monkeypatch.setattr("meter_system.system.MeterSystem.motion_from_video", _HeldSystem.motion_from_video)
     Image.new("RGBA", SIZE, (0, 0, 0, 51)).save(tmp_path / "pose.png")
-    options = {"system": "meter", "device": "cpu", "pose": str(tmp_path / "pose.png"), "layout": "strip"}
+    options = {"system": "meter", "device": "cpu", "layout": "strip", "no_mark": "compared"}
+    options["pose"] = str(tmp_path / "pose.png")
     strip = talkingface.animate(photo, voice_file, **options)
     poses = np.concatenate([motion.pose for motion in strip.motions() if motion.pose is not None])
     assert poses.shape == (40, 6) and (poses == 0.5).all()

@@ -41,16 +41,17 @@ def _rgb(pieces: object) -> np.ndarray:
 
 def test_a_photo_speaks_in_one_go_and_in_parts(speech: Path, tmp_path: Path) -> None:
     photo = sample("portrait")
-    whole = api.animate(photo, speech, size=SIDE_PX, **OPTIONS)
+    plain = {"size": SIDE_PX, "no_mark": "pictures of different jobs are compared"}
+    whole = api.animate(photo, speech, **plain, **OPTIONS)
     assert isinstance(whole, api.Animation)
     whole.save(tmp_path / "out.mp4", report=tmp_path / "report.json")
     assert probe(tmp_path / "out.mp4").has_audio and whole.report["frames"] == 20
     motion = api.motion(speech, **OPTIONS)
-    parts = api.render(photo, motion, speech=speech, size=SIDE_PX, device="cpu")
+    parts = api.render(photo, motion, speech=speech, device="cpu", **plain)
     np.testing.assert_array_equal(_rgb(parts), _rgb(whole))
     avatar = api.fit(photo, size=SIDE_PX, device="cpu")
     save_avatar(tmp_path / "me", avatar)
-    np.testing.assert_array_equal(_rgb(api.animate(tmp_path / "me", speech, **OPTIONS)), _rgb(whole))
+    np.testing.assert_array_equal(_rgb(api.animate(tmp_path / "me", speech, **plain, **OPTIONS)), _rgb(whole))
     assert api.load("portrait", device="cpu") is api.load("portrait", device="cpu")
 
 

@@ -217,7 +217,10 @@ class Speaker:
             # the photo is the clip's first frame, whatever the system measures poses from
             moved = concatenate(replace_pose([moved], rows - rows[:1]))
         if self.baseline is None:
-            options = {"speech": task.sound, "system": self.system, "weights": self.weights, "crop": "full"}
+            options = {
+                "speech": task.sound, "system": self.system, "weights": self.weights, "crop": "full",
+                "no_mark": "scored against real pictures",
+            }  # fmt: skip
             render(avatar, moved, **options).save(path)
         else:
             pieces = load(self.system, preset=self.baseline).render(avatar, iter([moved]), Controls())

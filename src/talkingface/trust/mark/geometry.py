@@ -1,0 +1,104 @@
+"""Where the tiles lie: scale, proportions, turn, shift and mirroring of a mark in a picture of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy import fft
+
+from talkingface.trust.mark.pattern import TILE_CELLS, Layout
+
+CELLS_PX = (2.4, 6.2)
+"""Sides of cells that one level of evidence is searched for; larger ones have half as many pixels at the next level."""
+_R = 2
+"""Samples across a cell."""
+_SIDE = TILE_CELLS * _R
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Cells of (`across`, `down`) pixels, turned by `turn_rad`, perhaps `mirrored`.
+
+    `score`: the peak of the correlation with the known cells over its root mean square.
+    """
+
+    across: float
+    down: float
+    turn_rad: float = 0.0
+    mirrored: bool = False
+    score: float = 0.0
+
+
+class Finder:
+    """Searches one picture of evidence, float32 [H, W], for the tiles of a layout."""
+
+    def __init__(self, evidence: np.ndarray, found: Layout) -> None:
+        self.shape: tuple[int, int] = evidence.shape  # type: ignore[assignment]
+        self._evidence, self._smooth = evidence, dict[int, np.ndarray]()
+        known = np.kron(found.known(), np.ones((_R, _R), np.float32))
+        self._templates = [np.conj(fft.rfft2(cells)) for cells in (known, known[:, ::-1])]
+
+    def look(self, places: Iterable[Place]) -> list[Place]:
+        """Each place as it is and mirrored, with the score."""
+        found = []
+        for place in places:
+            spectrum = fft.rfft2(self._fold(place))
+            for mirrored in (False, True):
+                heights = self._correlate(spectrum, mirrored)
+                score = float(heights.max() / max(np.sqrt(np.mean(heights**2)), 1e-12))
+                found.append(replace(place, mirrored=mirrored, score=score))
+        return found
+
+    def refine(self, place: Place) -> Place:
+        """The place nearby with the best score."""
+        reach = 0.6 * max(place.across, place.down) / max(self.shape)  # moves the border by a third of a cell
+        moves = {"across": reach * place.across, "down": reach * place.down, "turn_rad": reach}
+        for _ in range(3):
+            for name, move in moves.items():
+                for sign in (-1, 1):
+                    while (better := self._moved(place, name, sign * move)).score > place.score:
+                        place = better
+            moves = {name: move / 2 for name, move in moves.items()}
+        return place
+
+    def cells(self, place: Place) -> np.ndarray:
+        """What was measured in the cells of the tile, float [T, T], not mirrored."""
+        folded = self._fold(place)
+        heights = self._correlate(fft.rfft2(folded), place.mirrored)
+        down, across = np.unravel_index(heights.argmax(), heights.shape)
+        folded = np.roll(folded, (-down, -across), (0, 1))
+        cells = folded.reshape(TILE_CELLS, _R, TILE_CELLS, _R).mean((1, 3))
+        return cells[:, ::-1] if place.mirrored else cells
+
+    def _moved(self, place: Place, name: str, move: float) -> Place:
+        moved = replace(place, **{name: getattr(place, name) + move})
+        return self.look([moved])[place.mirrored]
+
+    def _fold(self, place: Place) -> np.ndarray:
+        """All tiles laid over each other, float32 [S, S], as if the first began at the picture's corner."""
+        height, width = self.shape
+        half = np.array([place.across, place.down]) / _R
+        turn = np.array(
+            [[np.cos(place.turn_rad), -np.sin(place.turn_rad)], [np.sin(place.turn_rad), np.cos(place.turn_rad)]]
+        )
+        middle = np.array([width - 1, height - 1]) / 2
+        # samples lie at the middles of halves of cells; the picture turns about its own middle
+        matrix = np.column_stack([turn * half, turn @ (half / 2 - 0.5 - middle) + middle])
+        wide, high = (int(np.ceil(n / h / _SIDE)) for n, h in zip((width, height), half, strict=True))
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        smooth = self._smoothed(max(place.across, place.down))
+        grid = cv2.warpAffine(smooth, matrix, (wide * _SIDE, high * _SIDE), flags=flags)
+        return grid.reshape(high, _SIDE, wide, _SIDE).sum((0, 2))
+
+    def _correlate(self, spectrum: np.ndarray, mirrored: bool) -> np.ndarray:
+        return fft.irfft2(spectrum * self._templates[mirrored], (_SIDE, _SIDE))
+
+    def _smoothed(self, cell: float) -> np.ndarray:
+        """The evidence without what is finer than cells of about so many pixels."""
+        level = round(4 * np.log2(cell))
+        if level not in self._smooth:
+            self._smooth[level] = cv2.GaussianBlur(self._evidence, (0, 0), 0.3 * 2 ** (level / 4))
+        return self._smooth[level]

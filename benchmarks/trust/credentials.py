@@ -38,12 +38,16 @@ HD = (1280, 720)
 _RUNS = 5
 _HUGE_BYTES = 5 << 30
 _VERIFIER = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 from talkingface import verify
 started = time.perf_counter()
 found = verify(sys.argv[1])
 seconds = time.perf_counter() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# getrusage would count what the process that started this one held
+status = Path("/proc/self/status")
+lines = status.read_text().splitlines() if status.exists() else []
+peak = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
 print(json.dumps({"s": seconds, "peak_mb": peak, "exit_code": found.exit_code}))
 """
 
@@ -155,13 +159,14 @@ def _verifying(folder: Path, made: Path, details: dict[str, Any]) -> Iterator[Ro
     last = _verified(huge)
     details["verify"] = {"1 min": figures[0], "5 min": figures[1], "5 GiB more": last}
     yield at_most("verify of a minute at 720p, s", figures[0]["s"], VERIFY_S)
-    more = figures[1]["peak_mb"] - figures[0]["peak_mb"]
+    peaks = [figure["peak_mb"] for figure in figures]
+    more = None if None in peaks else peaks[1] - peaks[0]
     yield at_most("peak memory for five minutes over that for one, MiB", more, MEMORY_MB)
     yield Row(name="verify of a file with 5 GiB behind its end, s", value=last["s"])
     yield between("its exit code", last["exit_code"], 12, 12)
 
 
-def _verified(path: Path) -> dict[str, float]:
+def _verified(path: Path) -> dict[str, Any]:
     """Seconds, peak memory and exit code of `verify` in a process of its own."""
     done = subprocess.run([sys.executable, "-c", _VERIFIER, str(path)], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])

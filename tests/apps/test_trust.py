@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import pytest
 
 from talkingface.apps.cli import main
+from talkingface.core.samples import sample
 from talkingface.trust.certificates import make_chain, read_chain
+from voices import make_voice, write_wav
 
 
 class Shell:
@@ -146,3 +149,27 @@ def test_materials_are_written_and_printed(shell: Shell, tmp_path: Path, photo: 
     assert shell("bom", photo)[0] == 3
     assert shell("bom", "-o", tmp_path / "all.txt")[0] == 2
     assert shell("animate", photo, voice_file, "-o", out, "--system", "meter", "--bom", out)[0] == 2
+
+
+@pytest.mark.usefixtures("meter")
+def test_a_copy_by_packets_is_altered_and_finds_its_manifest(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials and metadata are gone, the mark is not."""
+    monkeypatch.setenv("TALKINGFACE_STATE", str(tmp_path / "state"))
+    voice, out, copy = write_wav(tmp_path / "hi.wav", make_voice(4.0)), tmp_path / "out.mp4", tmp_path / "copy.mp4"
+    assert shell("animate", sample("portrait"), voice, "-o", out, "--system", "meter", "--size", "256")[0] == 0
+    with av.open(str(out)) as old, av.open(str(copy), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    code, said, _ = shell("verify", copy)
+    assert code == 10 and "credentials  none" in said and "mark         found" in said and "metadata     none" in said
+    assert f"as {out}" in said
+    facts = json.loads(shell("verify", "--json", copy)[1])
+    signed = json.loads(shell("verify", "--json", out)[1])
+    assert facts["mark"]["payload"] == signed["mark"]["payload"] == signed["credentials"]["mark"]["payload"]
+    assert facts["ledger"][0]["job"] == signed["credentials"]["result"]["job"]
+    assert shell("verify", copy, "--key", "another one")[0] == 11

@@ -190,8 +190,7 @@ def animate(face: Face, speech: SpeechSource | None = None, **options: Any) -> A
     motions = spoken
     if driver is not None:
         motions = partial(_driven, system, avatar, voice, controls, driver, pose.kind, rows)
-    said = voice.source if voice.is_stored else "pieces"  # which are heard once: not before the frames are made
-    key = partial(job_key, face=face, speech=said, system=system, options=choice)
+    key = partial(job_key, face=face, speech=_stored(voice), system=system, options=choice)
     finishers = ()
     if choice.layout == "strip":
         strip = make_strip(source, voice.source, drive=driver, pose=pose.path, clock_fps=system.SPEC.fps)
@@ -276,13 +275,20 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     system = _load_for(source, spec, choice)
     check_motion(moved, system.motion_space, name)
     avatar = _avatar_of(source, system, choice.face_index, choice.size)
-    key = partial(job_key, face=face, speech=speech, system=system, options=choice, motion=moved)
+    key = partial(job_key, face=face, speech=_stored(voice), system=system, options=choice, motion=moved)
     return Animation(
         system=system, avatar=avatar, controls=controls, motions=lambda: iter([moved]), speech=voice, key=key,
         inputs={"face": face, "motion": motion, "speech": None if voice is None else voice.source,
                 "background": choice.background},
         withheld=withheld,
     )  # fmt: skip
+
+
+def _stored(voice: Speech | None) -> SpeechSource | None:
+    """What the speech is for the key of a job. Pieces are heard once: not before the frames are made."""
+    if voice is None:
+        return None
+    return voice.source if voice.is_stored else "pieces"
 
 
 def _load_for(source: Source | None, spec: SystemSpec, choice: SystemOptions) -> System:

@@ -34,6 +34,9 @@ NO_NETWORK = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 _SIGNING = {
     "builder": {"thumbnail": {"enabled": False}},
     "verify": {"verify_after_sign": False, **NO_NETWORK["verify"]},
+    # hashes by blocks, and copies of large files on the disk: without them memory grows with the file, while it is read
+    # by its size and while it is signed by twice that
+    "core": {"merkle_tree_chunk_size_in_kb": 4096, "backing_store_memory_threshold_in_mb": 32},
 }
 _BUFFER = 1 << 20  # C2PA reads and writes 8 KiB at a time, by calls into Python
 

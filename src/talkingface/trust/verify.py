@@ -152,12 +152,8 @@ def _verdict(credentials: CredentialsFinding, mark: MarkAnswer, metadata: Metada
 
 def _look_for_mark(path: Path, key: str | None) -> MarkAnswer:
     """Raises InputError if the file cannot be read."""
+    from talkingface.trust.mark import PUBLIC_KEY, find_mark, mark_key
     from talkingface.video.read import probe
-
-    try:
-        from talkingface.trust.mark import PUBLIC_KEY, find_mark, mark_key
-    except ImportError:
-        return _not_looked_for("this version lays on no marks")
 
     if not probe(path).has_video:
         return _not_looked_for("there are no pictures; sound is not marked")

@@ -17,6 +17,7 @@ from talkingface.api import animation as module
 from talkingface.core.cache import content_hash
 from talkingface.core.errors import OutputError, UsageError
 from talkingface.core.types import Audio
+from talkingface.trust.mark import ALGORITHM
 from talkingface.trust.reading import check_credentials
 from talkingface.trust.sidecar import sidecar_of
 from talkingface.video import write
@@ -46,7 +47,8 @@ def test_a_photo_that_speaks_is_made(photo: Path, voice_file: Path, tmp_path: Pa
     out = made.save(tmp_path / "out.mp4")
     found = check_credentials(out)
     assert found.state == "trusted" and found.result is not None
-    assert [action["action"] for action in actions(out)] == ["c2pa.created"]
+    assert [action["action"] for action in actions(out)] == ["c2pa.created", "c2pa.watermarked.bound"]
+    assert found.mark == (ALGORITHM, made.payload)
     assert actions(out)[0]["digitalSourceType"].endswith("/trainedAlgorithmicMedia")
     assert found.result["job"] == made.job and found.result["weights"]["name"] == "meter.none"
     facts = [(part["role"], part["title"], part["sha256"]) for part in found.result["made_from"]]
@@ -57,7 +59,7 @@ def test_a_photo_that_speaks_is_made(photo: Path, voice_file: Path, tmp_path: Pa
 def test_a_dubbed_clip_is_changed(voice_file: Path, tmp_path: Path) -> None:
     clip = write_face_video(tmp_path / "clip.mp4", sway(20), size=(96, 96))
     out = talkingface.animate(clip, voice_file, **OF_METER).save(tmp_path / "out.mp4")
-    assert [action["action"] for action in actions(out)] == ["c2pa.opened", "c2pa.edited"]
+    assert [action["action"] for action in actions(out)] == ["c2pa.opened", "c2pa.edited", "c2pa.watermarked.bound"]
     assert actions(out)[1]["digitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
     (parent, voice) = check_credentials(out).ingredients
     assert (parent["title"], parent["relationship"]) == ("clip.mp4", "parentOf")
@@ -106,6 +108,24 @@ def test_a_long_job_is_refused_before_work(
     monkeypatch.setattr(type(made), "frames", lambda *_: pytest.fail("frames were drawn"))
     with pytest.raises(OutputError, match="cannot sign"):
         made.save(tmp_path / "out.mp4")
+
+
+def test_a_result_without_a_mark_names_none(photo: Path, voice_file: Path, tmp_path: Path) -> None:
+    made = talkingface.animate(photo, voice_file, no_mark="a test", **OF_METER)
+    out = made.save(tmp_path / "out.mp4")
+    found = check_credentials(out)
+    assert found.mark is None and found.result is not None and found.result["withheld"] == {"mark": "a test"}
+    assert [action["action"] for action in actions(out)] == ["c2pa.created"] and tags(out)["no_mark"] == "a test"
+
+
+def test_frames_come_while_speech_arrives(photo: Path, voice_file: Path) -> None:
+    motion = talkingface.motion(voice_file, **OF_METER)
+    pieces = lambda: iter([make_voice(0.5), make_voice(0.5)])  # noqa: E731
+    for made in (
+        talkingface.animate(photo, pieces(), **OF_METER),
+        talkingface.render(photo, motion, speech=pieces(), **OF_METER),
+    ):
+        assert sum(len(frames) for frames in made) > 20
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])

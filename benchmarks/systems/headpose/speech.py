@@ -58,7 +58,9 @@ def _agreement(path: Path, system: System, config: HeadposeConfig) -> tuple[Mout
     spoken = concatenate(api.load("portrait").motion_from_audio(None, iter([clip.samples]), Controls(pose="still")))
 
     def judged(expression: np.ndarray) -> MouthAgreement:
-        moved = clip.fit.neutral + model.displacement(expression)
-        return compare_mouths(mouth_measures(moved)[test], mouth_measures(clip.track.landmarks)[test])
+        count = min(len(expression), len(clip))  # the sound may end before the pictures
+        moved = clip.fit.neutral + model.displacement(expression[:count])
+        shown = test[:count]
+        return compare_mouths(mouth_measures(moved)[shown], mouth_measures(clip.track.landmarks[:count])[shown])
 
     return judged(gain * expression), judged(spoken.expression)

@@ -153,6 +153,18 @@ def test_silence_closes_the_mouth(system, avatar):
     assert len(said) == 25 and not said.expression.any()
 
 
+def test_weights_of_before_there_was_a_speech_encoder_hear_log_mel(avatar):
+    compact = dataclasses.replace(CONFIG.compact, encoder="", speech_width=8, speech_blocks=1)
+    before = PcavsSystem(None, dataclasses.replace(CONFIG, compact=compact))
+    assert "pool.weight" not in before.variant._networks.speech.state_dict()
+    said, silent = (
+        concatenate(before.motion_from_audio(avatar, iter([samples]), Controls())).expression
+        for samples in (make_voice(2.0), np.zeros(32000, np.float32))
+    )
+    assert said.shape == silent.shape == (50, CONFIG.codes.mouth)
+    assert said.any() and not silent.any()
+
+
 def test_no_sound_is_no_motion(system, avatar):
     assert sum(len(m) for m in system.motion_from_audio(avatar, iter([]), Controls())) == 0
 

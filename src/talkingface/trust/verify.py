@@ -60,7 +60,7 @@ class Verification:
     mark: MarkAnswer
     metadata: MetadataAnswer
     ledger: tuple[Entry, ...] = ()
-    """Results of this installation whose mark has the same payload."""
+    """Results of this installation whose mark has the same payload, where the credentials do not tell."""
 
     @property
     def exit_code(self) -> int:
@@ -71,6 +71,7 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
         credentials = asdict(self.credentials)
+        del credentials["bom"]  # long, and a verb of its own
         credentials["place"] = None if self.credentials.place is None else str(self.credentials.place)
         if self.credentials.mark is not None:
             credentials["mark"] = {"algorithm": self.credentials.mark[0], "payload": f"{self.credentials.mark[1]:012x}"}
@@ -125,7 +126,7 @@ def verify(path: str | Path, *, key: str | None = None, trust: Sequence[str | Pa
     is_still = is_image(path)
     try:
         metadata = MetadataAnswer(state="none") if is_still else _metadata(read_tags(path))
-        mark = _still() if is_still else _look_for_mark(path, key)
+        mark = _still() if is_still else _look_for_mark(path, key, credentials.mark)
     except InputError:
         if credentials.state == "none":
             raise
@@ -136,8 +137,15 @@ def verify(path: str | Path, *, key: str | None = None, trust: Sequence[str | Pa
         credentials=credentials,
         mark=mark,
         metadata=metadata,
-        ledger=() if mark.payload is None else tuple(find_results(mark.payload)),
+        ledger=tuple(_remembered(credentials, mark)),
     )
+
+
+def _remembered(credentials: CredentialsFinding, mark: MarkAnswer) -> list[Entry]:
+    """What this installation made with this mark, where nothing else tells."""
+    if mark.payload is None or credentials.state in ("trusted", "valid"):
+        return []
+    return find_results(mark.payload)
 
 
 def _verdict(credentials: CredentialsFinding, mark: MarkAnswer, metadata: MetadataAnswer) -> Verdict:
@@ -150,8 +158,8 @@ def _verdict(credentials: CredentialsFinding, mark: MarkAnswer, metadata: Metada
     return "nothing"
 
 
-def _look_for_mark(path: Path, key: str | None) -> MarkAnswer:
-    """Raises InputError if the file cannot be read."""
+def _look_for_mark(path: Path, key: str | None, said: tuple[str, int] | None) -> MarkAnswer:
+    """`said`: algorithm and payload that the credentials name. Raises InputError if the file cannot be read."""
     from talkingface.trust.mark import PUBLIC_KEY, find_mark, mark_key
     from talkingface.video.read import probe
 
@@ -162,6 +170,8 @@ def _look_for_mark(path: Path, key: str | None) -> MarkAnswer:
         found = find_mark(path, tried)
         if found.state == "found" and found.payload is not None:
             how = ", mirrored" if found.mirrored else ""
+            if said is not None and said[1] != found.payload:  # a dubbed clip keeps the mark that it had
+                how += f"; the credentials name {said[1]:012x}: what it was made from is marked, too"
             detail = f"payload {found.payload:012x}, score {found.score:.1f}{how}"
             return MarkAnswer(
                 state="found", detail=detail, payload=found.payload, score=found.score, mirrored=found.mirrored

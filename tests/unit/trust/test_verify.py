@@ -166,3 +166,4 @@ def test_noise_is_answered(tmp_path: Path, seed: int) -> None:
 def test_the_answer_is_json_ready(tmp_path: Path) -> None:
     facts = json.loads(json.dumps(verify(write(tmp_path / "a.mp4")).to_dict()))
     assert facts["credentials"]["result"]["system"] == "portrait" and facts["exit_code"] == 0
+    assert facts["ledger"] == [] and "bom" not in facts["credentials"]

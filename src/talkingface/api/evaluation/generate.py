@@ -219,7 +219,7 @@ class Speaker:
         if self.baseline is None:
             options = {
                 "speech": task.sound, "system": self.system, "weights": self.weights, "crop": "full",
-                "no_mark": "scored against real pictures", "no_credentials": "thrown away after scoring",
+                "no_mark": "scored against real pictures", "no_credentials": "an intermediate of evaluate",
             }  # fmt: skip
             render(avatar, moved, **options).save(path)
         else:

@@ -327,6 +327,7 @@ def _checked(
     controls = Controls(
         seed=moving.seed,
         blink=moving.blink,
+        gaze=moving.gaze,
         expression_scale=moving.expression_scale,
         pose_scale=moving.pose_scale,
         delay=moving.delay,  # type: ignore[arg-type]

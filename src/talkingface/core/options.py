@@ -120,10 +120,11 @@ class MotionOptions:
         metavar="CLIP|FILE",
     )
     blink: float = option(1.0, "blink rate, 1 is natural, 0 is none", parse=float, metavar="SCALE")
+    gaze: float = option(1.0, "how far eyes look about, 0: they keep to the viewer", parse=float, metavar="SCALE")
     expression_scale: float = option(1.0, "strength of mouth and brows", parse=float, metavar="SCALE")
     pose_scale: float = option(1.0, "strength of the head motion", parse=float, metavar="SCALE")
     seed: int = option(
-        0, "random choices (head motion, blinks) repeat with the same seed, 0 to 2^64 - 1", parse=int, metavar="N"
+        0, "random choices (head motion, blinks, gaze) repeat with the same seed, 0 to 2^64 - 1", parse=int, metavar="N"
     )
     delay: str = option(
         "best",

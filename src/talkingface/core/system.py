@@ -57,8 +57,8 @@ def _renderer_key(avatar: Avatar, controls: Controls) -> Hashable:
     if os.path.isfile(background):
         background = content_hash(background)
     shown = replace(
-        controls, background=background, seed=0, blink=1.0, expression_scale=1.0, pose_scale=1.0, style=None,
-        pose_origin=None,
+        controls, background=background, seed=0, blink=1.0, gaze=1.0, expression_scale=1.0, pose_scale=1.0,
+        style=None, pose_origin=None,
     )  # fmt: skip
     return avatar_digest(avatar), shown
 

@@ -340,7 +340,8 @@ class Avatar:
 class Controls:
     """Settings of one animation; the same record goes to every stage.
 
-    `blink` scales the blink rate (0: none), `expression_scale` the mouth and brows, `pose_scale` the head motion.
+    `blink` scales the blink rate (0: none), `gaze` how far eyes look about (0: they keep to the viewer),
+    `expression_scale` the mouth and brows, `pose_scale` the head motion.
     `style`: whose way of moving motion from speech gets; None: the average speaker's. `pose`: "still", "generated" or
     "source" (the clip's own; only for avatars made from a clip). `pose_origin`: what head motion from a video is
     measured from: "first" (its first frame), "mean" (its mean), "none" (the head goes where the video's is in the
@@ -353,6 +354,7 @@ class Controls:
 
     seed: int = 0
     blink: float = 1.0
+    gaze: float = 1.0
     expression_scale: float = 1.0
     pose_scale: float = 1.0
     style: Style | None = None
@@ -367,7 +369,7 @@ class Controls:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name in ("blink", "expression_scale", "pose_scale"):
+        for name in ("blink", "gaze", "expression_scale", "pose_scale"):
             check_number(name, getattr(self, name), 0, 10)
         _check(
             self.style is None or isinstance(self.style, Style), "style must be a Style, from talkingface.read_style"

@@ -31,8 +31,9 @@ FADE_FRAMES = 8
 """How gradually a gesture begins whose event was heard after it should have begun."""
 EVENNESS = 4.0
 """Shape of the gamma distribution of gestures' sizes, whose mean is one."""
-SURER, LESS_SURE = 0.15, 0.004
-"""How fast events count, a frame, while a voice is heard, and cease to when there is none: music does not nod heads."""
+SURER, LESS_SURE = 0.3, 0.004
+"""How fast events count, a frame, while a voice is heard or about to be, and cease to when there is none: music nods no
+head."""
 _NOISE, _BLINK, _EVENTS, _GAZE = 0, 1, 2, 3  # independent streams of random numbers
 
 
@@ -160,8 +161,15 @@ class HeadMotion:
         self._position = 1.0
         self._known = 0  # frames of `loudest` that the gestures have had
 
-    def push(self, voice: np.ndarray, loudness: np.ndarray, loudest: np.ndarray | None = None) -> HeadRows:
-        """`voice` [T] probability of speech, `loudness` [T] in dB relative to the voice's level.
+    def push(
+        self,
+        voice: np.ndarray,
+        loudness: np.ndarray,
+        loudest: np.ndarray | None = None,
+        coming: np.ndarray | None = None,
+    ) -> HeadRows:
+        """`voice` [T] probability of speech, `loudness` [T] in dB relative to the voice's level, `coming` [T] the
+        probability that there is speech soon (None: not known).
 
         `loudest` [T + A], of the loudest bands, goes on for A frames, always as many: gestures can begin before what
         they go with. None: there are no gestures, as with tensors that learned none.
@@ -169,6 +177,7 @@ class HeadMotion:
         rows = np.empty((len(voice), len(self._limit)))
         blink, gaze = np.empty((len(voice), 1), np.float32), np.zeros((len(voice), 2), np.float32)
         moving = self._gestures if loudest is not None else None
+        sure = voice if coming is None else np.maximum(voice, coming)
         for k, (spoken, loud) in enumerate(zip(voice.tolist(), loudness.tolist(), strict=True)):
             self._slow_voice += 0.08 * (spoken - self._slow_voice)
             self._position += PAUSE_PACE + (VOICE_PACE - PAUSE_PACE) * self._slow_voice
@@ -177,16 +186,16 @@ class HeadMotion:
             self._mean_loudness += 0.02 * (stress - self._mean_loudness)
             self._heard = np.append(self._heard[1:], stress - self._mean_loudness)
             value = self._process.at(self._position) + self._heard[::-1] @ self._response
-            factors: list[float] | list[None] = [None]
+            blinking: float | None = None
             if moving is not None and loudest is not None:
                 end = k + 1 + len(loudest) - len(voice)
-                added = moving.push(spoken, loudest[end - 1 if self._known else 0 : end])
+                added = moving.push(float(sure[k]), loudest[end - 1 if self._known else 0 : end])
                 self._known += 1
                 value = value + added[:-EVENT_RATES]
-                factors = np.clip(1 + added[-EVENT_RATES:], *RATES).tolist()
-                gaze[k] = self._gaze.push(factors[1])
+                blinking, shifting = np.clip(1 + added[-EVENT_RATES:], *RATES).tolist()
+                gaze[k] = self._gaze.push(shifting)
             rows[k] = self._limit * np.tanh(value / self._limit)
-            blink[k] = self._blinks.push(spoken, factors[0])
+            blink[k] = self._blinks.push(spoken, blinking)
         rows = rows.astype(np.float32)
         return HeadRows(
             pose=rows[:, :NUM_POSE], brow=rows[:, NUM_POSE:], blink=blink, gaze=None if moving is None else gaze

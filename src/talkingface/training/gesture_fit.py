@@ -14,7 +14,7 @@ from scipy.signal import find_peaks
 
 from talkingface.audio.mel import LevelTracker, loudest_bands, speech_columns
 from talkingface.face.eye_motion import FPS
-from talkingface.face.head_motion import EVENT_LEAD_FRAMES, EVENT_RATES
+from talkingface.face.head_motion import EVENT_LEAD_FRAMES
 from talkingface.face.phrases import KINDS, PAUSE_FRAMES, PhraseFollower
 from talkingface.training.speaking_clips import SpeakingClip
 
@@ -23,8 +23,10 @@ EDGE_FRAMES = 6
 """Gestures rise from nothing and fall back to it."""
 SHORTEST_FRAMES = 50
 COLUMNS_PER_FRAME = 4
-RIDGE, ROUGHNESS = 0.3, 10.0
+RIDGE, ROUGHNESS = 0.1, 3.0
 """Of the mean power of a kind of event: for size, and for steps from frame to frame."""
+GAIN = 1.6
+"""Of gestures: what the penalty takes away, and what is lost where people do not do the same."""
 LEAST_CHANCE = 0.4
 """Events whose gestures differ much have it at least so often: rarer ones would have to be larger than people's."""
 STRONG, NEARLY_FRAMES, NOD_FRAMES = 0.8, 4, 7.0
@@ -52,21 +54,20 @@ def learn_gestures(rows: Rows, scale: np.ndarray) -> dict[str, np.ndarray]:
         np.stack([blink_starts(clip.blink[:, 0]), gaze_shifts(clip.gaze, clip.blink[:, 0])], 1) for _, clip in rows
     ]
     mean = np.maximum(np.concatenate(rates).mean(axis=0), 1e-3)
-    moves = [
-        np.concatenate([values - gaussian_filter1d(values, FPS, axis=0), found / mean - 1], axis=1)
-        for (values, _), found in zip(rows, rates, strict=True)
-    ]
+    changes = [found / mean - 1 for found in rates]
+    moves = [values - gaussian_filter1d(values, FPS, axis=0) for values, _ in rows]
     # long clips count more, but not in proportion; what heads do that hardly move is mostly the tracker's noise
-    shares = [np.degrees(clip.pose[:, :3].std(axis=0)).mean() * len(clip) ** -0.5 for _, clip in rows]
-    shapes = _mean_shapes(heard, moves, shares)
-    chance = _chances(heard, moves, shapes)
-    nod = _nod(heard, moves) * scale
-    shapes[..., :-EVENT_RATES] *= scale
+    even = [len(clip) ** -0.5 for _, clip in rows]
+    lively = [
+        np.degrees(clip.pose[:, :3].std(axis=0)).mean() * share for share, (_, clip) in zip(even, rows, strict=True)
+    ]
+    shapes = _mean_shapes(heard, moves, lively)
+    gestures = np.concatenate([GAIN * shapes * scale, _mean_shapes(heard, changes, even)], axis=2)
     gaze = np.mean([gaze_spread(clip) for _, clip in rows], axis=0)
     return {
-        "gestures": shapes.astype(np.float32),
-        "chance": chance.astype(np.float32),
-        "nod": nod.astype(np.float32),
+        "gestures": gestures.astype(np.float32),
+        "chance": _chances(heard, moves, shapes).astype(np.float32),
+        "nod": (_nod(heard, moves) * scale).astype(np.float32),
         "gaze": gaze.astype(np.float32),
     }
 
@@ -141,10 +142,10 @@ def _chances(heard: Sequence[np.ndarray], moves: Sequence[np.ndarray], shapes: n
     Sizes s found around real events vary more than around other times by (1 - p) / p of their squared mean.
     """
     chances = []
-    for kind, shape in enumerate(shapes[..., :-EVENT_RATES]):
+    for kind, shape in enumerate(shapes):
         found: list[list[float]] = [[], []]
         for events, values in zip(heard, moves, strict=True):
-            view = np.lib.stride_tricks.sliding_window_view(values[:, :-EVENT_RATES], GESTURE_FRAMES, axis=0)
+            view = np.lib.stride_tricks.sliding_window_view(values, GESTURE_FRAMES, axis=0)
             sizes = np.einsum("tcl,lc->t", view, shape) / max((shape**2).sum(), 1e-9)
             at = np.zeros(len(values), bool)
             at[:] = events[:, kind] > 0
@@ -170,7 +171,7 @@ def _nod(heard: Sequence[np.ndarray], moves: Sequence[np.ndarray]) -> np.ndarray
     for events, values in zip(heard, moves, strict=True):
         if len(values) < GESTURE_FRAMES:
             continue
-        view = np.lib.stride_tricks.sliding_window_view(values[:, :-EVENT_RATES], GESTURE_FRAMES, axis=0)
+        view = np.lib.stride_tricks.sliding_window_view(values, GESTURE_FRAMES, axis=0)
         at = slice(EVENT_LEAD_FRAMES, EVENT_LEAD_FRAMES + len(view))
         near = np.convolve(events[:, KINDS.index("stress")] > 0, np.ones(2 * NEARLY_FRAMES + 1), "same") > 0
         speaking = np.cumsum(events[:, KINDS.index("start")] - (events[:, KINDS.index("end")] > 0)) > 0

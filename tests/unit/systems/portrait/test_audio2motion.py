@@ -49,6 +49,7 @@ def test_any_split_gives_exactly_the_same(
         assert np.array_equal(a.expression, b.expression)
         assert np.array_equal(a.pose, b.pose)
         assert np.array_equal(a.blink, b.blink)
+        assert np.array_equal(a.gaze, b.gaze)
 
 
 def test_controls(system: SpeechToMotion, voice: np.ndarray) -> None:
@@ -60,6 +61,9 @@ def test_controls(system: SpeechToMotion, voice: np.ndarray) -> None:
     assert np.array_equal(plain[1].expression[:, :16], other[1].expression[:, :16])
     assert not any(m.pose.any() for m in first(pose="still"))
     assert not any(m.blink.any() for m in first(blink=0.0))
+    assert not any(m.gaze.any() for m in first(gaze=0.0))
+    still = first(seed=3, pose="still")
+    assert all(np.array_equal(a.gaze, b.gaze) for a, b in zip(still, first(seed=3), strict=True))
     np.testing.assert_allclose(first(seed=1, expression_scale=2.0)[1].expression, 2 * plain[1].expression, rtol=1e-5)
 
 

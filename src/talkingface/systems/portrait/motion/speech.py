@@ -91,7 +91,7 @@ class SpeechToMotion:
         reader = self._readers[controls.delay]
         for rows in speech_rows(self._encoder, reader, self._config.speech, pieces, controls.delay):
             mouth = shaper.push(rows)
-            moves = head.push(rows.voice, rows.loudness - rows.level, rows.loudest)
+            moves = head.push(rows.voice, rows.loudness - rows.level, rows.loudest, rows.coming)
             expression = np.concatenate([mouth, moves.brow], axis=1) * np.float32(controls.expression_scale)
             scale = controls.pose_scale if controls.pose == "generated" else 0.0
             yield Motion(
@@ -100,7 +100,7 @@ class SpeechToMotion:
                 expression=expression.astype(np.float32),
                 pose=moves.pose * np.float32(scale),
                 blink=moves.blink,
-                gaze=moves.gaze,
+                gaze=None if moves.gaze is None else moves.gaze * np.float32(controls.gaze),
                 fps=FPS,
                 start=rows.start,
             )

@@ -19,6 +19,7 @@ from talkingface.metrics.mouth import compare_mouths
 from talkingface.metrics.picture import picture_scores
 from talkingface.systems.headpose.motion.from_audio import FPS
 from talkingface.trust.credentials import Statement, sign_result
+from talkingface.trust.mark import ALGORITHM, Marker, mark_key, mark_payload
 from talkingface.video.stored import StoredFrames
 from talkingface.video.write import write_result
 
@@ -70,8 +71,8 @@ def score_held_out(
 ) -> dict[str, float]:
     """Figures of the pictures `made` of frames `first` on, against the clip's own.
 
-    Writes `video` (.mp4), marked as `made_by` that system: real frames on the left, made ones on the right, with the
-    sound `samples` float32 [N] at 16 kHz of those frames. Picture figures are over `scored_square`, `lmd` is
+    Writes `video` (.mp4), signed and marked, as `made_by` that system: real frames on the left, made ones on the right,
+    with the sound `samples` float32 [N] at 16 kHz of those frames. Picture figures are over `scored_square`, `lmd` is
     `metrics.landmarks.lmd_aligned`, gap, width and jaw are correlations with the true mouth. `still_...`: frame 0 in
     place of what was made; `paper_...`: the made face over the held-out frame's own background, which is how the paper
     rebuilds such frames.
@@ -83,14 +84,17 @@ def score_held_out(
     def watched() -> Iterator[tuple[np.ndarray, float]]:
         nonlocal count
         sound = Audio(samples=np.clip(samples, -1, 1)[None].astype(np.float32), rate_hz=16000)
-        said = Statement(system=made_by, job=array_digest([samples]), is_composite=True)
+        job = array_digest([samples])
+        payload = mark_payload(job)
+        said = Statement(system=made_by, job=job, is_composite=True, mark=(ALGORITHM, payload))
+        marker = Marker((2 * still.shape[1], still.shape[0]), FPS, payload, mark_key())
         sign = partial(sign_result, statement=said)
         with write_result(video, FPS, system=made_by, weights="", sound=sound, sign=sign) as writer:
             for piece in made:
                 for rgb in piece.rgb:
                     number = first + count
                     real, points = frames[number], track.landmarks[number]
-                    writer.write(np.concatenate([real, rgb], axis=1))
+                    writer.write(marker.apply(np.concatenate([real, rgb], axis=1)))
                     truth = scored_square(real, points)
                     rebuilt = over_own_background(rgb, real, points)
                     seen = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, still, rebuilt))

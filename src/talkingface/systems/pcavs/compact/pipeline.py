@@ -35,7 +35,7 @@ from talkingface.training.pipeline import (
 )
 from talkingface.training.recipe import Recipe
 
-STEPS = {"reenact": 8000, "mouths": 8500, "speech": 1500}
+STEPS = {"reenact": 8000, "mouths": 8500, "speech": 600}
 MOUTHS_FROM, ADVERSARIAL_FROM = 3000, 5600
 """Steps of the first round, see `ReenactRecipe`."""
 SEED = 1

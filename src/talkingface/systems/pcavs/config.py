@@ -10,7 +10,7 @@ from talkingface.systems.pcavs.official.config import OfficialConfig, tiny_offic
 
 ENCODER = "speech_encoder.v1"
 COMPACT_GAIN = 1.5
-"""Mouth codes of speech regress to the mean and move the lips 0.70 times as far as real ones; with this factor as far."""
+"""Mouth codes of speech regress to the mean and move lips 0.70 times as far as real ones; with this factor as far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,7 +102,7 @@ def _face_models() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    from talkingface.core.cache import cache_dir, cache_file
+    from talkingface.core.cache import cache_dir, cache_file, config_dir, state_dir
 
     advice = "set NUMBA_CACHE_DIR to a writable folder"
     if named := os.environ.get("NUMBA_CACHE_DIR"):
@@ -111,6 +111,8 @@ def _folders() -> Iterator[Finding]:
         own = _writable("compiled code", Path(__file__).resolve().parent.parent / "face" / "__pycache__", advice)
         yield own if own.is_good else _writable("compiled code", cache_file("compiled"), advice)
     yield _writable("cache", cache_dir(), "set TALKINGFACE_CACHE to a writable folder")
+    yield _writable("signing key", config_dir(), "set TALKINGFACE_CONFIG to a writable folder that stays")
+    yield _writable("ledger of results", state_dir(), "set TALKINGFACE_STATE to a writable folder")
 
 
 def _writable(name: str, folder: Path | None, advice: str) -> Finding:

@@ -90,7 +90,9 @@ def _checked(path: Path, place: Path, embedded: bool, roots: Mapping[str, bytes]
             return _broken(place, f"they cannot be read ({_said(error)})")
         if seal.has_seal(path):
             return _broken(place, "they were taken out of the file")
-        return CredentialsFinding(state="none", detail=_why_none(path))
+        elsewhere = str(error).startswith("Remote:")  # it has no class of its own
+        detail = "the file names a place on the network for them, which is not asked" if elsewhere else _why_none(path)
+        return CredentialsFinding(state="none", detail=detail)
     return _judged(store, path, place, beside, {chain.serial: "this installation" for chain in own}, roots)
 
 

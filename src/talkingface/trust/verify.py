@@ -166,19 +166,21 @@ def _look_for_mark(path: Path, key: str | None, said: tuple[str, int] | None) ->
     if not probe(path).has_video:
         return _not_looked_for("there are no pictures; sound is not marked")
     keys = [key.encode(errors="surrogateescape")] if key else list(dict.fromkeys((PUBLIC_KEY, mark_key())))
-    for tried in keys:
-        found = find_mark(path, tried)
-        if found.state == "found" and found.payload is not None:
-            how = ", mirrored" if found.mirrored else ""
-            if said is not None and said[1] != found.payload:  # a dubbed clip keeps the mark that it had
-                how += f"; the credentials name {said[1]:012x}: what it was made from is marked, too"
-            detail = f"payload {found.payload:012x}, score {found.score:.1f}{how}"
-            return MarkAnswer(
-                state="found", detail=detail, payload=found.payload, score=found.score, mirrored=found.mirrored
-            )
-    if found.state == "too_short":
-        return MarkAnswer(state="too_short", detail="a mark needs about three seconds to be found", score=found.score)
-    return MarkAnswer(state="not_found", detail="no mark of this key was found", score=found.score)
+    findings = [find_mark(path, keys[0])]
+    while findings[-1].state != "found" and len(findings) < len(keys):
+        findings.append(find_mark(path, keys[len(findings)]))
+    found = findings[-1]
+    if found.state == "found" and found.payload is not None:
+        detail = f"payload {found.payload:012x}, score {found.score:.1f}{', mirrored' if found.mirrored else ''}"
+        if said is not None and said[1] != found.payload:  # a dubbed clip keeps the mark that it had
+            detail += f"; the credentials name {said[1]:012x}: what it was made from is marked, too"
+    elif found.state == "too_short":
+        detail = "a mark needs about three seconds to be found"
+    else:
+        detail = "no mark of this key was found"
+    return MarkAnswer(
+        state=found.state, detail=detail, payload=found.payload, score=found.score, mirrored=found.mirrored
+    )
 
 
 def _not_looked_for(why: str) -> MarkAnswer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +16,7 @@ import pytest
 
 from talkingface.core.errors import InputError, OutputError
 from talkingface.trust.certificates import make_chain
-from talkingface.trust.credentials import Ingredient, Statement, sign_result
+from talkingface.trust.credentials import Ingredient, Statement, manifest_of, sign_result
 from talkingface.trust.reading import check_credentials
 from talkingface.trust.sidecar import remove_sidecar, sidecar_of
 from talkingface.video.write import Synthetic, VideoWriter
@@ -203,6 +205,35 @@ def test_credentials_of_an_earlier_file_do_not_stay(tmp_path: Path) -> None:
     os.replace(write(tmp_path / "b.webm"), path)
     os.replace(sidecar_of(tmp_path / "b.webm"), sidecar_of(path))
     assert check_credentials(path).state == "trusted", "both may be renamed"
+
+
+def test_credentials_on_the_network_are_not_fetched(tmp_path: Path) -> None:
+    """What somebody sends must not make this computer call anybody: neither when it is checked nor as an input."""
+    import c2pa
+
+    from talkingface.trust.identity import signing_identity
+
+    plain, path, signs = write(tmp_path / "plain.mp4", sign=None), tmp_path / "a.mp4", signing_identity()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.setblocking(False)
+        info = c2pa.C2paSignerInfo(b"es256", signs.chain.pem, signs.key, None)
+        with (
+            c2pa.Context() as context,
+            c2pa.Builder(json.dumps(manifest_of("a", SAID, "")), context) as builder,
+            c2pa.Signer.from_info(info) as signer,
+        ):
+            builder.set_no_embed()
+            builder.set_remote_url(f"http://127.0.0.1:{server.getsockname()[1]}/a.c2pa")
+            with open(plain, "rb") as source, open(path, "w+b") as target:
+                builder.sign(signer, "video/mp4", source, target)
+        found = check_credentials(path)
+        assert found.state == "none" and "is not asked" in found.detail
+        clip = Ingredient(title="a.mp4", role="face", sha256="aa", media_type="video/mp4", path=path, is_parent=True)
+        write(tmp_path / "b.mp4", Statement(system="portrait", job="1", ingredients=(clip,)))
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 @pytest.mark.parametrize("beside", [b"", b"\0" * 4000, b"\x00\x00\x00\xffjumb" * 500])

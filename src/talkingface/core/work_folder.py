@@ -121,6 +121,10 @@ def _lock(handle: int) -> bool:
 def _free(folder: Path, handle: int, owner: int) -> None:
     if os.getpid() != owner:
         return  # a fork of the process that holds it
+    if not any(file != LOCK_NAME for _, _, files in os.walk(folder) for file in files):
+        for inner, _, _ in os.walk(folder, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(inner)  # all but the folder itself, in which the lock still is: later they may be another's
     with contextlib.suppress(OSError):
         if sys.platform != "win32":  # there an open file cannot be removed; elsewhere no process may get in between
             (folder / LOCK_NAME).unlink()
@@ -128,7 +132,5 @@ def _free(folder: Path, handle: int, owner: int) -> None:
     with contextlib.suppress(OSError):
         if sys.platform == "win32":
             (folder / LOCK_NAME).unlink()
-    if not any(files for _, _, files in os.walk(folder)):
-        for inner, _, _ in os.walk(folder, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(inner)
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)

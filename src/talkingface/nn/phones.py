@@ -8,3 +8,4 @@ PHONES = tuple(
 """ARPABET without stress, and "pau" for silence."""
 PAUSE = PHONES.index("pau")
 LIP_CLOSURES = tuple(PHONES.index(phone) for phone in ("p", "b", "m"))
+LIP_ON_TEETH = tuple(PHONES.index(phone) for phone in ("f", "v"))

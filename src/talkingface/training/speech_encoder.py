@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from talkingface.audio.speech_encoder import KIND
 from talkingface.clips.manifest import prepared_clips
 from talkingface.core.config import to_dict
@@ -16,7 +18,7 @@ from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.quantised import dequantised, quantised
 from talkingface.nn.speech_encoder_config import SpeechEncoderConfig, SpeechHeadConfig
-from talkingface.nn.state import arrays, tensors_of
+from talkingface.nn.state import arrays, named, tensors_of
 from talkingface.training.pipeline import (
     FREE,
     RESEARCH,
@@ -37,12 +39,16 @@ from talkingface.training.speech_recipe import SpeechRecipe
 START = "speech_encoder.start"
 OFFSET_STEPS, SEED = 250, 1
 STEPS = {"v1": 2000, "clean": 600}
+HEAD_STEPS = {"v1": 3000, "clean": 1500}
 
 
 def encoder_state(name: str | Path) -> State:
     """The state of the encoder in weights, for training. Raises WeightsError."""
-    tensors = dequantised(load_weights(find_weights(name)).tensors)
-    return tensors_of({f"encoder.{key}": value for key, value in tensors.items()}, "encoder")
+    return _state(load_weights(find_weights(name)).tensors)
+
+
+def _state(tensors: Mapping[str, np.ndarray]) -> State:
+    return tensors_of(named("encoder", dequantised(tensors)), "encoder")
 
 
 def start_state(folder: Path) -> State:
@@ -61,10 +67,10 @@ def offset_stage(material: SpeechMaterial, start: State) -> Stage:
     """A short training of a head alone, which finds out how late each clip's lips are."""
 
     def make(done: Mapping[str, Trained]) -> SpeechRecipe:
-        spoken, late_s = material.spoken(), material.listed_offsets()
+        spoken, late_s = material.spoken, material.listed_offsets
         options = {"train_encoder": False, "delays": ("best",), "copies": 2, "seed": material.seed}
         return SpeechRecipe(
-            material.clips(), spoken, material.model, SpeechEncoderConfig(), SpeechHeadConfig(), start=start,
+            material.clips, spoken, material.model, SpeechEncoderConfig(), SpeechHeadConfig(), start=start,
             late_s=late_s, **options,
         )  # fmt: skip
 
@@ -82,29 +88,37 @@ def own_offsets(done: Mapping[str, Trained], material: SpeechMaterial, start: St
         networks["best"].load_state_dict(done["offsets"].networks["best"])
         for network in networks.values():
             network.eval()
-        return lip_offsets(recipe, material.clips(), material.listed_offsets())
+        return lip_offsets(recipe, material.clips, material.listed_offsets)
 
     return kept(path, find)
 
 
 def train_encoder(data: Path, folder: Path, tag: str) -> dict[str, Trained]:
-    """Train the encoder `tag` with its heads in `folder`/speech_encoder/`tag`, or read what is finished there.
+    """Train the encoder `tag` in `folder`/speech_encoder/`tag`, then heads for it, or read what is finished there.
 
-    The networks of the stage `encoder` are the encoder and a head for each delay.
+    The stage `encoder` gives the encoder; the heads that were trained along with it saw short cuts of a moving target.
+    Those of the stage `heads`, one for each delay, are what to use: they learn from the finished encoder in eight bits.
     """
     start, run = start_state(folder), folder / "speech_encoder" / tag
     prepared, model = prepare_data(data, folder), load_mesh478()
     material = SpeechMaterial(data, prepared, model, tag == "clean", SEED)
 
-    def encoder(done: Mapping[str, Trained]) -> SpeechRecipe:
+    def recipe(done: Mapping[str, Trained], state: State, train_encoder: bool) -> SpeechRecipe:
         late_s = own_offsets(done, material, start, run / "offsets.json")
         return SpeechRecipe(
-            material.clips(), material.spoken(), model, SpeechEncoderConfig(), SpeechHeadConfig(), start=start,
-            late_s=late_s, validation=material.validation(), seed=SEED,
+            material.clips, material.spoken, model, SpeechEncoderConfig(), SpeechHeadConfig(), start=state,
+            late_s=late_s, train_encoder=train_encoder, validation=material.validation, seed=SEED,
         )  # fmt: skip
 
+    def finished(done: Mapping[str, Trained]) -> State:
+        return _state(quantised(arrays(done["encoder"].networks["encoder"])))
+
     options = {"ema_decay": 0.995, "evaluate_every": 200}
-    stages = [offset_stage(material, start), Stage(name="encoder", steps=STEPS[tag], make=encoder, options=options)]
+    stages = [
+        offset_stage(material, start),
+        Stage(name="encoder", steps=STEPS[tag], make=lambda d: recipe(d, start, True), options=options),
+        Stage(name="heads", steps=HEAD_STEPS[tag], make=lambda d: recipe(d, finished(d), False), options=options),
+    ]
     return run_stages(run, stages, seed=SEED, device="cpu")
 
 

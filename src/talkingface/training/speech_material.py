@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ OFFSET_RATE = 100
 OFFSET_STEPS = np.arange(-24, 25)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class SpeechMaterial:
     """The speaking clips of a data folder and its speech of known phones, read once and only when they are needed.
 
@@ -38,14 +38,22 @@ class SpeechMaterial:
     free_only: bool
     seed: int
 
+    @cached_property
     def clips(self) -> list[SpeakingClip]:
         """The training clips."""
-        return _clips(self)
+        return list(speaking_clips(self.prepared, self.model, split="train", free_only=self.free_only))
 
+    @cached_property
     def spoken(self) -> list[list[SpokenText]]:
         """Kinds of speech with known phones: synthetic, GRID sentences, and the data folder's voices."""
-        return _spoken(self)
+        kinds = (
+            speak(SENTENCES_PER_VOICE, self.seed),
+            known_speech(self.clips),
+            read_voices(self.data / "voices"),
+        )
+        return [texts for texts in map(list, kinds) if texts]
 
+    @cached_property
     def validation(self) -> list[SpeakingClip]:
         """Clips of people who are not in train, long enough for a correlation."""
         found = speaking_clips(self.prepared, self.model, split="val")
@@ -57,28 +65,14 @@ class SpeechMaterial:
             and np.abs(clip.samples).max() > 1e-3
         ]
 
+    @cached_property
     def listed_offsets(self) -> dict[str, float]:
         """How late each clip's lips are by the data folder's manifest (column `lag_pred`): the median of its person.
 
         It says where zero is: offsets that all clips share could not be found by training on them.
         """
         sure = listed_lags(self.data)
-        return {clip.slug: sure[clip.person] for clip in self.clips() if clip.person in sure}
-
-
-@functools.lru_cache(maxsize=2)
-def _clips(material: SpeechMaterial) -> list[SpeakingClip]:
-    return list(speaking_clips(material.prepared, material.model, split="train", free_only=material.free_only))
-
-
-@functools.lru_cache(maxsize=2)
-def _spoken(material: SpeechMaterial) -> list[list[SpokenText]]:
-    kinds = (
-        speak(SENTENCES_PER_VOICE, material.seed),
-        known_speech(material.clips()),
-        read_voices(material.data / "voices"),
-    )
-    return [texts for texts in map(list, kinds) if texts]
+        return {clip.slug: sure[clip.person] for clip in self.clips if clip.person in sure}
 
 
 def known_speech(clips: Sequence[SpeakingClip]) -> Iterator[SpokenText]:

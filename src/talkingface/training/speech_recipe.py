@@ -5,8 +5,8 @@ Clips teach what is seen; speech with known phones, and sounds that are no speec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from talkingface.audio.mel import FLOOR_DB, LevelTracker, normalise, speech_columns
 from talkingface.audio.speech_encoder import COLUMNS_PER_FRAME, SILENCE, encoder_columns
+from talkingface.audio.speech_encoder import SpeechEncoder as Ear
 from talkingface.core.lags import best_lag
 from talkingface.face.morphable import CLOSED_GAP, LinearFaceModel
 from talkingface.nn.phones import LIP_CLOSURES, PAUSE, PHONES
@@ -43,11 +44,13 @@ OUTPUTS = NUM_MOUTH + len(PHONES) + 2
 """Mouth coefficients, phone logits, and the logits of speech about to begin and of lips that meet."""
 COMING_FRAMES = 7
 """How far ahead a head says whether there is speech: real mouths open before the voice."""
-FRAMES, CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 60, 10, 1, 4
-"""Length of the rows of a batch, and how many are clips, no speech, and speech of known phones."""
+FRAMES, TOKEN_FRAMES = 60, 90
+"""Length of the rows of a batch while the encoder is trained, and of those of a finished encoder's tokens."""
+CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 10, 1, 4
+"""How many of a batch are clips, no speech, and speech of known phones."""
 SPOKEN_COPIES = 700
 """Augmented rows made of each kind of speech with known phones."""
-SILENT_COPIES = 80
+SILENT_COPIES = 160
 UNHEARD, UNSEEN = 12, 4
 """Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
 SONGS, SONG_S = 16, 12
@@ -57,11 +60,29 @@ AHEAD_JITTER = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Encoder input float16 [4 T, 80], targets float32 [T, D] and weights float32 [T]."""
+    """Encoder input float16 [4 T, 80] or a finished encoder's tokens float16 [2 T, width], targets float32 [T, D] and
+    weights float32 [T]."""
 
     values: np.ndarray
     targets: np.ndarray
     weight: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Everything that batches are drawn from: `clips` [copies][clips], `silent`, and `spoken` by kind."""
+
+    clips: list[list[Row]]
+    silent: list[Row]
+    spoken: list[list[Row]]
+
+    def changed(self, change: Callable[[Row], Row]) -> Rows:
+        """The same with every row changed."""
+        return Rows(
+            clips=[[change(row) for row in copy] for copy in self.clips],
+            silent=[change(row) for row in self.silent],
+            spoken=[[change(row) for row in kind] for kind in self.spoken],
+        )
 
 
 def fitted(values: np.ndarray, num_frames: int) -> np.ndarray:
@@ -84,7 +105,8 @@ class SpeechRecipe(Recipe):
 
     `clips`: training clips; `late_s`: how late each clip's lips are; `spoken`: kinds of speech with known phones, used
     equally; `validation`: clips for `evaluate`; `start`: state of the encoder to begin with; `train_encoder`: whether
-    it is trained along; `copies`: how many augmented versions of each clip are made beforehand.
+    it is trained along (if not, it hears every row once, beforehand); `copies`: how many augmented versions of each
+    clip are made beforehand.
     """
 
     name = "speech"
@@ -118,8 +140,8 @@ class SpeechRecipe(Recipe):
     ) -> None:
         self._encoder_config, self._head_config, self._start = encoder, head, start
         self._dropout, self._validation, self._delays = dropout, validation, tuple(delays)
-        trained = ("encoder", *self._delays) if train_encoder else self._delays
-        self.phases = (Phase("fit", trained),)
+        self._train_encoder = train_encoder
+        self.phases = (Phase("fit", ("encoder", *self._delays) if train_encoder else self._delays),)
         heads = OptimizerConfig(lr=2e-3, weight_decay=0.05, warmup_steps=50, final_ratio=0.005)
         slow = OptimizerConfig(lr=2e-4, weight_decay=0.01, warmup_steps=100, final_ratio=0.01)
         self.optimizers = {"encoder": slow, **dict.fromkeys(self._delays, heads)}
@@ -132,13 +154,18 @@ class SpeechRecipe(Recipe):
         rng = make_rng(seed, 1 << 30)
         songs = [music(SONG_S * RATE_HZ, rng) for _ in range(SONGS)]
         around = Surroundings([clip.samples for clip in clips if len(clip) > 2 * FPS], songs)
-        self._copies = [[self._clip_row(clip, late_s, around, rng) for clip in clips] for _ in range(copies)]
-        self._silent = [silent_row(rng) for _ in range(SILENT_COPIES)]
-        self._spoken = [
-            [self._spoken_row(text, around, rng) for text in texts for _ in range(max(1, SPOKEN_COPIES // len(texts)))]
-            for texts in spoken
-            if texts
-        ]
+        rows = Rows(
+            clips=[[self._clip_row(clip, late_s, around, rng) for clip in clips] for _ in range(copies)],
+            silent=[silent_row(rng) for _ in range(SILENT_COPIES)],
+            spoken=[[self._spoken_row(text, around, rng) for text in _repeated(texts)] for texts in spoken if texts],
+        )
+        if rows.spoken:
+            rows.spoken.append([_unspoken(row) for row in rows.silent])
+        if train_encoder:
+            self._rows = dict.fromkeys(self._delays, rows)
+        else:
+            ear = Ear({name: value.numpy() for name, value in start.items()}, encoder)
+            self._rows = {d: rows.changed(lambda row, d=d: heard_row(ear, row, d)) for d in self._delays}
 
     def _clip_row(
         self, clip: SpeakingClip, late_s: Mapping[str, float], around: Surroundings, rng: np.random.Generator
@@ -170,30 +197,39 @@ class SpeechRecipe(Recipe):
         return {"encoder": self.encoder, **{d: self.heads[d] for d in self._delays}}
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
-        """Clips, sounds that are no speech, and speech of known phones."""
+        """Clips, sounds that are no speech, and speech of known phones, for the delay whose turn it is."""
         rng = make_rng(seed, step)
+        rows, frames = self._rows[self._turn(step)], FRAMES if self._train_encoder else TOKEN_FRAMES
         chosen = rng.choice(len(self._share), CLIP_ROWS, p=self._share)
-        rows = [self._copies[int(rng.integers(len(self._copies)))][int(k)] for k in chosen]
-        rows += [self._silent[int(rng.integers(len(self._silent)))] for _ in range(SILENT_ROWS)]
-        batch = gathered(rows, rng)
-        if self._spoken:
-            kinds = [self._spoken[(step + k) % len(self._spoken)] for k in range(SPOKEN_ROWS)]
-            spoken = gathered([kind[int(rng.integers(len(kind)))] for kind in kinds], rng)
+        drawn = [rows.clips[int(rng.integers(len(rows.clips)))][int(k)] for k in chosen]
+        drawn += [rows.silent[int(rng.integers(len(rows.silent)))] for _ in range(SILENT_ROWS)]
+        batch = gathered(drawn, frames, rng)
+        if rows.spoken:
+            kinds = [rows.spoken[(step // len(self._delays) + k) % len(rows.spoken)] for k in range(SPOKEN_ROWS)]
+            spoken = gathered([kind[int(rng.integers(len(kind)))] for kind in kinds], frames, rng)
             batch |= {f"spoken_{name}": value for name, value in spoken.items()}
+        if self._train_encoder:
+            for name in ("values", "spoken_values"):
+                for values in batch[name].numpy() if name in batch else ():
+                    hide_parts(values, rng)
         return batch
+
+    def _turn(self, step: int) -> str:
+        return self._delays[step % len(self._delays)]
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """See `loss_weights`."""
-        step = shared["step"]
-        delay = self._delays[step % len(self._delays)]
-        values = torch.cat([batch["values"], batch["spoken_values"]]) if self._spoken else batch["values"]
-        ahead = DELAYS[delay].ahead
-        if delay == "best":
-            ahead += step // len(self._delays) % (2 * AHEAD_JITTER + 1) - AHEAD_JITTER
-        heard = self.heads[delay](self.encoder(values, ahead)).float()
-        count = len(batch["values"])
+        step, count = shared["step"], len(batch["values"])
+        delay, spoken = self._turn(step), "spoken_values" in batch
+        values = torch.cat([batch["values"], batch["spoken_values"]]) if spoken else batch["values"]
+        if self._train_encoder:
+            ahead = DELAYS[delay].ahead
+            if delay == "best":
+                ahead += step // len(self._delays) % (2 * AHEAD_JITTER + 1) - AHEAD_JITTER
+            values = self.encoder(values, ahead)
+        heard = self.heads[delay](values).float()
         losses = self._mouth_losses(heard[:count], batch)
-        if self._spoken:
+        if spoken:
             found = _phone_losses(heard[count:, :, NUM_MOUTH:], batch["spoken_targets"], batch["spoken_weight"])
             found["closed"] = losses["closed"] + found["closed"]
             losses |= found
@@ -256,16 +292,36 @@ def silent_row(rng: np.random.Generator) -> Row:
     return Row(values=fitted(values, FRAMES), targets=targets, weight=np.ones(FRAMES, np.float32))
 
 
-def gathered(rows: Sequence[Row], rng: np.random.Generator) -> dict[str, Tensor]:
+def _unspoken(row: Row) -> Row:
+    """A sound that is no speech as a row of known phones: a pause, and no speech to come."""
+    targets = np.zeros((len(row.weight), len(PHONES) + 2), np.float32)
+    targets[:, PAUSE] = 1
+    return replace(row, targets=targets)
+
+
+def _repeated(texts: Sequence[SpokenText]) -> list[SpokenText]:
+    return [text for text in texts for _ in range(max(1, SPOKEN_COPIES // len(texts)))]
+
+
+def heard_row(ear: Ear, row: Row, delay: str) -> Row:
+    """The row with the encoder's tokens in place of its input; at least `TOKEN_FRAMES` long, with silence after it."""
+    frames = max(len(row.weight), TOKEN_FRAMES)
+    tokens = ear.column_tokens(fitted(row.values, frames), delay).astype(np.float16)
+    more = ((0, frames - len(row.weight)), (0, 0))
+    return Row(values=tokens, targets=np.pad(row.targets, more), weight=np.pad(row.weight, more[0]))
+
+
+def gathered(rows: Sequence[Row], frames: int, rng: np.random.Generator) -> dict[str, Tensor]:
     """A random cut of each row; shorter rows are followed by silence without a loss."""
-    values = np.full((len(rows), COLUMNS_PER_FRAME * FRAMES, rows[0].values.shape[1]), SILENCE, np.float32)
-    targets = np.zeros((len(rows), FRAMES, rows[0].targets.shape[1]), np.float32)
-    weight = np.zeros((len(rows), FRAMES), np.float32)
+    rate = len(rows[0].values) // len(rows[0].weight)
+    values = np.full((len(rows), rate * frames, rows[0].values.shape[1]), SILENCE, np.float32)
+    targets = np.zeros((len(rows), frames, rows[0].targets.shape[1]), np.float32)
+    weight = np.zeros((len(rows), frames), np.float32)
     for k, row in enumerate(rows):
-        spare = len(row.weight) - FRAMES
+        spare = len(row.weight) - frames
         first = int(rng.integers(0, spare + 1)) if spare > 0 else 0
-        taken = min(FRAMES, len(row.weight) - first)
-        part = row.values[COLUMNS_PER_FRAME * first : COLUMNS_PER_FRAME * (first + taken)]
+        taken = min(frames, len(row.weight) - first)
+        part = row.values[rate * first : rate * (first + taken)]
         values[k, : len(part)] = part
         targets[k, :taken] = row.targets[first : first + taken]
         weight[k, :taken] = row.weight[first : first + taken]
@@ -273,7 +329,6 @@ def gathered(rows: Sequence[Row], rng: np.random.Generator) -> dict[str, Tensor]
             weight[k, :UNHEARD] = 0
         if spare > first:
             weight[k, -UNSEEN:] = 0
-        hide_parts(values[k], rng)
     arrays = {"values": values, "targets": targets, "weight": weight}
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 

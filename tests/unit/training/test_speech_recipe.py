@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from talkingface.audio.mel import LevelTracker, normalise, speech_columns
+from talkingface.audio.speech_encoder import SpeechEncoder as Ear
+from talkingface.clips.manifest import write_index
 from talkingface.core.arrays import save_arrays
 from talkingface.core.errors import InputError
 from talkingface.face.head_motion import HeadMotion
@@ -18,14 +20,22 @@ from talkingface.face.morphable import load_mesh478
 from talkingface.metrics.mouth import mouth_measures
 from talkingface.nn.phones import LIP_CLOSURES, PHONES
 from talkingface.nn.speech_encoder import SpeechEncoder
-from talkingface.nn.speech_encoder_config import SpeechEncoderConfig, SpeechHeadConfig
+from talkingface.nn.speech_encoder_config import DELAYS, SpeechEncoderConfig, SpeechHeadConfig
 from talkingface.training.augment_speech import augment_columns, played
 from talkingface.training.head_motion_fit import blink_profile, learn_head_motion
 from talkingface.training.hear_differently import Surroundings, breathing, by_telephone, heard_differently, music
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
 from talkingface.training.speaking_clips import SpeakingClip, on_clock
-from talkingface.training.speech_material import lip_offsets
-from talkingface.training.speech_recipe import SpeechRecipe, clip_targets, spread_loss
+from talkingface.training.speech_material import SpeechMaterial, lip_offsets
+from talkingface.training.speech_recipe import (
+    TOKEN_FRAMES,
+    Row,
+    SpeechRecipe,
+    clip_targets,
+    fitted,
+    heard_row,
+    spread_loss,
+)
 from talkingface.training.synthetic_speech import SpokenText, make_sentence, phone_rows, read_voices
 from talkingface.training.trainer import Trainer
 
@@ -163,6 +173,29 @@ def test_batches_repeat_and_an_encoder_can_stay_as_it_is(tmp_path: Path) -> None
     before = {name: value.clone() for name, value in recipe.encoder.state_dict().items()}
     trainer.run()
     assert all(torch.equal(value, before[name]) for name, value in recipe.encoder.state_dict().items())
+
+
+def test_rows_of_a_finished_encoder_hold_its_tokens() -> None:
+    recipe = make_recipe([])
+    recipe.networks()
+    ear = Ear({name: value.numpy() for name, value in recipe.encoder.state_dict().items()}, ENCODER)
+    columns = np.random.default_rng(1).normal(size=(40, 80)).astype(np.float16)
+    row = Row(values=columns, targets=np.ones((10, 2), np.float32), weight=np.ones(10, np.float32))
+    for delay in ("best", "low"):
+        heard = heard_row(ear, row, delay)
+        with torch.no_grad():
+            values = torch.from_numpy(fitted(columns, TOKEN_FRAMES).astype(np.float32))[None]
+            tokens = recipe.encoder(values, DELAYS[delay].ahead)[0, : 2 * TOKEN_FRAMES - 40].numpy()
+        np.testing.assert_allclose(heard.values[: len(tokens)], tokens, atol=0.01)
+        assert len(heard.values) == 2 * TOKEN_FRAMES and len(heard.targets) == TOKEN_FRAMES
+        assert heard.weight.sum() == 10
+
+
+def test_material_is_read_once(tmp_path: Path) -> None:
+    write_index(tmp_path, [])
+    material = SpeechMaterial(tmp_path, tmp_path, MODEL, False, 1)
+    assert material.clips == [] and material.clips is material.clips
+    assert material.validation == []
 
 
 @pytest.mark.slow

@@ -73,27 +73,29 @@ def test_tiny_and_empty_voices(system: SpeechToMotion) -> None:
     assert sum(len(m) for m in motions) == 1
 
 
-def rows(gaps: np.ndarray, voice: np.ndarray, closure: np.ndarray) -> SpeechRows:
+def rows(gaps: np.ndarray, voice: np.ndarray, closure: np.ndarray, teeth: np.ndarray) -> SpeechRows:
     mouth = np.zeros((len(gaps), 16), np.float32)
     mouth[:, 0], mouth[:, 3] = gaps, 0.5
     return SpeechRows(
-        start=0, mouth=mouth, voice=voice, coming=voice, closure=closure, loudness=voice, level=voice, loudest=voice
-    )
+        start=0, mouth=mouth, voice=voice, coming=voice, closure=closure, teeth=teeth, loudness=voice, level=voice,
+        loudest=voice,
+    )  # fmt: skip
 
 
 def test_shaper_rests_closes_and_never_crosses_the_lips() -> None:
     measures = np.eye(3, 16, dtype=np.float32)
     t = 120
     voice = np.r_[np.zeros(10), np.ones(30), np.zeros(10), np.ones(10), np.zeros(60)].astype(np.float32)
-    closure = np.zeros(t, np.float32)
-    closure[16] = 0.9
+    closure, teeth = np.zeros((2, t), np.float32)
+    closure[16], teeth[30] = 0.9, 0.9
     gaps = np.full(t, 0.1, np.float32)
     gaps[14] = -0.1
-    mouth = MouthShaper(measures, np.array([1.5, 1.0, 1.0])).push(rows(gaps, voice, closure))
+    mouth = MouthShaper(measures, np.array([1.5, 1.0, 1.0])).push(rows(gaps, voice, closure, teeth))
     assert mouth[:10, 0].max() <= MouthShaper.FIRST_GAP + 1e-6
     assert mouth[35, 0] == pytest.approx(0.15, abs=0.005)
     assert mouth[45, 0] == pytest.approx(0.15, abs=0.005)
     assert mouth[14, 0] == pytest.approx(0, abs=1e-7) and mouth[16, 0] == pytest.approx(0, abs=1e-7)
+    assert mouth[30, 0] == pytest.approx(MouthShaper.TEETH_GAP) and mouth[29, 0] > 0.1
     assert mouth[20, 3] == pytest.approx(0.5)
     assert not mouth[-10:].any()
     assert (np.diff(mouth[60:, 0]) <= 1e-5).all()

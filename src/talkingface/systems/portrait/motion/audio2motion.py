@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkingface.audio.speech_encoder import HeardFrames, SpeechEncoder
-from talkingface.nn.phones import LIP_CLOSURES, PAUSE
+from talkingface.nn.phones import LIP_CLOSURES, LIP_ON_TEETH, PAUSE
 from talkingface.nn.speech_encoder_config import SpeechHeadConfig
 
 FPS = 25.0
@@ -24,8 +24,9 @@ class SpeechRows:
     """What is heard in frames `start` to `start` + T - 1.
 
     `mouth` [T, M] coefficients before any shaping, `voice` [T] probability of speech, `coming` [T] that there is speech
-    within the next seven frames, `closure` [T] that the lips meet, `loudness` [T] in dB and `level` [T] its running
-    reference (see `audio.mel.LevelTracker`). `loudest` [T + A]: see `HeardFrames`.
+    within the next seven frames, `closure` [T] that the lips meet, `teeth` [T] that the lower lip touches the upper
+    teeth (/f v/), `loudness` [T] in dB and `level` [T] its running reference (see `audio.mel.LevelTracker`).
+    `loudest` [T + A]: see `HeardFrames`.
     """
 
     start: int
@@ -33,6 +34,7 @@ class SpeechRows:
     voice: np.ndarray
     coming: np.ndarray
     closure: np.ndarray
+    teeth: np.ndarray
     loudness: np.ndarray
     level: np.ndarray
     loudest: np.ndarray
@@ -69,6 +71,7 @@ def _to_rows(heard: HeardFrames) -> SpeechRows:
         voice=1 - share[:, PAUSE],
         coming=1 / (1 + np.exp(-rows[:, -2])),
         closure=np.maximum(1 / (1 + np.exp(-rows[:, -1])), share[:, list(LIP_CLOSURES)].sum(axis=1)),
+        teeth=share[:, list(LIP_ON_TEETH)].sum(axis=1),
         loudness=heard.loudness,
         level=heard.level,
         loudest=heard.loudest,

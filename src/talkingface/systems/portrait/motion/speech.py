@@ -35,6 +35,8 @@ class MouthShaper:
     """How much the mouth comes to rest, and sets off again, per frame."""
     CLOSURE = (0.35, 0.8)
     """Probabilities of lips that meet at which closing begins and is complete."""
+    TEETH, TEETH_GAP = (0.3, 0.7), 0.02
+    """The same for a lower lip on the upper teeth, and how far the lips part then at most."""
 
     def __init__(self, measures: np.ndarray, gain: np.ndarray) -> None:
         change = np.linalg.pinv(measures.astype(np.float64)) @ np.diag(np.asarray(gain, np.float64) - 1) @ measures
@@ -57,7 +59,9 @@ class MouthShaper:
             freedom[k], most[k] = self._freedom, np.inf if self._spoken else self.FIRST_GAP
         mouth = rows.mouth @ self._stretch * freedom
         gap = mouth @ self._gap
-        wanted = np.clip(gap, 0, most[:, 0]) * (1 - _ramp(rows.closure, *self.CLOSURE))
+        wanted = np.clip(gap, 0, most[:, 0])
+        wanted -= np.maximum(wanted - self.TEETH_GAP, 0) * _ramp(rows.teeth, *self.TEETH)
+        wanted *= 1 - _ramp(rows.closure, *self.CLOSURE)
         return mouth + (wanted - gap)[:, None] * self._towards
 
 

@@ -87,26 +87,57 @@ def coloured_noise(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def music(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Chords, single tones and beats at a random tempo, without a voice."""
-    sound, beat = np.zeros(count + 4 * RATE_HZ), rng.uniform(0.3, 0.8)
-    base, bright = 2 ** rng.uniform(6.5, 8), rng.uniform(0.3, 0.9)
+    """Chords, a melody that wavers, bass and beats at a random tempo, without a voice."""
+    sound, beat = np.zeros(count + 4 * RATE_HZ), rng.uniform(0.25, 0.8)
+    base, bright = 2 ** rng.uniform(6.5, 8), rng.uniform(0.3, 0.95)
+    decay_s, waver, melody = rng.uniform(0.2, 1.5), rng.uniform(0, 0.01), rng.random() < 0.7
     for number in range(int(count / RATE_HZ / beat) + 1):
         first = int(number * beat * RATE_HZ)
-        notes = _CHORDS[int(rng.integers(4))] if number % 4 == 0 else (int(rng.integers(0, 25)),)
-        t = np.arange(int(min(3.5, beat * rng.uniform(0.8, 4)) * RATE_HZ)) / RATE_HZ
-        envelope = np.minimum(t / rng.uniform(0.005, 0.1), 1) * np.exp(-t / rng.uniform(0.2, 1.5))
-        for note in notes:
-            hz = base * 2 ** (note / 12)
-            waver = rng.uniform(0, 0.01) * np.sin(2 * np.pi * 5 * t)
-            for k in range(1, 9):
-                if k * hz < 7500:
-                    sound[first : first + len(t)] += (
-                        bright**k * envelope * np.sin(2 * np.pi * k * hz * (t + waver / 30))
-                    )
+        if number % 4 == 0:
+            root = int(rng.integers(0, 12))
+            for note in _CHORDS[int(rng.integers(4))]:
+                _add(sound, first, _tone(base, root + note, beat * rng.uniform(1, 4), bright, decay_s, waver, rng))
+        if melody:
+            pitch = int(rng.integers(5, 30))
+            _add(sound, first, 1.5 * _tone(base, pitch, beat * rng.uniform(0.5, 2), bright, 1.0, 2 * waver, rng))
         if rng.random() < 0.5:
             hit = rng.standard_normal(2000) * np.exp(-np.arange(2000) / rng.uniform(100, 600))
-            sound[first : first + 2000] += rng.uniform(0.5, 2) * hit
+            _add(sound, first, rng.uniform(0.5, 2) * hit)
+        if number % 2 == 0:
+            t = np.arange(3200) / RATE_HZ
+            fall = np.sin(2 * np.pi * (rng.uniform(40, 70) * t - 3 * np.exp(-t / 0.03))) * np.exp(-t / 0.08)
+            _add(sound, first, rng.uniform(0, 3) * fall)
     return sound[:count]
+
+
+def _tone(
+    base: float, note: float, seconds: float, bright: float, decay_s: float, waver: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A note that is plucked or blown."""
+    t, hz = np.arange(int(min(3.5, seconds) * RATE_HZ)) / RATE_HZ, base * 2 ** (note / 12)
+    turns = 2 * np.pi * hz * (t + waver / 30 * np.sin(2 * np.pi * rng.uniform(4, 7) * t))
+    partials = sum((bright**k * np.sin(k * turns) for k in range(1, 13) if k * hz < 7500), np.zeros(len(t)))
+    return partials * np.minimum(t / rng.uniform(0.005, 0.1), 1) * np.exp(-t / decay_s)
+
+
+def _add(sound: np.ndarray, first: int, part: np.ndarray) -> None:
+    place = sound[first : first + len(part)]
+    place += part[: len(place)]
+
+
+def clatter(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Knocks, clicks, rustling and gusts: noise of changing colour that comes and goes."""
+    sound = np.zeros(count)
+    place = int(rng.uniform(0, 0.5) * RATE_HZ)
+    slow = rng.random() < 0.5
+    while place < count:
+        length = int((rng.uniform(0.2, 2.0) if slow else rng.uniform(0.01, 0.3)) * RATE_HZ)
+        low = rng.uniform(80, 3000)
+        band = butter(2, (low, min(7800, low * rng.uniform(1.3, 6))), "bandpass", fs=RATE_HZ, output="sos")
+        shape = np.sin(np.linspace(0, np.pi, length)) if slow else np.exp(-np.linspace(0, rng.uniform(3, 8), length))
+        _add(sound, place, rng.uniform(0.2, 1) * shape * np.asarray(sosfilt(band, rng.standard_normal(length))))
+        place += int(length * rng.uniform(0.3, 1)) + int(rng.exponential(0.3) * RATE_HZ)
+    return sound
 
 
 def breathing(count: int, rng: np.random.Generator) -> np.ndarray:

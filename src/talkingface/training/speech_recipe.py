@@ -29,8 +29,10 @@ from talkingface.training.hear_differently import (
     RATE_HZ,
     Surroundings,
     breathing,
+    clatter,
     coloured_noise,
     heard_differently,
+    mixed,
     music,
 )
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
@@ -50,10 +52,12 @@ CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 10, 1, 4
 """How many of a batch are clips, no speech, and speech of known phones."""
 SPOKEN_COPIES = 700
 """Augmented rows made of each kind of speech with known phones."""
-SILENT_COPIES = 160
+SILENT_COPIES, SILENT_FRAMES = 320, 240
+"""Sounds that are no speech, and their length: a noise that goes on is heard as loud as speech after some seconds."""
 UNHEARD, UNSEEN = 12, 4
 """Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
 SONGS, SONG_S = 16, 12
+UNSPOKEN = (coloured_noise, music, music, breathing, clatter)
 AHEAD_JITTER = 2
 """Tokens by which attention's lookahead varies while training for files."""
 
@@ -156,7 +160,7 @@ class SpeechRecipe(Recipe):
         around = Surroundings([clip.samples for clip in clips if len(clip) > 2 * FPS], songs)
         rows = Rows(
             clips=[[self._clip_row(clip, late_s, around, rng) for clip in clips] for _ in range(copies)],
-            silent=[silent_row(rng) for _ in range(SILENT_COPIES)],
+            silent=[silent_row(rng, SILENT_FRAMES) for _ in range(SILENT_COPIES)],
             spoken=[[self._spoken_row(text, around, rng) for text in _repeated(texts)] for texts in spoken if texts],
         )
         if rows.spoken:
@@ -279,17 +283,19 @@ def heard_columns(samples: np.ndarray, around: Surroundings, rng: np.random.Gene
     return normalise(columns, LevelTracker().push(columns)).astype(np.float16)
 
 
-def silent_row(rng: np.random.Generator) -> Row:
-    """Noise, music or breath, in which the mouth rests."""
-    count = FRAMES * FRAME_SAMPLES
-    made = (coloured_noise, music, breathing)[int(rng.integers(3))](count, rng)
-    level = 10 ** (rng.uniform(-75, -20) / 20)
+def silent_row(rng: np.random.Generator, frames: int = FRAMES) -> Row:
+    """Noise, music, breath, clatter, or two of them, in which the mouth rests."""
+    count = frames * FRAME_SAMPLES
+    made = UNSPOKEN[int(rng.integers(len(UNSPOKEN)))](count, rng)
+    if rng.random() < 0.3:
+        made = mixed(made, UNSPOKEN[int(rng.integers(len(UNSPOKEN)))](count, rng), rng.uniform(0, 20))
+    level = 10 ** (rng.uniform(-75, -6) / 20)
     columns = speech_columns((made / (np.abs(made).max() + 1e-9) * level).astype(np.float32))[1:]
     columns = np.maximum(columns, FLOOR_DB)
-    targets = np.zeros((FRAMES, NUM_MOUTH + 4), np.float32)
+    targets = np.zeros((frames, NUM_MOUTH + 4), np.float32)
     targets[:, -1] = 1
     values = normalise(columns, LevelTracker().push(columns)).astype(np.float16)
-    return Row(values=fitted(values, FRAMES), targets=targets, weight=np.ones(FRAMES, np.float32))
+    return Row(values=fitted(values, frames), targets=targets, weight=np.ones(frames, np.float32))
 
 
 def _unspoken(row: Row) -> Row:

@@ -56,6 +56,8 @@ SILENT_COPIES, SILENT_FRAMES = 320, 240
 """Sounds that are no speech, and their length: a noise that goes on is heard as loud as speech after some seconds."""
 UNHEARD, UNSEEN = 12, 4
 """Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
+LEAST_SEEN, MOST_SEEN = 10, 3000
+"""Frames that must be seen of a clip, and that count of a person, when batches are drawn."""
 SONGS, SONG_S = 16, 12
 UNSPOKEN = (coloured_noise, music, music, breathing, clatter)
 AHEAD_JITTER = 2
@@ -101,6 +103,17 @@ def clip_targets(clip: SpeakingClip) -> np.ndarray:
     measures = (clip.measures - clip.neutral_measures) / MEASURE_SCALE
     closed = clip.measures[:, :1] < CLOSED_GAP
     return np.concatenate([clip.expression[:, :NUM_MOUTH], measures, closed], axis=1).astype(np.float32)
+
+
+def shares(clips: Sequence[SpeakingClip]) -> np.ndarray:
+    """How often each clip is drawn, summing to one: people by the power 0.75 of what is seen of them, so that who left
+    much does not decide what mouths do; their clips in proportion."""
+    seen = np.array([clip.weight.sum() for clip in clips])
+    whole: dict[str, float] = {}
+    for clip, frames in zip(clips, seen, strict=True):
+        whole[clip.person] = whole.get(clip.person, 0.0) + frames
+    often = seen * [min(whole[clip.person], MOST_SEEN) ** 0.75 / whole[clip.person] for clip in clips]
+    return often / often.sum()
 
 
 class SpeechRecipe(Recipe):
@@ -152,9 +165,8 @@ class SpeechRecipe(Recipe):
         self._matrix = measure_rows(model)
         effect = np.sqrt((model.expression[..., :NUM_MOUTH] ** 2).sum((0, 1)))
         self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
-        clips = [clip for clip in clips if clip.weight.sum() > 10 and np.abs(clip.samples).max() > 1e-3]
-        seconds = np.array([min(clip.weight.sum(), 900.0) for clip in clips]) ** 0.75
-        self._share = seconds / seconds.sum()
+        clips = [clip for clip in clips if clip.weight.sum() > LEAST_SEEN and np.abs(clip.samples).max() > 1e-3]
+        self._share = shares(clips)
         rng = make_rng(seed, 1 << 30)
         songs = [music(SONG_S * RATE_HZ, rng) for _ in range(SONGS)]
         around = Surroundings([clip.samples for clip in clips if len(clip) > 2 * FPS], songs)

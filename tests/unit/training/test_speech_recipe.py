@@ -34,6 +34,7 @@ from talkingface.training.speech_recipe import (
     clip_targets,
     fitted,
     heard_row,
+    shares,
     spread_loss,
 )
 from talkingface.training.synthetic_speech import SpokenText, make_sentence, phone_rows, read_voices
@@ -189,6 +190,14 @@ def test_rows_of_a_finished_encoder_hold_its_tokens() -> None:
         np.testing.assert_allclose(heard.values[: len(tokens)], tokens, atol=0.01)
         assert len(heard.values) == 2 * TOKEN_FRAMES and len(heard.targets) == TOKEN_FRAMES
         assert heard.weight.sum() == 10
+
+
+def test_a_person_of_many_clips_is_not_drawn_that_much_more() -> None:
+    clips = [make_clip(k, 100) for k in range(5)]
+    clips = [replace(clip, person="a" if k < 4 else "b") for k, clip in enumerate(clips)]
+    found = shares(clips)
+    assert found.sum() == pytest.approx(1) and np.ptp(found[:4]) < 1e-9
+    assert found[:4].sum() / found[4] == pytest.approx(4**0.75)
 
 
 def test_material_is_read_once(tmp_path: Path) -> None:

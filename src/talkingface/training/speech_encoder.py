@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,9 @@ from talkingface.training.speech_recipe import SpeechRecipe
 START = "speech_encoder.start"
 OFFSET_STEPS, SEED = 250, 1
 STEPS = {"v1": 2000, "clean": 600}
-HEAD_STEPS = {"v1": 3000, "clean": 1500}
+HEAD_STEPS = {"v1": 600, "clean": 400}
+HEAD_DROPOUT = 0.4
+"""What heads alone learn in a minute; after that they learn the people."""
 
 
 def encoder_state(name: str | Path) -> State:
@@ -103,21 +106,24 @@ def train_encoder(data: Path, folder: Path, tag: str) -> dict[str, Trained]:
     prepared, model = prepare_data(data, folder), load_mesh478()
     material = SpeechMaterial(data, prepared, model, tag == "clean", SEED)
 
-    def recipe(done: Mapping[str, Trained], state: State, train_encoder: bool) -> SpeechRecipe:
+    def recipe(done: Mapping[str, Trained], state: State, train_encoder: bool, **options: Any) -> SpeechRecipe:
         late_s = own_offsets(done, material, start, run / "offsets.json")
         return SpeechRecipe(
             material.clips, material.spoken, model, SpeechEncoderConfig(), SpeechHeadConfig(), start=state,
-            late_s=late_s, train_encoder=train_encoder, validation=material.validation, seed=SEED,
+            late_s=late_s, train_encoder=train_encoder, validation=material.validation, seed=SEED, **options,
         )  # fmt: skip
 
     def finished(done: Mapping[str, Trained]) -> State:
         return _state(quantised(arrays(done["encoder"].networks["encoder"])))
 
+    def heads(done: Mapping[str, Trained]) -> SpeechRecipe:
+        return recipe(done, finished(done), False, dropout=HEAD_DROPOUT)
+
     options = {"ema_decay": 0.995, "evaluate_every": 200}
     stages = [
         offset_stage(material, start),
-        Stage(name="encoder", steps=STEPS[tag], make=lambda d: recipe(d, start, True), options=options),
-        Stage(name="heads", steps=HEAD_STEPS[tag], make=lambda d: recipe(d, finished(d), False), options=options),
+        Stage(name="encoder", steps=STEPS[tag], make=lambda done: recipe(done, start, True), options=options),
+        Stage(name="heads", steps=HEAD_STEPS[tag], make=heads, options=options),
     ]
     return run_stages(run, stages, seed=SEED, device="cpu")
 

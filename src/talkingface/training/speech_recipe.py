@@ -48,11 +48,11 @@ COMING_FRAMES = 7
 """How far ahead a head says whether there is speech: real mouths open before the voice."""
 FRAMES, TOKEN_FRAMES = 60, 90
 """Length of the rows of a batch while the encoder is trained, and of those of a finished encoder's tokens."""
-CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 10, 1, 4
+CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 10, 1, 6
 """How many of a batch are clips, no speech, and speech of known phones."""
 SPOKEN_COPIES = 700
 """Augmented rows made of each kind of speech with known phones."""
-SILENT_COPIES, SILENT_FRAMES = 320, 240
+SILENT_COPIES, SILENT_FRAMES = 480, 240
 """Sounds that are no speech, and their length: a noise that goes on is heard as loud as speech after some seconds."""
 UNHEARD, UNSEEN = 12, 4
 """Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
@@ -134,7 +134,7 @@ class SpeechRecipe(Recipe):
         "correlation": 1.0,
         "spread": 0.1,
         "phones": 0.5,
-        "coming": 0.5,
+        "coming": 1.5,
         "closed": 0.5,
     }
 

@@ -17,6 +17,8 @@ from talkingface.nn.speech_encoder_config import SpeechHeadConfig
 FPS = 25.0
 NUM_MOUTH = 16
 """Leading expression columns that belong to the mouth."""
+PHONE_DOUBT = 0.25
+"""Taken from the probability of /p b m/: real lips meet less surely than the phones are heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ def _to_rows(heard: HeardFrames) -> SpeechRows:
         mouth=rows[:, :NUM_MOUTH],
         voice=1 - share[:, PAUSE],
         coming=1 / (1 + np.exp(-rows[:, -2])),
-        closure=np.maximum(1 / (1 + np.exp(-rows[:, -1])), share[:, list(LIP_CLOSURES)].sum(axis=1)),
+        closure=np.maximum(1 / (1 + np.exp(-rows[:, -1])), share[:, list(LIP_CLOSURES)].sum(axis=1) - PHONE_DOUBT),
         teeth=share[:, list(LIP_ON_TEETH)].sum(axis=1),
         loudness=heard.loudness,
         level=heard.level,

@@ -24,7 +24,7 @@ class MouthShaper:
     farther, because regression to the mean takes movement away.
     """
 
-    QUIET, SURE = 0.2, 0.6
+    QUIET, SURE = 0.4, 0.8
     """Probabilities of coming speech below which the mouth may rest and above which it moves freely."""
     PATIENCE_FRAMES = 20
     """Pauses up to this long belong to the speech: real mouths do not close in them."""
@@ -33,7 +33,7 @@ class MouthShaper:
     speak, but silence alone opens no mouth."""
     FALL, RISE = 0.08, 0.34
     """How much the mouth comes to rest, and sets off again, per frame."""
-    CLOSURE = (0.35, 0.8)
+    CLOSURE = (0.25, 0.6)
     """Probabilities of lips that meet at which closing begins and is complete."""
     TEETH, TEETH_GAP = (0.3, 0.7), 0.02
     """The same for a lower lip on the upper teeth, and how far the lips part then at most."""

@@ -175,8 +175,6 @@ class SpeechRecipe(Recipe):
             silent=[silent_row(rng, SILENT_FRAMES) for _ in range(SILENT_COPIES)],
             spoken=[[self._spoken_row(text, around, rng) for text in _repeated(texts)] for texts in spoken if texts],
         )
-        if rows.spoken:
-            rows.spoken.append([_unspoken(row) for row in rows.silent])
         if train_encoder:
             self._rows = dict.fromkeys(self._delays, rows)
         else:
@@ -221,8 +219,12 @@ class SpeechRecipe(Recipe):
         drawn += [rows.silent[int(rng.integers(len(rows.silent)))] for _ in range(SILENT_ROWS)]
         batch = gathered(drawn, frames, rng)
         if rows.spoken:
-            kinds = [rows.spoken[(step // len(self._delays) + k) % len(rows.spoken)] for k in range(SPOKEN_ROWS)]
-            spoken = gathered([kind[int(rng.integers(len(kind)))] for kind in kinds], frames, rng)
+            kinds, drawn = [*rows.spoken, rows.silent], []
+            for k in range(SPOKEN_ROWS):
+                kind = kinds[(step // len(self._delays) + k) % len(kinds)]
+                row = kind[int(rng.integers(len(kind)))]
+                drawn.append(_unspoken(row) if kind is rows.silent else row)
+            spoken = gathered(drawn, frames, rng)
             batch |= {f"spoken_{name}": value for name, value in spoken.items()}
         if self._train_encoder:
             for name in ("values", "spoken_values"):

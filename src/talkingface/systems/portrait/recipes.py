@@ -36,7 +36,7 @@ from talkingface.training.speaking_clips import FREE_LICENCES
 REFINER_STEPS = {"clean": 4000, "research": 3500}
 ENCODERS = {"clean": "clean", "research": "v1"}
 """The speech encoder that each hears by: its heads were trained along with it."""
-MOUTH_GAIN = {"clean": (1.15, 1.5, 1.25), "research": (1.15, 1.5, 1.25)}
+MOUTH_GAIN = {"clean": (1.1, 1.45, 1.25), "research": (1.1, 1.45, 1.25)}
 """Compensates for the movement of gap, width and jaw that regression to the mean loses on unseen people."""
 SEED = 1
 FREE_CLIP = "public-domain or CC BY train clip"

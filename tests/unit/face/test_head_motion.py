@@ -151,3 +151,10 @@ def test_without_a_voice_nothing_is_nodded_at() -> None:
     voice = np.zeros(500, np.float32)
     plain = HeadMotion(WITH_GESTURES, 1).push(voice, loudest[:500])
     assert np.array_equal(silent.pose, plain.pose) and plain.gaze is None
+
+
+def test_tensors_without_gestures_move_as_before() -> None:
+    loudest = syllables(200 + LEAD)
+    voice, loud = (loudest[:200] > -26).astype(np.float32), loudest[:200]
+    given, plain = HeadMotion(TENSORS, 1).push(voice, loud, loudest), HeadMotion(TENSORS, 1).push(voice, loud)
+    assert given.gaze is None and np.array_equal(given.pose, plain.pose) and np.array_equal(given.blink, plain.blink)

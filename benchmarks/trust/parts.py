@@ -5,7 +5,10 @@ from __future__ import annotations
 from benchmarks.targets import Finding, TargetJob
 from talkingface.core.registry import import_attribute
 
-PARTS = {"credentials": "benchmarks.trust.credentials:credentials"}
+PARTS = {
+    "credentials": "benchmarks.trust.credentials:credentials",
+    "mark": "benchmarks.trust.mark:mark",
+}
 """Name -> "module:function" of what belongs to it."""
 
 

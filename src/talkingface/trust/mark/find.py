@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -13,14 +13,18 @@ import numpy as np
 from talkingface.core.progress import report_progress
 from talkingface.trust.mark.code import decode
 from talkingface.trust.mark.evidence import SIDE_PX, Mean, levels
-from talkingface.trust.mark.geometry import CELLS_PX, Finder, Place
+from talkingface.trust.mark.geometry import CELLS_PX, Finder, Place, Sheet
 from talkingface.trust.mark.pattern import PUBLIC_KEY, Layout, cell_px, layout
 
 LOOKED_AT_S = 6.0
 """Length of a stretch that is looked at; a file has up to three, within its first ten minutes."""
 _WITHIN_S = 600.0
 _FPS = 10.0
+_FRAMES_FPS = 25
+"""Frames that come without a clock count as so many a second."""
 SHORTEST_S = 3.0
+_LARGEST_PX = 26
+"""Cells of pictures up to 1600 pixels high are looked for at once where the picture has its own size."""
 _LEAST_SCORE = 4.6
 _TRIED = 6
 _SHAPES = ((1.0, 0.0), (0.75, 0.0), (4 / 3, 0.0), (9 / 16, 0.0), (16 / 9, 0.0), (1.0, 0.014), (1.0, -0.014))
@@ -54,34 +58,20 @@ def find_mark(
 
     Example: `find_mark("out.mp4").state`
     """
-    found = layout(key)
-    total, seconds = None, 0.0
-    for number, stretch in enumerate(_stretches(path_or_frames)):
-        progress("looking for the mark", number, None)
-        evidence = levels(stretch.mean.picture())
-        seconds += stretch.seconds
-        if finding := _search(evidence, found, _expected(stretch.size)):
-            return finding
-        if total is not None and [a.shape for a in total] == [b.shape for b in evidence]:
-            evidence = [a + b for a, b in zip(total, evidence, strict=True)]
-            if finding := _search(evidence, found, _expected(stretch.size)):
-                return finding
-        total = evidence
-    if total is not None and (finding := _search(total, found, _everything)):
-        return finding
-    return MarkFinding(state="too_short" if seconds < SHORTEST_S else "not_found")
+    return search(read_stretches(path_or_frames), key, progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stretch:
-    mean: Mean
+class Stretch:
+    """Evidence from some seconds of a video: the same in large and small, and (width, height) of the frames."""
+
+    sheets: list[Sheet]
     seconds: float
     size: tuple[int, int]
-    """(width, height) of its frames in pixels."""
 
 
-def _stretches(source: str | Path | Iterable[np.ndarray]) -> Iterator[_Stretch]:
-    """Stretches of a file or of frames, each decoded when it is asked for."""
+def read_stretches(source: str | Path | Iterable[np.ndarray]) -> Iterator[Stretch]:
+    """The parts of a video that are searched, each decoded when it is asked for."""
     if not isinstance(source, str | Path):
         yield from _of_frames(iter(source))
         return
@@ -89,28 +79,57 @@ def _stretches(source: str | Path | Iterable[np.ndarray]) -> Iterator[_Stretch]:
 
     info = probe(source)
     longest = int(np.ceil(SIDE_PX * max(info.size) / max(min(info.size), 1)))
+    longest_px = longest if longest < max(info.size) else None
     last = max(min(info.duration_s, _WITHIN_S) - LOOKED_AT_S, 0.0)
     for start_s in sorted({0.0, last / 2, last}) if last > LOOKED_AT_S else [0.0]:
-        mean = Mean()
-        longest_px = longest if longest < max(info.size) else None
-        for frame in islice(
-            read_frames(source, start_s=start_s, fps=_FPS, longest_px=longest_px), int(LOOKED_AT_S * _FPS)
-        ):
-            mean.add(frame.rgb)
-        if mean.count:
-            yield _Stretch(mean=mean, seconds=mean.count / _FPS, size=info.size)
+        frames = read_frames(source, start_s=start_s, fps=_FPS, longest_px=longest_px)
+        if stretch := _stretch((frame.rgb for frame in islice(frames, int(LOOKED_AT_S * _FPS))), _FPS, info.size):
+            yield stretch
 
 
-def _of_frames(frames: Iterator[np.ndarray]) -> Iterator[_Stretch]:
-    """Frames without a clock count as 25 a second."""
+def _of_frames(frames: Iterator[np.ndarray]) -> Iterator[Stretch]:
     for _ in range(3):
-        mean, size = Mean(), (0, 0)
-        for rgb in islice(frames, int(LOOKED_AT_S * 25)):
-            mean.add(rgb)
-            size = (rgb.shape[1], rgb.shape[0])
-        if not mean.count:
+        if (stretch := _stretch(islice(frames, int(LOOKED_AT_S * _FRAMES_FPS)), _FRAMES_FPS)) is None:
             return
-        yield _Stretch(mean=mean, seconds=mean.count / 25, size=size)
+        yield stretch
+
+
+def _stretch(frames: Iterable[np.ndarray], fps: float, size: tuple[int, int] | None = None) -> Stretch | None:
+    mean = Mean()
+    for rgb in frames:
+        mean.add(rgb)
+        size = size or (rgb.shape[1], rgb.shape[0])
+    if not mean.count or size is None:
+        return None
+    return Stretch(sheets=[Sheet(level) for level in levels(mean.picture())], seconds=mean.count / fps, size=size)
+
+
+def search(stretches: Iterable[Stretch], key: bytes, progress: Report = report_progress) -> MarkFinding:
+    """The mark of a key in what was read of a video.
+
+    First every stretch, and all up to it together, where the mark lies in pictures that are whole; then, in all
+    together, other scales, proportions and turns.
+    """
+    found, total, seconds = layout(key), None, 0.0
+    for number, stretch in enumerate(stretches):
+        progress("looking for the mark", number, None)
+        seconds += stretch.seconds
+        expected = _expected(stretch.size)
+        if (finding := _search(stretch.sheets, found, expected)).payload is not None:
+            return finding
+        together = _added(total, stretch.sheets)
+        if total is not None and (finding := _search(together, found, expected)).payload is not None:
+            return finding
+        total = together
+    finding = MarkFinding(state="not_found") if total is None else _search(total, found, _everything)
+    return replace(finding, state="too_short") if finding.payload is None and seconds < SHORTEST_S else finding
+
+
+def _added(total: list[Sheet] | None, sheets: list[Sheet]) -> list[Sheet]:
+    """The evidence of both; of pictures of another shape, their own alone."""
+    if total is None or [one.shape for one in total] != [other.shape for other in sheets]:
+        return sheets
+    return [Sheet(one.evidence + other.evidence) for one, other in zip(total, sheets, strict=True)]
 
 
 _Places = Callable[[tuple[int, int]], list[Place]]
@@ -118,8 +137,8 @@ _Places = Callable[[tuple[int, int]], list[Place]]
 
 
 def _expected(size: tuple[int, int]) -> _Places:
-    """Places in a picture of (width, height) that was not cropped or squeezed."""
-    shares = {1 / 64, cell_px(size) / min(size)}
+    """Places in a picture of (width, height) that was made smaller or larger, or cropped, but not both."""
+    shares = [1 / 64, *(cell / min(size) for cell in range(cell_px((1, 1)), _LARGEST_PX))]
 
     def places(shape: tuple[int, int]) -> list[Place]:
         cells = [share * min(shape) for share in shares]
@@ -140,12 +159,12 @@ def _everything(shape: tuple[int, int]) -> list[Place]:
     return found
 
 
-def _search(evidence: list[np.ndarray], found: Layout, places: _Places) -> MarkFinding | None:
+def _search(sheets: list[Sheet], found: Layout, places: _Places) -> MarkFinding:
     """The mark, if the cells at one of the best places have a checksum that is right."""
     seen: list[tuple[Place, Finder]] = []
-    for level in evidence:
-        finder = Finder(level, found)
-        seen += [(place, finder) for place in finder.look(places(level.shape))]
+    for sheet in sheets:
+        finder = Finder(sheet, found)
+        seen += [(place, finder) for place in finder.look(places(sheet.shape))]
     seen.sort(key=lambda one: -one[0].score)
     for place, finder in seen[:_TRIED]:
         place = finder.refine(place)
@@ -154,4 +173,4 @@ def _search(evidence: list[np.ndarray], found: Layout, places: _Places) -> MarkF
         payload = decode(found.soft_bits(finder.cells(place)))
         if payload is not None:
             return MarkFinding(state="found", payload=payload, score=place.score, mirrored=place.mirrored)
-    return None
+    return MarkFinding(state="not_found", score=seen[0][0].score if seen else 0.0)

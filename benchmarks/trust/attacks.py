@@ -52,7 +52,8 @@ def encode(frames: Frames, fps: Fraction, path: Path, how: Attack) -> None:
             stream.codec_context.bit_rate = 0  # leaves the quality constant
         for rgb in frames:
             rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
-            stream.height, stream.width = rgb.shape[:2]
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = rgb.shape[:2]
             file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")))
         file.mux(stream.encode(None))
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ def identity_of(value: Any) -> Any:
             return content_hash(path / "card.json")  # names the hashes of everything else in the folder
         if not os.path.exists(path) and (stored := find_avatar(str(value))):
             return identity_of(stored)
-        return content_hash(path) if os.path.isfile(path) or is_picture_folder(path) else str(value)
+        if os.path.isfile(path):
+            status = os.stat(path)
+            return _file_hash(os.path.abspath(path), status.st_size, status.st_mtime_ns)
+        return content_hash(path) if is_picture_folder(path) else str(value)
     if isinstance(value, Audio):
         return [value.rate_hz, array_digest([value.samples])]
     if isinstance(value, Avatar):
@@ -53,3 +57,10 @@ def identity_of(value: Any) -> Any:
     if isinstance(value, Motion):
         return {field.name: identity_of(getattr(value, field.name)) for field in fields(value)}
     return array_digest([value]) if isinstance(value, np.ndarray) else value
+
+
+@lru_cache(64)
+def _file_hash(path: str, size: int, changed_ns: int) -> str:
+    """SHA-256 of a file's contents, read once as long as it stays as it is: clips can be large, and a job's key and its
+    credentials both name them."""
+    return content_hash(path)

@@ -37,6 +37,7 @@ VARIABLES = {
 """Environment variables of the user's own means; each comes before what `talkingface trust init` stored."""
 _WAIT_S = 20.0
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
+_OR_NEW = ", or make a new key with: talkingface trust init --new"
 _making = threading.Lock()
 
 
@@ -185,7 +186,7 @@ def _own_identity(means: dict[str, str]) -> Identity:
         chain.algorithm()
         key = None
         if "command" not in means:
-            _check_private(user_path(means["key"]))
+            _check_private(user_path(means["key"]), "")
             key = key_pem(read_key(user_path(means["key"]).read_bytes(), chain, means["key"]))
     except OSError as error:
         raise OutputError(f"cannot sign: {error.filename} cannot be read ({(error.strerror or '').lower()})") from error
@@ -202,12 +203,12 @@ def _stored(folder: Path) -> Identity | None:
     """The installation's identity, None if it has none yet. Raises OutputError for one that must not be used."""
     file = folder / "identity.pem"
     try:
-        _check_private(file)
+        _check_private(file, _OR_NEW)
         pem = file.read_bytes()
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        raise OutputError(f"the signing key {file} may not be read; {_advice(file)}") from error
+        raise OutputError(f"the signing key {file} may not be read; run: chmod 600 {file}{_OR_NEW}") from error
     try:
         chain = read_chain(pem, str(file))
         key = key_pem(read_key(pem, chain, str(file)))
@@ -216,15 +217,11 @@ def _stored(folder: Path) -> Identity | None:
     return Identity(chain=chain, key=key, origin="installation")
 
 
-def _check_private(file: Path) -> None:
+def _check_private(file: Path, otherwise: str) -> None:
     """Raise OutputError if others may read or change a private key. Windows keeps users' folders apart by itself."""
     status = file.stat()
     if sys.platform != "win32" and status.st_mode & 0o077:
-        raise OutputError(f"the signing key {file} can be read by others; {_advice(file)}")
-
-
-def _advice(file: Path) -> str:
-    return f"run: chmod 600 {file}, or make a new key with: talkingface trust init --new"
+        raise OutputError(f"the signing key {file} can be read by others; run: chmod 600 {file}{otherwise}")
 
 
 def _make(folder: Path, *, instead_of: str | None = None, anew: bool = False) -> Identity:

@@ -134,11 +134,25 @@ def test_content_hash(tmp_path: Path) -> None:
         cache.content_hash(tmp_path / "b")
 
 
-def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALKINGFACE_CACHE", "/somewhere")
-    assert cache.cache_dir() == Path("/somewhere")
-    monkeypatch.delenv("TALKINGFACE_CACHE")
-    assert cache.cache_dir().parts[-1] in ("talkingface", "cache")
+@pytest.mark.parametrize("name", ["cache", "config", "state"])
+def test_folders_of_the_user_follow_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    find = getattr(cache, f"{name}_dir")
+    monkeypatch.setenv(f"TALKINGFACE_{name.upper()}", "/somewhere")
+    assert find() == Path("/somewhere")
+    monkeypatch.delenv(f"TALKINGFACE_{name.upper()}")
+    assert find().parts[-1] in ("talkingface", name)
+    if sys.platform not in ("win32", "darwin"):
+        monkeypatch.setenv(f"XDG_{name.upper()}_HOME", "/elsewhere")
+        assert find() == Path("/elsewhere/talkingface")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
+def test_private_files_are_the_users_alone(tmp_path: Path) -> None:
+    for path, private in ((tmp_path / "a", True), (tmp_path / "b", False)):
+        path.write_text("earlier")
+        with cache.write_atomic(path, private=private) as file:
+            file.write(b"1")
+        assert (path.stat().st_mode & 0o077 == 0) == private
 
 
 def test_devices() -> None:

@@ -8,6 +8,7 @@ import random
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -89,6 +90,15 @@ def test_no_changed_byte_goes_unseen(tmp_path: Path, suffix: str) -> None:
             assert check_credentials(path).state not in ("valid", "trusted")
         file.write_bytes(data)
     assert check_credentials(path).state == "trusted"
+
+
+def test_threads_sign_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKINGFACE_CONFIG", str(tmp_path / "config"))  # the first key is made by one of them
+    paths = [tmp_path / f"{number}.mp4" for number in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, paths))
+    found = [check_credentials(path) for path in paths]
+    assert {one.state for one in found} == {"trusted"} and len({one.signer for one in found}) == 1
 
 
 def test_what_was_signed_twice_counts_once(tmp_path: Path) -> None:

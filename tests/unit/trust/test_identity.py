@@ -78,6 +78,15 @@ def test_a_key_that_others_may_read_is_refused(folder: Path) -> None:
     assert identity.signing_identity().origin == "installation"
 
 
+@posix
+def test_so_is_ones_own(tmp_path: Path, folder: Path) -> None:
+    own = own_files(tmp_path / "own")
+    (tmp_path / "own" / "key.pem").chmod(0o640)
+    with pytest.raises(OutputError, match="chmod 600") as caught:
+        identity.store_own_means(own)
+    assert "--new" not in str(caught.value)
+
+
 @pytest.mark.parametrize("damage", [b"", b"-----BEGIN", b"\0" * 99])
 def test_a_damaged_key_is_not_replaced_silently(folder: Path, damage: bytes) -> None:
     identity.signing_identity()

@@ -19,10 +19,10 @@ import c2pa
 
 from talkingface import __version__
 from talkingface.core.cache import output_error, temporary_path
-from talkingface.core.errors import OutputError
+from talkingface.core.errors import InputError, OutputError
 from talkingface.trust.identity import Identity, signing_identity
-from talkingface.trust.seal import Seal
-from talkingface.trust.sidecar import EMBEDDING, sidecar_of
+from talkingface.trust.seal import Seal, unsealed
+from talkingface.trust.sidecar import EMBEDDING, read_sidecar, sidecar_of
 from talkingface.trust.signing import sign_bytes
 
 RESULT, BOM, CONSENT = "org.talkingface.result", "org.talkingface.bom", "org.talkingface.consent"
@@ -169,10 +169,35 @@ def _add(builder: Any, number: int, ingredient: Ingredient) -> None:
         "relationship": "parentOf" if ingredient.is_parent else "inputTo",
         "label": _label(number),
     }
+    source, media_type = io.BytesIO(), "application/octet-stream"
     if ingredient.path is not None:
-        with contextlib.suppress(c2pa.C2paError, OSError), open(ingredient.path, "rb", buffering=_BUFFER) as file:
-            return builder.add_ingredient(said, ingredient.media_type, file)
-    builder.add_ingredient(said, "application/octet-stream", io.BytesIO())
+        with contextlib.suppress(c2pa.C2paError, OSError, InputError, ValueError):
+            if facts := _beside(ingredient.path):
+                name = f"{_label(number)}.c2pa"
+                builder.add_resource(name, io.BytesIO(facts.pop("manifest")))
+                facts["manifest_data"] = {"format": "application/c2pa", "identifier": name}
+                return builder.add_ingredient({**said, **facts}, media_type, source)
+            with open(ingredient.path, "rb", buffering=_BUFFER) as file:
+                return builder.add_ingredient(said, ingredient.media_type, file)
+    builder.add_ingredient(said, media_type, source)
+
+
+def _beside(path: Path) -> dict[str, Any] | None:
+    """The `manifest` in a file beside an input, and what C2PA wants to know of it: which one is active, and how it was
+    found. None where there is none, or it is not that of the input as it is. Raises C2paError, OSError, InputError."""
+    data = None if path.suffix.lower() in EMBEDDING else read_sidecar(path)
+    if data is None:
+        return None
+    manifest = unsealed(data)
+    with (
+        c2pa.Context.from_dict(NO_NETWORK) as context,
+        open(path, "rb", buffering=_BUFFER) as file,
+        c2pa.Reader("application/octet-stream", file, manifest, context) as reader,
+    ):
+        store = json.loads(reader.json())
+    if store.get("validation_state") not in ("Valid", "Trusted"):
+        return None
+    return {"manifest": manifest, **{name: store[name] for name in ("active_manifest", "validation_results")}}
 
 
 def _sign(builder: Any, signer: Any, part: Path, made: Path | None, failures: list[Exception]) -> bytes:

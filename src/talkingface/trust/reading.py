@@ -16,7 +16,7 @@ from talkingface.core.errors import InputError
 from talkingface.trust import seal
 from talkingface.trust.credentials import BOM, CONSENT, NO_NETWORK, RESULT, SOURCE_TYPE
 from talkingface.trust.identity import known_chains
-from talkingface.trust.sidecar import sidecar_of
+from talkingface.trust.sidecar import read_sidecar, sidecar_of
 
 _SYNTHETIC = tuple(
     SOURCE_TYPE + name
@@ -24,7 +24,6 @@ _SYNTHETIC = tuple(
 )
 _C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _MOST_BOXES = 10_000
-_MOST_BYTES = 64 << 20  # of a manifest in a file of its own
 _BUFFER = 1 << 20
 
 
@@ -71,16 +70,20 @@ def check_credentials(path: Path, roots: Mapping[str, bytes] | None = None) -> C
 def _checked(path: Path, place: Path, embedded: bool, roots: Mapping[str, bytes]) -> CredentialsFinding:
     manifest, beside = None, ()
     if place != path:
-        if place.stat().st_size > _MOST_BYTES:
-            return _broken(place, "it is far larger than credentials are")
-        data = place.read_bytes()
-        manifest, beside = data[: -seal.LENGTH] if seal.has_seal(place) else data, (path,)
+        try:
+            manifest, beside = seal.unsealed(read_sidecar(path) or b""), (path,)
+        except InputError as error:
+            return _broken(place, str(error))
     own = known_chains()
     anchors = b"".join([*(chain.root_pem for chain in own), *roots.values()])
     settings = {**NO_NETWORK, **({"trust": {"user_anchors": anchors.decode()}} if anchors else {})}
     try:
+        trusting = c2pa.Context.from_dict(settings)
+    except c2pa.C2paError as error:
+        raise InputError(f"the trusted certificates cannot be used: {_said(error)}") from error
+    try:
         with (
-            c2pa.Context.from_dict(settings) as context,
+            trusting as context,
             open(path, "rb", buffering=_BUFFER) as file,
             contextlib.closing(_reader(file, manifest, context)) as reader,
         ):

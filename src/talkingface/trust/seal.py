@@ -39,6 +39,11 @@ class Seal:
             opened.write(_HEAD + r.to_bytes(32, "big") + s.to_bytes(32, "big"))
 
 
+def unsealed(data: bytes) -> bytes:
+    """The bytes of a file without its seal, if it has one."""
+    return data[:-LENGTH] if data[-LENGTH:].startswith(_HEAD) else data
+
+
 def has_seal(file: Path) -> bool:
     """Whether the file ends with a seal, intact or not. Raises OSError."""
     return _tail(file).startswith(_HEAD)

@@ -186,6 +186,18 @@ def test_credentials_of_inputs_are_carried_on(tmp_path: Path) -> None:
     assert b"thumbnail" not in path.read_bytes() and str(tmp_path).encode() not in path.read_bytes()
 
 
+def test_those_beside_inputs_too(tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.webm")
+    given = Ingredient(title="clip.webm", role="face", sha256="aa", media_type="video/webm", path=clip, is_parent=True)
+    said = Statement(system="portrait", job="1", is_composite=True, ingredients=(given,))
+    found = check_credentials(write(tmp_path / "out.mp4", said))
+    assert found.state == "trusted"
+    assert found.ingredients == ({"title": "clip.webm", "relationship": "parentOf", "has_credentials": True},)
+    sidecar_of(clip).write_bytes(sidecar_of(write(tmp_path / "another.webm", key="k")).read_bytes()[:-200])
+    found = check_credentials(write(tmp_path / "out.mp4", said))
+    assert found.state == "trusted" and not found.ingredients[0]["has_credentials"], "they are of another file"
+
+
 def test_files_without_credentials(tmp_path: Path) -> None:
     for suffix in SUFFIXES:
         assert check_credentials(write(tmp_path / f"a{suffix}", sign=None)).state == "none"

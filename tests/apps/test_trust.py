@@ -46,13 +46,16 @@ def test_what_signs_is_shown_exported_and_replaced(shell: Shell, tmp_path: Path)
     assert again["serial"] != facts["serial"] and again["earlier"] == [facts["serial"]]
 
 
-def test_a_certificate_of_ones_own_is_chosen_and_forgotten(shell: Shell, tmp_path: Path) -> None:
+def test_a_certificate_of_ones_own_is_chosen_and_forgotten(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key, chain = make_chain()
     for name, data in (("key.pem", key), ("chain.pem", chain.pem)):
         (tmp_path / name).write_bytes(data)
         (tmp_path / name).chmod(0o600)
-    own = ("--certificate", tmp_path / "chain.pem", "--key", tmp_path / "key.pem")
-    assert shell("trust", "init", *own)[0] == 0
+    monkeypatch.chdir(tmp_path)
+    assert shell("trust", "init", "--certificate", "chain.pem", "--key", "key.pem")[0] == 0
+    monkeypatch.chdir("/")
     assert json.loads(shell("trust", "show", "--json")[1])["serial"] == chain.serial
     assert shell("trust", "init", "--forget")[0] == 0
     assert json.loads(shell("trust", "show", "--json")[1])["origin"] == "installation"

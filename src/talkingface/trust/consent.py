@@ -19,7 +19,7 @@ from talkingface.core.cache import content_hash, output_error, write_atomic
 from talkingface.core.config import parse_json
 from talkingface.core.errors import ArgumentError, ConsentError, InputError, OutputError
 from talkingface.trust.certificates import Chain, read_chain
-from talkingface.trust.identity import alone, known_chains, signing_identity, trust_folder
+from talkingface.trust.identity import alone, known_signers, signing_identity, trust_folder
 from talkingface.trust.signing import is_signed, sign_bytes
 
 FORMAT_VERSION = 1
@@ -117,8 +117,8 @@ def check_consent(record: Mapping[str, Any], files: Mapping[str, Path] | None = 
             raise ConsentError(f"the consent of {person} names no {name}")
         if content_hash(file) != record[name]["sha256"]:
             raise ConsentError(f"the consent of {person} is for another {name} than {file}")
-    known = any(chain.serial == own.serial for own in known_chains())
-    return f"{chain.name}, {'this installation' if known else 'not known here'}"
+    known_as = next((name for known, name in known_signers() if known.serial == chain.serial), "not known here")
+    return f"{chain.name}, {known_as}"
 
 
 def _signer(record: Mapping[str, Any]) -> Chain:

@@ -120,6 +120,8 @@ def own_means() -> dict[str, str]:
 def store_own_means(means: dict[str, str]) -> Path:
     """Keep the user's own means for later runs, after a look at them; an empty dict forgets what was kept. Raises
     OutputError."""
+    paths = {name: os.path.abspath(user_path(means[name])) for name in ("certificate", "key") if name in means}
+    means = {**means, **paths}  # later runs begin elsewhere
     if "certificate" in means or "key" in means or "command" in means:
         _own_identity(means)
     folder = trust_folder()
@@ -164,6 +166,16 @@ def known_chains() -> list[Chain]:
             chain = _chain_in(folder / name)
             pairs = zip(chain.certificates[::2], chain.certificates[1::2], strict=False)
             found += [Chain(pair) for pair in pairs]
+    return found
+
+
+def known_signers() -> list[tuple[Chain, str]]:
+    """Chains whose signatures are known here, and as what: of this installation, and the user's own certificate."""
+    found = [(chain, "this installation") for chain in known_chains()]
+    with contextlib.suppress(OSError, InputError, OutputError):
+        place = user_path(own_means()["certificate"]) if "certificate" in own_means() else None
+        if place is not None:
+            found.append((_chain_in(place), "your own certificate"))
     return found
 
 

@@ -15,7 +15,7 @@ import c2pa
 from talkingface.core.errors import InputError
 from talkingface.trust import seal
 from talkingface.trust.credentials import BOM, CONSENT, NO_NETWORK, RESULT, SOURCE_TYPE
-from talkingface.trust.identity import known_chains
+from talkingface.trust.identity import known_signers
 from talkingface.trust.sidecar import read_sidecar, sidecar_of
 
 _SYNTHETIC = tuple(
@@ -74,8 +74,8 @@ def _checked(path: Path, place: Path, embedded: bool, roots: Mapping[str, bytes]
             manifest, beside = seal.unsealed(read_sidecar(path) or b""), (path,)
         except InputError as error:
             return _broken(place, str(error))
-    own = known_chains()
-    anchors = b"".join([*(chain.root_pem for chain in own), *roots.values()])
+    own = known_signers()
+    anchors = b"".join([*(chain.root_pem for chain, _ in own), *roots.values()])
     settings = {**NO_NETWORK, **({"trust": {"user_anchors": anchors.decode()}} if anchors else {})}
     try:
         trusting = c2pa.Context.from_dict(settings)
@@ -96,7 +96,7 @@ def _checked(path: Path, place: Path, embedded: bool, roots: Mapping[str, bytes]
         elsewhere = str(error).startswith("Remote:")  # it has no class of its own
         detail = "the file names a place on the network for them, which is not asked" if elsewhere else _why_none(path)
         return CredentialsFinding(state="none", detail=detail)
-    return _judged(store, path, place, beside, {chain.serial: "this installation" for chain in own}, roots)
+    return _judged(store, path, place, beside, {chain.serial: name for chain, name in own}, roots)
 
 
 def _reader(file: IO[bytes], manifest: bytes | None, context: Any) -> Any:

@@ -64,8 +64,13 @@ def test_every_container_is_signed(tmp_path: Path, suffix: str, key: str | None)
     assert found.place == (sidecar_of(path) if beside else path)
 
 
-def test_a_signature_of_somebody_unknown_is_valid_and_no_more(tmp_path: Path, own: Path) -> None:
+def test_a_signature_of_somebody_unknown_is_valid_and_no_more(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(tmp_path / "a.mp4")
+    assert check_credentials(path).known_as == "your own certificate"
+    monkeypatch.delenv("TALKINGFACE_SIGN_CERT")
+    monkeypatch.delenv("TALKINGFACE_SIGN_KEY")
     assert check_credentials(path).state == "valid"
     found = check_credentials(path, {"root.pem": (own / "root.pem").read_bytes()})
     assert (found.state, found.known_as) == ("trusted", "root.pem")
@@ -146,7 +151,7 @@ sys.stdout.buffer.write(made if {form!r} == "DER" else r.to_bytes(32, "big") + s
 """)
     monkeypatch.delenv("TALKINGFACE_SIGN_KEY")
     monkeypatch.setenv("TALKINGFACE_SIGN_COMMAND", f"{sys.executable} {program}")
-    assert check_credentials(write(tmp_path / "a.mp4")).state == "valid"
+    assert check_credentials(write(tmp_path / "a.mp4")).known_as == "your own certificate"
 
 
 @pytest.mark.parametrize(

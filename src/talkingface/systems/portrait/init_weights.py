@@ -26,7 +26,7 @@ def init_tensors(config: PortraitConfig) -> dict[str, np.ndarray]:
     mouth = {
         f"{d}.{name}": value.numpy() for d, reader in readers.items() for name, value in reader.state_dict().items()
     }
-    mouth = finished(mouth, load_mesh478(), gain=(1.0, 1.0, 1.0))
+    mouth = finished(mouth, load_mesh478(), dict.fromkeys(DELAYS, (1.0, 1.0, 1.0)))
     columns = NUM_POSE + NUM_BROW
     bump = np.hanning(25).astype(np.float32)[:, None, None]
     head = {

@@ -36,8 +36,8 @@ from talkingface.training.speaking_clips import FREE_LICENCES
 REFINER_STEPS = {"clean": 4000, "research": 3500}
 ENCODERS = {"clean": "clean", "research": "v1"}
 """The speech encoder that each hears by: its heads were trained along with it."""
-MOUTH_GAIN = {"clean": (1.1, 1.45, 1.25), "research": (1.1, 1.45, 1.25)}
-"""Compensates for the movement of gap, width and jaw that regression to the mean loses on unseen people."""
+MOUTH_GAIN = {"best": (1.1, 1.45, 1.25), "low": (1.25, 1.7, 1.3)}
+"""By delay; compensates for the movement of gap, width and jaw that regression to the mean loses on unseen people."""
 SEED = 1
 FREE_CLIP = "public-domain or CC BY train clip"
 TERMS = {"clean": FREE, "research": RESEARCH}
@@ -103,7 +103,7 @@ def make_weights(data: Path, folder: Path, tag: str) -> Path:
     head_motion = train_head_motion(prepared, model, free_only=free_only)  # seconds; a folder unfit for it fails now
     speech = train_encoder(data, folder, ENCODERS[tag])
     refiner = _train_refiner(crops, folder, tag)
-    mouth = speech_tensors(speech["heads"], model, MOUTH_GAIN[tag])
+    mouth = speech_tensors(speech, model, MOUTH_GAIN)
     tensors = mouth | halved(head_motion) | refiner_tensors(refiner.networks)
     card = make_card(
         f"{SPEC.name}.{tag}",

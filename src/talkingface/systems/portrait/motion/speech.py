@@ -80,7 +80,7 @@ class SpeechToMotion:
 
     def __init__(self, tensors: Mapping[str, np.ndarray], config: PortraitConfig) -> None:
         mouth = dequantised(with_prefix(tensors, "audio2motion."))
-        self._shape = mouth["measures"], mouth["gain"]
+        self._measures, self._gains = mouth["measures"], with_prefix(mouth, "gain.")
         self._readers = {delay: with_prefix(mouth, f"{delay}.") for delay in DELAYS}
         self._head = with_prefix(tensors, "head_motion.")
         self._config, self._encoder = config, SpeechEncoder.load(config.encoder)
@@ -91,7 +91,7 @@ class SpeechToMotion:
         Covers every frame that begins within the speech. Head pose is at rest unless `controls.pose` is "generated".
         """
         head = HeadMotion(self._head, controls.seed, controls.blink)
-        shaper = MouthShaper(*self._shape)
+        shaper = MouthShaper(self._measures, self._gains[controls.delay])
         reader = self._readers[controls.delay]
         for rows in speech_rows(self._encoder, reader, self._config.speech, pieces, controls.delay):
             mouth = shaper.push(rows)

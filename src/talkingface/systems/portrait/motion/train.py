@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,13 +14,18 @@ from talkingface.training.mouth_targets import measure_matrix
 from talkingface.training.pipeline import Trained
 
 
-def speech_tensors(trained: Trained, model: LinearFaceModel, gain: Sequence[float]) -> dict[str, np.ndarray]:
-    """The heads of the delays, named `audio2motion.*`."""
-    heads = {delay: arrays(trained.networks[delay]) for delay in DELAYS}
+def speech_tensors(
+    speech: Mapping[str, Trained], model: LinearFaceModel, gains: Mapping[str, Sequence[float]]
+) -> dict[str, np.ndarray]:
+    """The heads of `training.speech_encoder.train_encoder` and their gains by delay, named `audio2motion.*`."""
+    heads = {delay: arrays(speech[f"head_{delay}"].networks[delay]) for delay in DELAYS}
     tensors = {f"{delay}.{name}": value for delay, head in heads.items() for name, value in head.items()}
-    return named("audio2motion", quantised(finished(tensors, model, gain)))
+    return named("audio2motion", quantised(finished(tensors, model, gains)))
 
 
-def finished(tensors: dict[str, np.ndarray], model: LinearFaceModel, gain: Sequence[float]) -> dict[str, np.ndarray]:
+def finished(
+    tensors: dict[str, np.ndarray], model: LinearFaceModel, gains: Mapping[str, Sequence[float]]
+) -> dict[str, np.ndarray]:
     """Tensors of heads with what `speech.MouthShaper` needs beside them."""
-    return tensors | {"measures": measure_matrix(model), "gain": np.array(gain, np.float32)}
+    by_delay = {f"gain.{delay}": np.array(gain, np.float32) for delay, gain in gains.items()}
+    return tensors | {"measures": measure_matrix(model)} | by_delay

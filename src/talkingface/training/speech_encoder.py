@@ -18,7 +18,7 @@ from talkingface.core.errors import InputError, WeightsError
 from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.quantised import dequantised, quantised
-from talkingface.nn.speech_encoder_config import DELAYS, SpeechEncoderConfig, SpeechHeadConfig
+from talkingface.nn.speech_encoder_config import SpeechEncoderConfig, SpeechHeadConfig
 from talkingface.nn.state import arrays, named, tensors_of
 from talkingface.training.pipeline import (
     FREE,
@@ -40,9 +40,9 @@ from talkingface.training.speech_recipe import SpeechRecipe
 START = "speech_encoder.start"
 OFFSET_STEPS, SEED = 250, 1
 STEPS = {"v1": 2000, "clean": 600}
-HEAD_STEPS = {"best": 300, "low": 1200}
+HEAD_STEPS = {"v1": 600, "clean": 400}
 HEAD_DROPOUT = 0.4
-"""Heads that hear far ahead soon learn the people; those that hear less go on learning what is said."""
+"""Heads learn within a minute; after that they learn the people."""
 
 
 def encoder_state(name: str | Path) -> State:
@@ -100,7 +100,7 @@ def train_encoder(data: Path, folder: Path, tag: str) -> dict[str, Trained]:
     """Train the encoder `tag` in `folder`/speech_encoder/`tag`, then heads for it, or read what is finished there.
 
     The stage `encoder` gives the encoder; the heads that were trained along with it saw short cuts of a moving target.
-    Those of the stages `head_best` and `head_low` are what to use: they learn from the finished encoder in eight bits.
+    Those of the stage `heads`, one for each delay, are what to use: they learn from the finished encoder in eight bits.
     """
     start, run = start_state(folder), folder / "speech_encoder" / tag
     prepared, model = prepare_data(data, folder), load_mesh478()
@@ -116,17 +116,14 @@ def train_encoder(data: Path, folder: Path, tag: str) -> dict[str, Trained]:
     def finished(done: Mapping[str, Trained]) -> State:
         return _state(quantised(arrays(done["encoder"].networks["encoder"])))
 
-    def head(delay: str) -> Stage:
-        def make(done: Mapping[str, Trained]) -> SpeechRecipe:
-            return recipe(done, finished(done), False, delays=(delay,), dropout=HEAD_DROPOUT)
-
-        return Stage(name=f"head_{delay}", steps=HEAD_STEPS[delay], make=make, options=options)
+    def heads(done: Mapping[str, Trained]) -> SpeechRecipe:
+        return recipe(done, finished(done), False, dropout=HEAD_DROPOUT)
 
     options = {"ema_decay": 0.995, "evaluate_every": 200}
     stages = [
         offset_stage(material, start),
         Stage(name="encoder", steps=STEPS[tag], make=lambda done: recipe(done, start, True), options=options),
-        *(head(delay) for delay in DELAYS),
+        Stage(name="heads", steps=HEAD_STEPS[tag], make=heads, options=options),
     ]
     return run_stages(run, stages, seed=SEED, device="cpu")
 

@@ -103,7 +103,7 @@ def make_weights(data: Path, folder: Path, tag: str) -> Path:
     head_motion = train_head_motion(prepared, model, free_only=free_only)  # seconds; a folder unfit for it fails now
     speech = train_encoder(data, folder, ENCODERS[tag])
     refiner = _train_refiner(crops, folder, tag)
-    mouth = speech_tensors(speech, model, MOUTH_GAIN)
+    mouth = speech_tensors(speech["heads"], model, MOUTH_GAIN)
     tensors = mouth | halved(head_motion) | refiner_tensors(refiner.networks)
     card = make_card(
         f"{SPEC.name}.{tag}",

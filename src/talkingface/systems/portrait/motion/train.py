@@ -15,10 +15,10 @@ from talkingface.training.pipeline import Trained
 
 
 def speech_tensors(
-    speech: Mapping[str, Trained], model: LinearFaceModel, gains: Mapping[str, Sequence[float]]
+    trained: Trained, model: LinearFaceModel, gains: Mapping[str, Sequence[float]]
 ) -> dict[str, np.ndarray]:
-    """The heads of `training.speech_encoder.train_encoder` and their gains by delay, named `audio2motion.*`."""
-    heads = {delay: arrays(speech[f"head_{delay}"].networks[delay]) for delay in DELAYS}
+    """The heads of the delays and their gains, named `audio2motion.*`."""
+    heads = {delay: arrays(trained.networks[delay]) for delay in DELAYS}
     tensors = {f"{delay}.{name}": value for delay, head in heads.items() for name, value in head.items()}
     return named("audio2motion", quantised(finished(tensors, model, gains)))
 

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,11 @@ def _actions(statement: Statement) -> list[dict[str, Any]]:
         for wanted in (True, False)
     )
     used = {"parameters": {"ingredientIds": others}} if others else {}
-    source = {"digitalSourceType": CHANGED if statement.is_composite else MADE, "softwareAgent": agent}
+    source = {
+        "digitalSourceType": CHANGED if statement.is_composite else MADE,
+        "softwareAgent": agent,
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
     if parents:
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": parents}}
         actions = [opened, {"action": "c2pa.edited", **source, **used}]

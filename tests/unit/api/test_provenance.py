@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from clips import sway, write_face_video
 from talkingface.api import animation as module
 from talkingface.core.cache import content_hash
 from talkingface.core.errors import OutputError, UsageError
+from talkingface.core.samples import sample
 from talkingface.core.types import Audio
 from talkingface.trust.mark import ALGORITHM
 from talkingface.trust.reading import check_credentials
@@ -49,6 +51,8 @@ def test_a_photo_that_speaks_is_made(photo: Path, voice_file: Path, tmp_path: Pa
     assert found.state == "trusted" and found.result is not None
     assert [action["action"] for action in actions(out)] == ["c2pa.created", "c2pa.watermarked.bound"]
     assert found.mark == (ALGORITHM, made.payload)
+    when = datetime.fromisoformat(actions(out)[0]["when"].replace("Z", "+00:00"))
+    assert abs(when - datetime.now(timezone.utc)) < timedelta(minutes=5), "by the computer's clock, in UTC"
     assert actions(out)[0]["digitalSourceType"].endswith("/trainedAlgorithmicMedia")
     assert found.result["job"] == made.job and found.result["weights"]["name"] == "meter.none"
     facts = [(part["role"], part["title"], part["sha256"]) for part in found.result["made_from"]]
@@ -76,6 +80,34 @@ def test_results_made_from_results_carry_them_on(photo: Path, voice_file: Path, 
     ]
 
 
+def test_credentials_of_a_photo_are_carried_on(voice_file: Path, tmp_path: Path) -> None:
+    import c2pa
+
+    from talkingface.trust.identity import signing_identity
+
+    signs = signing_identity()
+    info = c2pa.C2paSignerInfo(b"es256", signs.chain.pem, signs.key, None)
+    taken = {
+        "action": "c2pa.created",
+        "digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture",
+    }
+    said = {"claim_generator_info": [{"name": "camera"}],
+            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [taken]}}]}  # fmt: skip
+    photo = tmp_path / "photo.jpg"
+    with (
+        open(sample("portrait"), "rb") as source,
+        open(photo, "w+b") as target,
+        c2pa.Context() as context,
+        c2pa.Builder(json.dumps(said), context) as builder,
+        c2pa.Signer.from_info(info) as signer,
+    ):
+        builder.sign(signer, "image/jpeg", source, target)
+    assert talkingface.verify(photo).verdict == "nothing", "a camera took it"
+    found = check_credentials(talkingface.animate(photo, voice_file, size=128, **OF_METER).save(tmp_path / "out.mp4"))
+    assert found.state == "trusted" and found.is_synthetic
+    assert found.ingredients[0] == {"title": "photo.jpg", "relationship": "inputTo", "has_credentials": True}
+
+
 def test_what_is_in_memory_has_no_name(photo: Path, tmp_path: Path) -> None:
     voice = Audio(samples=make_voice(0.6)[None], rate_hz=16000)
     avatar = talkingface.fit(photo, **OF_METER)
@@ -96,6 +128,13 @@ def test_a_job_in_pieces_is_signed_as_a_whole(
     for suffix in (".mp4", ".webm"):
         out = talkingface.animate(photo, voice_file, **OF_METER).save(tmp_path / f"out{suffix}")
         assert check_credentials(out).state == "trusted"
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".webm"])
+def test_transparent_results_are_signed(photo: Path, voice_file: Path, tmp_path: Path, suffix: str) -> None:
+    made = talkingface.animate(photo, voice_file, background="transparent", **OF_METER)
+    found = talkingface.verify(made.save(tmp_path / f"out{suffix}"))
+    assert found.verdict == "intact" and found.credentials.is_synthetic
 
 
 def test_a_long_job_is_refused_before_work(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,7 +20,9 @@ from talkingface.video.read import VideoFrame, read_frames
 CLIP_S = 10.0
 LONGEST_PX = 1280
 MOUTH = 1.5  # the mouth box over the lips' own
+NO_PERSON = ("animal_dog",)
 _HEARD_HZ = 48000
+Item = TypeVar("Item")
 
 
 def write_voice(data: Path, seconds: float, target: Path) -> None:
@@ -43,6 +46,18 @@ def write_voice(data: Path, seconds: float, target: Path) -> None:
             left -= len(pcm)
             if left <= 0:
                 return
+
+
+def portraits(data: Path, limit: int | None = None) -> list[Path]:
+    """The pictures of a data folder that show a person's face; `limit` of them are spread over the sorted names."""
+    return spread(sorted(p for p in (data / "portrait").iterdir() if p.is_file() and p.stem not in NO_PERSON), limit)
+
+
+def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` items, evenly from first to last, so that a quick trial sees all kinds of them."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[round((k + 0.5) * len(items) / limit - 0.5)] for k in range(limit)]
 
 
 def clip_track(path: Path) -> Track:

@@ -68,12 +68,12 @@ def score_clip(clip: ClipEntry, refiner: Refiner) -> dict[str, Any]:
     seen = np.flatnonzero(track.confidence > 0)
     first = int(seen[0])
     wanted = set(seen[seen > first][:: 2 if len(seen) > MOST_FRAMES else 1].tolist())
-    drawing: _Drawing | None = None
+    drawing: Drawing | None = None
     held: list[tuple[np.ndarray, np.ndarray]] = []
     table = _Scores()
     for number, frame in enumerate(beginning(clip.path)):
         if number == first:
-            drawing = _Drawing(frame.rgb, track.landmarks[first], refiner)
+            drawing = Drawing(frame.rgb, track.landmarks[first], refiner)
         elif number in wanted and drawing is not None:
             held.append((frame.rgb, driven.landmarks[number]))
         if drawing is not None and len(held) == BATCH:
@@ -84,7 +84,7 @@ def score_clip(clip: ClipEntry, refiner: Refiner) -> dict[str, Any]:
     return {"clip": clip.slug, "frames": len(table.psnr), **table.means()}
 
 
-class _Drawing:
+class Drawing:
     """A frame as the photo, and others drawn from it by their landmarks."""
 
     def __init__(self, photo: np.ndarray, points: np.ndarray, refiner: Refiner) -> None:
@@ -117,7 +117,7 @@ class _Scores:
     psnr: list[list[float]] = field(default_factory=list)
     energy: list[tuple[float, float]] = field(default_factory=list)
 
-    def add(self, drawing: _Drawing, frames: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    def add(self, drawing: Drawing, frames: list[tuple[np.ndarray, np.ndarray]]) -> None:
         """Score the drawings of true (picture, landmarks) pairs."""
         warps, full = drawing.draw([points for _, points in frames])
         for (truth, points), warp, mended in zip(frames, warps, full, strict=True):

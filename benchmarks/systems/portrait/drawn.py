@@ -1,4 +1,4 @@
-"""How far lips move in finished pictures, against how far the motion asked them to: gap and width, portrait by portrait.
+"""How far lips move in finished pictures over how far the motion asked them to: gap and width, portrait by portrait.
 
 What is asked is the motion's own displacement on the resting face, before a renderer limits or corrects it; what is
 drawn is tracked in the pictures. So a face whose lips the tracker measures too small shows as drawn too little, and a

@@ -2,17 +2,16 @@
 
 Definitions. Inside: the polygon of the inner lips of the clip's own track, the same for both pictures. Opening: the lip
 gap of `face.mouth_measures` in eye distances, in five ranges (`OPENINGS`). The skin of the clip's first frame is the
-measure of light: brightness is mean luma over the skin's; a pixel is a tooth if it is at least `TOOTH_LUMA` as bright as
-the skin and its tint R / (R + G + B) is less than the skin's by `TOOTH_TINT`; it is red (tongue, gums, lips turned in)
-if it is at least `RED_LUMA` as bright and its tint is more than the skin's by `RED_TINT`. The rest is cavity, or teeth
-in the shade.
+measure of light: brightness is mean luma over the skin's. A pixel is a tooth if it is at least `TOOTH_LUMA` times as
+bright as the skin and its tint R / (R + G + B) is less than the skin's by `TOOTH_TINT`; it is red (tongue, gums, lips
+turned in) if it is at least `RED_LUMA` times as bright and its tint is more than the skin's by `RED_TINT`. The rest is
+cavity, or teeth in the shade.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -193,4 +192,3 @@ def _thumb(rgb: np.ndarray, points: np.ndarray, skin: np.ndarray) -> np.ndarray:
 
 def _fitted(part: np.ndarray) -> np.ndarray:
     return cv2.resize(part, _THUMB, interpolation=cv2.INTER_NEAREST)
-

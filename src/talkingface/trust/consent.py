@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import secrets
 from collections.abc import Mapping
 from datetime import date, datetime, timezone
@@ -154,7 +155,7 @@ def revoke(record: Mapping[str, Any], reason: str = "") -> Path:
 def revocations() -> dict[str, dict[str, str]]:
     """Consents that were revoked here, by id. Raises ConsentError for a list that cannot be read: it might name any."""
     folder = trust_folder()
-    if folder is None or not (file := folder / "revoked.json").exists():
+    if folder is None or not os.path.exists(file := folder / "revoked.json"):
         return {}
     try:
         listed = parse_json(file.read_text(encoding="utf-8"), str(file))

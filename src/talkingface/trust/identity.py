@@ -7,7 +7,6 @@ user's own are named by environment variables, or stored by `talkingface trust i
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import sys
@@ -36,7 +35,6 @@ VARIABLES = {
 }
 """Environment variables of the user's own means; each comes before what `talkingface trust init` stored."""
 _WAIT_S = 20.0
-_NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 _OR_NEW = ", or make a new key with: talkingface trust init --new"
 _making = threading.Lock()
 
@@ -78,8 +76,6 @@ def signing_identity() -> Identity:
     try:
         found = _stored(folder) or _make(folder)
     except OSError as error:
-        if error.errno not in _NO_PLACE:
-            raise OutputError(f"cannot use the signing key in {folder}: {error.strerror}") from error
         return _for_this_run(f"{folder} cannot be written: {(error.strerror or '').lower()}", timestamp_url)
     now = datetime.now(timezone.utc)
     if now > found.chain.signer.not_valid_after_utc:
@@ -104,7 +100,7 @@ def new_identity() -> Identity:
 def own_means() -> dict[str, str]:
     """The user's own certificate, key, signing command and time-stamp address, as far as there are any."""
     folder, found = trust_folder(), {}
-    if folder is not None and (file := folder / "settings.json").is_file():
+    if folder is not None and os.path.isfile(file := folder / "settings.json"):
         try:
             stored = parse_json(file.read_text(encoding="utf-8"), str(file))
         except (OSError, UnicodeDecodeError, InputError) as error:

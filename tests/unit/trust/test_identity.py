@@ -97,9 +97,13 @@ def test_a_damaged_key_is_not_replaced_silently(folder: Path, damage: bytes) -> 
     assert identity.signing_identity().origin == "installation"
 
 
-def test_where_nothing_can_be_stored_a_key_lasts_for_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["a file", "a name that is too long", "the kernel's"])
+def test_where_nothing_can_be_stored_a_key_lasts_for_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TALKINGFACE_CONFIG", str(tmp_path / "file"))
+    places = {"a file": tmp_path / "file", "the kernel's": "/proc/self/keys"}
+    monkeypatch.setenv("TALKINGFACE_CONFIG", str(places.get(place, tmp_path / ("x" * 300))))
     with pytest.warns(TalkingFaceWarning, match="key for this run.*TALKINGFACE_CONFIG"):
         first = identity.signing_identity()
     assert first.origin == "run" and identity.signing_identity().chain.serial == first.chain.serial

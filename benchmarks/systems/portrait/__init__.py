@@ -4,4 +4,5 @@ TARGETS = {
     "picture": "benchmarks.systems.portrait.picture:picture",
     "drawn": "benchmarks.systems.portrait.drawn:drawn",
     "inner-mouth": "benchmarks.systems.portrait.inner_mouth:inner_mouth",
+    "outline": "benchmarks.systems.portrait.outline:outline",
 }

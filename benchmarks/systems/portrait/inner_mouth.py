@@ -34,7 +34,7 @@ OPENINGS = (0.03, 0.06, 0.1, 0.15, 0.2)
 """Where each range of the gap begins; the last one has no end."""
 NAMES = ("brightness", "teeth", "red")
 WITHIN = (0.85, 1.15)
-TOOTH_LUMA, TOOTH_TINT = 0.45, 0.03
+TOOTH_LUMA, TOOTH_TINT = 0.45, 0.02
 RED_LUMA, RED_TINT = 0.25, 0.04
 SMALLEST_PX = 24
 """Pixels between the lips below which nothing can be told apart."""

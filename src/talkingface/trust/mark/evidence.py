@@ -9,7 +9,7 @@ SIDE_PX = 320
 """Pictures are reduced to this shorter side before anything else."""
 _HALVES = 3
 _WINDOW_PX = 2.0
-_FLOOR = 0.08
+_FLOOR = 0.12
 _LARGEST = 3.0
 _MEAN, _STEP = np.array([0.5, 0.5], np.float32), np.array([0.5, -0.5], np.float32)
 _DETAILS = ((_STEP, _MEAN), (_MEAN, _STEP), (_STEP, _STEP))

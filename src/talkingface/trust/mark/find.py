@@ -95,13 +95,21 @@ def _of_frames(frames: Iterator[np.ndarray]) -> Iterator[Stretch]:
 
 
 def _stretch(frames: Iterable[np.ndarray], fps: float, size: tuple[int, int] | None = None) -> Stretch | None:
-    mean = Mean()
-    for rgb in frames:
-        mean.add(rgb)
+    count, total, mean = 0, None, Mean()
+    for count, rgb in enumerate(frames, 1):
         size = size or (rgb.shape[1], rgb.shape[0])
-    if not mean.count or size is None:
-        return None
-    return Stretch(sheets=[Sheet(level) for level in levels(mean.picture())], seconds=mean.count / fps, size=size)
+        mean.add(rgb)
+        if (
+            count % round(fps) == 0
+        ):  # each second by itself: what moves looks otherwise in the next one, the mark does not
+            total, mean = _added(total, _sheets(mean)), Mean()
+    if mean.count:
+        total = _added(total, _sheets(mean))
+    return None if total is None or size is None else Stretch(sheets=total, seconds=count / fps, size=size)
+
+
+def _sheets(mean: Mean) -> list[Sheet]:
+    return [Sheet(level) for level in levels(mean.picture())]
 
 
 def search(stretches: Iterable[Stretch], key: bytes, progress: Report = report_progress) -> MarkFinding:

@@ -13,12 +13,12 @@ from talkingface.trust.mark.code import encode
 from talkingface.trust.mark.pattern import PUBLIC_KEY, cell_px, layout, tile_picture
 
 BLOCK_PX = 8
-_FLAT, _MOST = 0.8, 2.8
+_FLAT, _MOST = 1.4, 2.6
 """Height of the pattern in levels where the picture is flat, and at most."""
 _LARGEST_RMS = 1.7
 _AROUND_BLOCKS = 7
 """Of the heights in so many blocks: the PSNR of the picture, and of a part like the mouth, is at least 45 dB."""
-_BUSY = 1.5
+_BUSY = 4.0
 """Mean step between pixels, in levels, at which the height is in the middle between both."""
 _ROWS = 4
 """Rows that share their heights."""

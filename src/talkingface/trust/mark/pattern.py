@@ -21,7 +21,7 @@ PUBLIC_KEY = b"talkingface public mark key 1"
 """The key that everybody has: for marks that everybody can find."""
 KEY_VARIABLE = "TALKINGFACE_MARK_KEY"
 
-TILE_CELLS = 22
+TILE_CELLS = 23
 _CELLS_A_BIT = 2
 _SMALLEST_PX = 5
 """Cells of 8 pixels would last down to CRF 33 in some videos of 256 pixels, and be drowned by the picture in others."""

@@ -12,7 +12,7 @@ from talkingface.audio.speech_encoder import TOKENS_PER_FRAME, SpeechEncoder
 from talkingface.training.augment_speech import played
 from talkingface.training.hear_differently import RATE_HZ, Surroundings, music
 from talkingface.training.recipe import make_rng
-from talkingface.training.speech_recipe import SONG_S, SONGS, fitted, heard_columns, silent_row
+from talkingface.training.speech_recipe import SILENT_FRAMES, SONG_S, SONGS, fitted, heard_columns, silent_row
 
 LEAST_VOICE_S = 2.0
 UNHEARD, UNSEEN = 12, 6
@@ -43,8 +43,8 @@ class TokenSource:
         return self._of(fitted(heard_columns(played(samples, speed), self._around, rng), frames))
 
     def silence(self, rng: np.random.Generator) -> np.ndarray:
-        """Of noise, music without a voice or breath, in which the mouth rests: `speech_recipe.FRAMES` frames."""
-        return self._of(silent_row(rng).values)
+        """Of noise, music without a voice or breath, in which the mouth rests: `speech_recipe.SILENT_FRAMES` frames."""
+        return self._of(silent_row(rng, SILENT_FRAMES).values)
 
     def cut(self, tokens: np.ndarray, weight: np.ndarray, first: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """`frames` frames from `first` on of a clip's tokens [2 T, width] and weights [T], in single precision.

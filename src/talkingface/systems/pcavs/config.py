@@ -9,8 +9,9 @@ from talkingface.nn.speech_encoder_config import SpeechHeadConfig
 from talkingface.systems.pcavs.official.config import OfficialConfig, tiny_official
 
 ENCODER = "speech_encoder.v1"
-COMPACT_GAIN = 1.5
-"""Mouth codes of speech regress to the mean and move lips 0.70 times as far as real ones; with this factor as far."""
+COMPACT_GAIN = 1.8
+"""Mouth codes of speech regress to the mean, and drawn lips move less than the codes. With this factor mouths of six
+held-out people move 0.8 times as far as real ones and are open as far on average; at 2.1 they gape."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from talkingface.training.augment_speech import played
 from talkingface.training.speaking_clips import SpeakingClip
 from talkingface.training.speech_tokens import TokenSource
 
+SILENT_FRAMES = 60  # of noise
 WARM_UP_FRAMES = 10  # frames at the start of an excerpt that have no loss: the LSTM lacks what came before them
 DROPOUT = 0.25
 
@@ -43,8 +44,8 @@ class Hearing(Protocol):
         """The inputs, float16, of speech [N] at 16 kHz played at `speed`, as another listener may hear it."""
         ...
 
-    def silence(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """The inputs, float16, of sound that is no speech."""
+    def silence(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        """The inputs, float16, of some frames of sound that is no speech, and how many."""
         ...
 
     def cut(self, inputs: np.ndarray, weight: np.ndarray, first: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,9 +81,10 @@ class TokenHearing:
         """See `Hearing`."""
         return self._tokens.otherwise(samples, speed, frames, rng)
 
-    def silence(self, frames: int, rng: np.random.Generator) -> np.ndarray:
+    def silence(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
         """See `Hearing`."""
-        return self._tokens.silence(rng)[: 2 * frames]
+        tokens = self._tokens.silence(rng)
+        return tokens, len(tokens) // 2
 
     def cut(self, inputs: np.ndarray, weight: np.ndarray, first: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """See `Hearing`."""
@@ -117,9 +119,10 @@ class MfccHearing:
         """See `Hearing`."""
         return mfcc_rows(augment_speech(played(samples, speed), rng), frames).astype(np.float16)
 
-    def silence(self, frames: int, rng: np.random.Generator) -> np.ndarray:
+    def silence(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
         """See `Hearing`."""
-        return mfcc_rows(room_noise(RATE_HZ * (frames + 8) // 25, rng), frames).astype(np.float16)
+        noise = room_noise(RATE_HZ * (SILENT_FRAMES + 8) // 25, rng)
+        return mfcc_rows(noise, SILENT_FRAMES).astype(np.float16), SILENT_FRAMES
 
     def cut(self, inputs: np.ndarray, weight: np.ndarray, first: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """See `Hearing`."""

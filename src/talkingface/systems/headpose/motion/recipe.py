@@ -21,10 +21,10 @@ from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, 
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.speaking_clips import SpeakingClip
-from talkingface.training.speech_recipe import spread_loss
+from talkingface.training.speech_recipe import LEAST_SEEN, shares, spread_loss
 
 ROWS, FRAMES = 24, 48  # excerpts of a batch, and their length
-SILENT_COPIES = 24  # made beforehand
+SILENT_COPIES = 16  # made beforehand
 SILENT_ROWS = 2  # excerpts of a batch that are silence or noise, in which the mouth rests
 
 
@@ -79,15 +79,13 @@ class AudioRecipe(Recipe):
         self._matrix = torch.from_numpy(measure_rows(model, num))
         effect = np.sqrt((model.expression[..., :num] ** 2).sum((0, 1)))
         self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
-        clips = [clip for clip in clips if clip.weight.sum() > 10 and np.abs(clip.samples).max() > 1e-3]
-        # a long clip counts for less than its length, so that no person outweighs the others
-        seconds = np.array([min(clip.weight.sum(), 900.0) for clip in clips]) ** 0.7
-        self._share = seconds / seconds.sum()
+        clips = [clip for clip in clips if clip.weight.sum() > LEAST_SEEN and np.abs(clip.samples).max() > 1e-3]
+        self._share = shares(clips)
         self._hearing: Hearing = (
             TokenHearing(config, [clip.samples for clip in clips], seed) if config.encoder else MfccHearing(config)
         )
         rng = make_rng(seed, 1 << 30)
-        self._silent = [self._hearing.silence(FRAMES, rng) for _ in range(SILENT_COPIES)]
+        self._silent = [self._silent_row(rng) for _ in range(SILENT_COPIES)]
         self._copies = [[self._row(clip, rng) for clip in clips] for _ in range(copies)]
 
     def _row(self, clip: SpeakingClip, rng: np.random.Generator) -> Row:
@@ -97,6 +95,11 @@ class AudioRecipe(Recipe):
         weight = (rows[:, -1] > 0.99) * known
         inputs = self._hearing.otherwise(clip.samples, speed, len(rows), rng)
         return Row(inputs=inputs, targets=rows[:, :-1], weight=weight.astype(np.float32))
+
+    def _silent_row(self, rng: np.random.Generator) -> Row:
+        inputs, frames = self._hearing.silence(rng)
+        targets = np.zeros((frames, self.config.expression + 9), np.float32)
+        return Row(inputs=inputs, targets=targets, weight=np.ones(frames, np.float32))
 
     def networks(self) -> dict[str, nn.Module]:
         """The network that hears."""
@@ -111,11 +114,14 @@ class AudioRecipe(Recipe):
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """Excerpts of clips, and sounds that are no speech, in which the mouth rests."""
         rng = make_rng(seed, step)
+        rows = [self._silent[int(rng.integers(len(self._silent)))] for _ in range(SILENT_ROWS)]
+        for _ in range(ROWS - SILENT_ROWS):
+            copy = self._copies[int(rng.integers(len(self._copies)))]
+            rows.append(copy[int(rng.choice(len(self._share), p=self._share))])
+        inputs = []
         targets = np.zeros((ROWS, FRAMES, self.config.expression + 9), np.float32)
-        weight = np.ones((ROWS, FRAMES), np.float32)
-        inputs = [self._silent[int(rng.integers(len(self._silent)))] for _ in range(SILENT_ROWS)]
-        for k in range(SILENT_ROWS, ROWS):
-            row = self._copies[int(rng.integers(len(self._copies)))][int(rng.choice(len(self._share), p=self._share))]
+        weight = np.zeros((ROWS, FRAMES), np.float32)
+        for k, row in enumerate(rows):
             first = int(rng.integers(0, max(0, len(row.weight) - FRAMES) + 1))
             taken = min(FRAMES, len(row.weight) - first)
             cut, weight[k] = self._hearing.cut(row.inputs, row.weight, first, FRAMES)

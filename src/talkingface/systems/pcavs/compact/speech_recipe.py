@@ -30,7 +30,7 @@ from talkingface.training.speech_tokens import TokenSource
 
 SEGMENT = 48
 """Frames in a row from one clip."""
-SILENT_ROWS, SILENT_COPIES = 1, 24
+SILENT_ROWS, SILENT_COPIES = 1, 16
 """Segments of a batch that are no speech, in which the mouth rests, and how many are made beforehand."""
 NEAR = 5
 """Frames of one clip that are closer than this sound alike: they are no negatives for each other."""

@@ -21,7 +21,7 @@ from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, 
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.speaking_clips import SpeakingClip
-from talkingface.training.speech_recipe import LEAST_SEEN, shares, spread_loss
+from talkingface.training.speech_recipe import spread_loss
 
 ROWS, FRAMES = 24, 48  # excerpts of a batch, and their length
 SILENT_COPIES = 16  # made beforehand
@@ -79,8 +79,10 @@ class AudioRecipe(Recipe):
         self._matrix = torch.from_numpy(measure_rows(model, num))
         effect = np.sqrt((model.expression[..., :num] ** 2).sum((0, 1)))
         self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
-        clips = [clip for clip in clips if clip.weight.sum() > LEAST_SEEN and np.abs(clip.samples).max() > 1e-3]
-        self._share = shares(clips)
+        clips = [clip for clip in clips if clip.weight.sum() > 10 and np.abs(clip.samples).max() > 1e-3]
+        # a long clip counts for less than its length, so that no person outweighs the others
+        seconds = np.array([min(clip.weight.sum(), 900.0) for clip in clips]) ** 0.7
+        self._share = seconds / seconds.sum()
         self._hearing: Hearing = (
             TokenHearing(config, [clip.samples for clip in clips], seed) if config.encoder else MfccHearing(config)
         )

@@ -2,6 +2,7 @@
 
 TARGETS = {
     "speed": "benchmarks.media.commands:speed",
+    "live": "benchmarks.media.live:live",
     "memory": "benchmarks.media.commands:memory",
     "muxing": "benchmarks.media.muxing:muxing",
     "reencode": "benchmarks.media.reencode:reencode",

@@ -15,7 +15,7 @@ SPEC = SystemSpec(
         expression=(Columns(names=("level",), unit="loudness", most=10),),
         pose=(Columns(names=tuple("abcdef"), unit="none", most=1000),),
     ),
-    latency_frames={"best": 2},
+    latency_frames={"best": 2, "low": 2},
     presets=("tiny",),
     factory="meter_system.system:MeterSystem",
     config="meter_system.config:preset",

@@ -12,14 +12,15 @@ from benchmarks.data import beginning, clip_track, inside, mouth_box
 from benchmarks.targets import Finding, Row, TargetJob, at_least
 from talkingface import api
 from talkingface.clips.manifest import ClipEntry, list_clips
+from talkingface.core.pace import PACES
 from talkingface.core.progress import report_progress
 from talkingface.face.track import smooth_track
 from talkingface.photo.composite import Drawer, hidden_mouth
-from talkingface.photo.photo_renderer import BATCH
 from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
 from talkingface.photo.scene import make_scene, rigid_between
 from talkingface.photo.window import face_square, window_at, window_side
 
+BATCH = PACES["best"].batch
 LONGEST_PX = 1280
 CLIP_S = 10.0
 MOST_FRAMES = 150  # of longer clips every second frame is drawn

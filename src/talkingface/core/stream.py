@@ -79,10 +79,14 @@ def ordered_map(make: Callable[[Item], Made], items: Iterable[Item], workers: in
     """`make(item)` for each item, on `workers` threads, in the order of the items.
 
     At most `workers` are in the making or waiting to be taken, so memory stays flat and `items` is read only as far as
-    results are taken. An error of `make` is raised where its result would have come.
+    results are taken: one is given when an item for its place has come. With `workers` 0 there are no threads: each is
+    made and given before the next item is read. An error of `make` is raised where its result would have come.
 
     Example: `list(ordered_map(lambda n: n * n, range(4), 2))` is `[0, 1, 4, 9]`.
     """
+    if not workers:
+        yield from map(make, items)
+        return
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Made]] = deque()
         for item in items:
@@ -98,10 +102,11 @@ def ordered_map_with(
 ) -> Iterator[Made]:
     """`ordered_map` whose `make(tool, item)` also gets a tool that no other thread uses meanwhile, such as buffers.
 
-    One tool a worker is made, for this stream alone: who shares the maker between streams shares no tool.
+    One tool a worker is made (one without workers), for this stream alone: who shares the maker between streams shares
+    no tool.
     """
     tools: SimpleQueue[Tool] = SimpleQueue()
-    for _ in range(workers):
+    for _ in range(max(1, workers)):
         tools.put(make_tool())
 
     def with_tool(item: Item) -> Made:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.core.motion import batches, ping_pong, skip_frames
+from talkingface.core.pace import PACES
 from talkingface.core.spool import Spool
 from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
@@ -18,7 +19,6 @@ from talkingface.face.raster import Warper, to_rgba
 from talkingface.face.search import turn
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
 from talkingface.photo.composite import hidden_mouth
-from talkingface.photo.photo_renderer import BATCH
 from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
 from talkingface.photo.window import window_at, window_side
 from talkingface.video.jpeg import from_jpeg, to_jpeg
@@ -41,13 +41,14 @@ class ClipRenderer:
     ) -> None:  # fmt: skip
         self._path, self._fps, self._longest_px, self._turns = path, fps, longest_px, turns
         self._model, self._fit, self._refiner, self._controls = model, fit, refiner, controls
+        self._batch = PACES[controls.delay].batch
         self._triangles = _triangles()
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`. Past the clip's end it plays backwards, then forwards again."""
         source: Iterator[np.ndarray] | None = None
         warper: Warper | None = None
-        for start, motion in batches(skip_frames(motions, first), BATCH):
+        for start, motion in batches(skip_frames(motions, first), self._batch):
             if source is None:
                 source = self._source(start)
             numbers = ping_pong(np.arange(start, start + len(motion)), len(self._fit["landmarks"]))
@@ -96,7 +97,7 @@ class ClipRenderer:
             photo = look_at(picture, points, self._refiner.config)
             views.append(make_view(drawn, photo, window, self._refiner.config.mouth_px))
             outs.append(out)
-        face, mouth = self._refiner.changes(views + [views[-1]] * (BATCH - len(views)))
+        face, mouth = self._refiner.changes(views + [views[-1]] * (self._batch - len(views)))
         for k, (row, out) in enumerate(zip(rows, outs, strict=True)):
             composite_residual(out, rgb[row], views[k], face[k], mouth[k])
             rgb[row] = out

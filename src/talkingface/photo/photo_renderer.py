@@ -1,4 +1,4 @@
-"""Render a photo: pose the mesh, warp, refine, a fixed number of frames at a time, two batches side by side."""
+"""Render a photo: pose the mesh, warp, refine, a fixed number of frames at a time, at the pace of the stream."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from talkingface.core.motion import batches, skip_frames
+from talkingface.core.pace import PACES
 from talkingface.core.stream import ordered_map_with
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import near_colours
@@ -20,11 +21,6 @@ from talkingface.photo.rig import MAX_SHIFT, Rig
 from talkingface.photo.scene import Scene, face_unit, make_scene
 from talkingface.photo.window import window_at, window_side
 from talkingface.video.background import make_background
-
-WORKERS = 2
-"""Batches in the making at a time, each in a thread: drawing, the networks and encoding release the GIL."""
-BATCH = 8
-"""Frames that the networks see at a time. Always full (padded), so that results do not depend on the split."""
 
 
 @dataclass(slots=True)
@@ -42,7 +38,7 @@ class PhotoRenderer:
     def __init__(
         self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, refiner: Refiner, controls: Controls
     ) -> None:
-        self._refiner, self._controls = refiner, controls
+        self._refiner, self._controls, self._pace = refiner, controls, PACES[controls.delay]
         scene = make_scene(rgb, points, alpha)
         self._rig = replace(rig, room=scene.room())
         still = rgb
@@ -61,8 +57,8 @@ class PhotoRenderer:
         return ordered_map_with(
             lambda: Drawer(self._scene, self._mouth, self._triangles),
             lambda drawer, batch: self._refine(self._draw(drawer, *batch)),
-            batches(skip_frames(motions, first), BATCH),
-            WORKERS,
+            batches(skip_frames(motions, first), self._pace.batch),
+            self._pace.workers,
         )
 
     def _draw(self, drawer: Drawer, start: int, motion: Motion) -> _Batch:
@@ -89,7 +85,7 @@ class PhotoRenderer:
         return _Batch(start, count, rgb, masks, views)
 
     def _refine(self, drawn: _Batch) -> Frames:
-        views = drawn.views + [drawn.views[-1]] * (BATCH - drawn.count)
+        views = drawn.views + [drawn.views[-1]] * (self._pace.batch - drawn.count)
         face, mouth = self._refiner.changes(views)
         for k in range(drawn.count):
             composite_residual(drawn.rgb[k], self._photo.still, views[k], face[k], mouth[k])

@@ -213,12 +213,20 @@ def _seeds_repeat(case: _Case) -> None:
 
 
 def _latency_is_kept(case: _Case) -> None:
-    """No more speech is heard ahead of a frame than the spec says."""
+    """No more speech is heard ahead of a frame than the spec says; if live, nor before its picture is there."""
     for delay, latency in (case.spec.latency_frames or {}).items():
-        _check_latency(case, Controls(delay=delay), latency)  # type: ignore[arg-type]
+        controls = replace(CONTROLS, delay=delay)  # type: ignore[arg-type]
+        _check_latency(case, controls, latency, case.system.motion_from_audio)
+        if delay == "low" and case.system.fps(case.avatar, controls) == case.spec.fps:
+            _check_latency(case, controls, latency, case.system.stream)
 
 
-def _check_latency(case: _Case, controls: Controls, latency: int) -> None:
+def _check_latency(
+    case: _Case,
+    controls: Controls,
+    latency: int,
+    stage: Callable[[Avatar, Iterator[np.ndarray], Controls], Iterator[Motion] | Iterator[Frames]],
+) -> None:
     heard, samples = 0, speech(LONG_S)
 
     def pieces() -> Iterator[np.ndarray]:
@@ -227,10 +235,10 @@ def _check_latency(case: _Case, controls: Controls, latency: int) -> None:
             heard += len(piece)
             yield piece
 
-    for motion in case.system.motion_from_audio(case.avatar, pieces(), controls):
-        allowed_s = (motion.start + len(motion) + latency) / case.spec.fps + 0.011
+    for piece in stage(case.avatar, pieces(), controls):
+        allowed_s = (piece.start + len(piece) + latency) / case.spec.fps + 0.011
         late = heard / RATE_HZ - allowed_s
-        assert late <= 0 or heard == len(samples), f"{late:.3f} s too much at frame {motion.start}, {controls.delay}"
+        assert late <= 0 or heard == len(samples), f"{late:.3f} s too much at frame {piece.start}, {controls.delay}"
     assert heard == len(samples), "the voice was not read to its end"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,14 +71,38 @@ def test_results_come_in_order_and_no_further_than_they_are_taken(workers: int) 
     assert list(results) == [number * number for number in range(1, 20)]
 
 
-def test_an_error_comes_in_the_place_of_its_result() -> None:
-    results = ordered_map(lambda number: 1 / number, [1, 2, 0, 4], 2)
+def test_without_workers_a_result_comes_before_the_next_item_is_read() -> None:
+    taken: list[int] = []
+
+    def items():
+        for number in range(5):
+            taken.append(number)
+            yield number
+
+    own = threading.get_ident()
+    for number, (result, thread) in enumerate(ordered_map(lambda k: (k * k, threading.get_ident()), items(), 0)):
+        assert (result, thread, taken[-1]) == (number * number, own, number)
+
+
+@pytest.mark.parametrize("workers", (0, 2))
+def test_results_that_nobody_takes_leave_no_threads(workers: int) -> None:
+    before = set(threading.enumerate())
+    results = ordered_map(lambda number: number, range(20), workers)
+    next(results)
+    results.close()
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize("workers", (0, 2))
+def test_an_error_comes_in_the_place_of_its_result(workers: int) -> None:
+    results = ordered_map(lambda number: 1 / number, [1, 2, 0, 4], workers)
     assert [next(results), next(results)] == [1.0, 0.5]
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
-def test_tools_are_made_for_each_stream_and_never_shared() -> None:
+@pytest.mark.parametrize("workers", (0, 3))
+def test_tools_are_made_for_each_stream_and_never_shared(workers: int) -> None:
     made: list[list[int]] = []
 
     def tool() -> list[int]:
@@ -87,5 +113,5 @@ def test_tools_are_made_for_each_stream_and_never_shared() -> None:
         own.append(item)
         return item * item
 
-    assert list(ordered_map_with(tool, use, range(50), 3)) == [k * k for k in range(50)]
-    assert len(made) == 3 and sorted(item for own in made for item in own) == list(range(50))
+    assert list(ordered_map_with(tool, use, range(50), workers)) == [k * k for k in range(50)]
+    assert len(made) == max(1, workers) and sorted(item for own in made for item in own) == list(range(50))

@@ -63,6 +63,15 @@ def test_a_long_speech_plays_the_clip_forwards_and_backwards(clip, refiner):
         assert distance[number] < 4
 
 
+def test_live_dubbing_shows_the_same_frame_by_frame(clip, refiner):
+    motion = still_motion(10)
+    motion.expression[:] = np.linspace(0, 1, 10)[:, None]
+    live = list(make_renderer(clip, refiner, delay="low").frames(iter([motion])))
+    assert [(piece.start, len(piece)) for piece in live] == [(k, 1) for k in range(10)]
+    shown = np.concatenate([piece.rgb for piece in live]).astype(int)
+    assert np.abs(shown - render(make_renderer(clip, refiner), motion)).max() <= 1
+
+
 @pytest.mark.parametrize("start", [3, 9, 14])
 def test_a_resumed_dubbing_shows_the_same_frames(clip, refiner, start):
     renderer = make_renderer(clip, refiner)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import cv2
 import numpy as np
@@ -75,6 +76,33 @@ def test_pictures_do_not_depend_on_how_the_motion_arrives(refiner):
     assert all(piece.mask is None for piece in whole)
     for ends in ([1, 2, 3], [7, 9], [18]):
         assert np.array_equal(gathered(list(renderer.frames(iter(cut_up(motion, ends))))), gathered(whole))
+
+
+def test_live_pictures_are_those_of_files_and_come_with_their_motion(refiner):
+    wanted = gathered(list(make_renderer(refiner).frames(iter([make_motion(11)]))))
+    read, shown = [], []
+
+    def motions():
+        for piece in cut_up(make_motion(11), list(range(1, 11))):
+            read.append(piece.start)
+            yield piece
+
+    before = set(threading.enumerate())
+    for frames in make_renderer(refiner, delay="low").frames(motions()):
+        assert (frames.start, len(frames), read[-1]) == (len(shown), 1, len(shown))
+        assert set(threading.enumerate()) == before
+        shown.append(frames)
+    assert np.abs(gathered(shown).astype(int) - wanted).max() <= 1
+    whole = gathered(list(make_renderer(refiner, delay="low").frames(iter([make_motion(11)]))))
+    assert np.array_equal(whole, gathered(shown))
+
+
+def test_pictures_that_nobody_takes_leave_no_threads(refiner):
+    before = set(threading.enumerate())
+    frames = make_renderer(refiner).frames(iter([make_motion(40)]))
+    next(frames)
+    frames.close()
+    assert set(threading.enumerate()) == before
 
 
 def test_a_resumed_job_continues_with_the_same_pictures(refiner):

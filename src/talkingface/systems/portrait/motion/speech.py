@@ -35,7 +35,7 @@ class MouthShaper:
     """How much the mouth comes to rest, and sets off again, per frame."""
     CLOSURE = (0.25, 0.6)
     """Probabilities of lips that meet at which closing begins and is complete."""
-    TEETH, TEETH_GAP = (0.3, 0.7), 0.02
+    TEETH, TEETH_GAP = (0.1, 0.35), 0.012
     """The same for a lower lip on the upper teeth, and how far the lips part then at most."""
 
     def __init__(self, measures: np.ndarray, gain: np.ndarray) -> None:

@@ -46,6 +46,10 @@ def test_a_photo_speaks_in_one_go_and_in_parts(speech: Path, tmp_path: Path) -> 
     assert isinstance(whole, api.Animation)
     whole.save(tmp_path / "out.mp4", report=tmp_path / "report.json")
     assert probe(tmp_path / "out.mp4").has_audio and whole.report["frames"] == 20
+    found = api.verify(tmp_path / "out.mp4")
+    assert isinstance(found, api.Verification) and found.verdict == "intact" and found.credentials.known_as
+    models = {part["name"] for part in api.read_bom(tmp_path / "out.mp4")["components"] if "model" in part["type"]}
+    assert {"face_tracker.v1", "mesh478.v1", whole.weights["name"]} <= models
     motion = api.motion(speech, **OPTIONS)
     parts = api.render(photo, motion, speech=speech, device="cpu", **plain)
     np.testing.assert_array_equal(_rgb(parts), _rgb(whole))
@@ -64,9 +68,13 @@ def test_a_clip_is_dubbed_and_drives(system: str, speech: Path, clip: Path, tmp_
     assert _rgb(driven).shape[0] == 30
 
 
-def test_a_stored_avatar_speaks(speech: Path) -> None:
-    spoken = _rgb(api.animate("headpose.grid-s1", speech, size=SIDE_PX, **OPTIONS))
+def test_a_stored_avatar_speaks(speech: Path, tmp_path: Path) -> None:
+    made = api.animate("headpose.grid-s1", speech, size=SIDE_PX, **OPTIONS)
+    spoken = _rgb(made)
     assert len(spoken) == 20 and (spoken != spoken[:1]).any()
+    made.save(tmp_path / "out.mp4")
+    names = {part["name"] for part in api.read_bom(tmp_path / "out.mp4")["components"]}
+    assert "headpose.grid-s1" in names, "an avatar with networks of its own"
 
 
 def test_a_face_is_tracked_and_a_video_scored(clip: Path, tmp_path: Path) -> None:

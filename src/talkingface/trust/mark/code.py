@@ -72,6 +72,11 @@ def decode(soft: np.ndarray) -> int | None:
     return payload if check == _check(payload) else None
 
 
+def agreement(soft: np.ndarray, payload: int) -> float:
+    """Correlation of `soft` float [CODE_BITS] with the code bits of a payload: 0.55 for what `decode` makes of noise."""
+    return float(soft @ encode(payload) / max(float(np.linalg.norm(soft)) * CODE_BITS**0.5, 1e-12))
+
+
 def _check(payload: int) -> int:
     return binascii.crc_hqx(payload.to_bytes(PAYLOAD_BITS // 8, "big"), 0xFFFF)
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from talkingface.core.progress import report_progress
-from talkingface.trust.mark.code import decode
+from talkingface.trust.mark.code import agreement, decode
 from talkingface.trust.mark.evidence import SIDE_PX, Mean, levels
 from talkingface.trust.mark.geometry import CELLS_PX, Finder, Place, Sheet
 from talkingface.trust.mark.pattern import PUBLIC_KEY, Layout, cell_px, layout
@@ -26,6 +26,9 @@ SHORTEST_S = 3.0
 _LARGEST_PX = 26
 """Cells of pictures up to 1600 pixels high are looked for at once where the picture has its own size."""
 _LEAST_SCORE = 4.6
+_SURE_SCORE, _SURE_AGREEMENT = 6.3, 0.58
+"""A checksum of 16 bits is right by chance once in 65 536 words. One of these has to hold too: either does in one of a
+hundred places without a mark."""
 _TRIED = 6
 _SHAPES = ((1.0, 0.0), (0.75, 0.0), (4 / 3, 0.0), (9 / 16, 0.0), (16 / 9, 0.0), (1.0, 0.014), (1.0, -0.014))
 """Width of a cell over its height, and turn in radians: as it was, squeezed from 16:9 to 4:3 and back, made square."""
@@ -44,7 +47,7 @@ class MarkFinding:
     payload: int | None = None
     """The 48 bits of a mark that was found."""
     score: float = 0.0
-    """How far the known part of the pattern stands out, in standard deviations; chance gives up to about 5."""
+    """How far the known part of the pattern stands out, in standard deviations; chance gives up to about 6."""
     mirrored: bool = False
 
 
@@ -178,7 +181,8 @@ def _search(sheets: list[Sheet], found: Layout, places: _Places) -> MarkFinding:
         place = finder.refine(place)
         if place.score < _LEAST_SCORE:
             continue
-        payload = decode(found.soft_bits(finder.cells(place)))
-        if payload is not None:
+        soft = found.soft_bits(finder.cells(place))
+        payload = decode(soft)
+        if payload is not None and (place.score >= _SURE_SCORE or agreement(soft, payload) >= _SURE_AGREEMENT):
             return MarkFinding(state="found", payload=payload, score=place.score, mirrored=place.mirrored)
     return MarkFinding(state="not_found", score=seen[0][0].score if seen else 0.0)

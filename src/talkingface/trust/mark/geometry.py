@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy import fft
 
 from talkingface.trust.mark.pattern import TILE_CELLS, Layout
 
@@ -46,7 +45,7 @@ class Sheet:
     def spectra(self, places: Sequence[Place], *, kept: bool = True) -> np.ndarray:
         """Spectra complex64 [N, S, S / 2 + 1] of the tiles laid over each other."""
         made = [self._spectra.get(place) for place in places]
-        made = [fft.rfft2(self.fold(place)) if one is None else one for one, place in zip(made, places, strict=True)]
+        made = [_spectrum(self.fold(place)) if one is None else one for one, place in zip(made, places, strict=True)]
         if kept:
             self._spectra.update(zip(places, made, strict=True))
         return np.stack(made)
@@ -80,7 +79,7 @@ class Finder:
     def __init__(self, sheet: Sheet, found: Layout) -> None:
         self._sheet = sheet
         known = np.kron(found.known(), np.ones((_R, _R), np.float32))
-        self._templates = [np.conj(fft.rfft2(cells)) for cells in (known, known[:, ::-1])]
+        self._templates = [np.conj(_spectrum(cells)) for cells in (known, known[:, ::-1])]
 
     def look(self, places: Sequence[Place], *, kept: bool = True) -> list[Place]:
         """Each place as it is and mirrored, with the score."""
@@ -110,7 +109,7 @@ class Finder:
     def cells(self, place: Place) -> np.ndarray:
         """What was measured in the cells of the tile, float [T, T], not mirrored."""
         folded = self._sheet.fold(place)
-        heights = self._correlate(fft.rfft2(folded), place.mirrored)
+        heights = self._correlate(_spectrum(folded), place.mirrored)
         down, across = np.unravel_index(heights.argmax(), heights.shape)
         folded = np.roll(folded, (-down, -across), (0, 1))
         cells = folded.reshape(TILE_CELLS, _R, TILE_CELLS, _R).mean((1, 3))
@@ -121,4 +120,17 @@ class Finder:
         return self.look([moved], kept=False)[place.mirrored]
 
     def _correlate(self, spectra: np.ndarray, mirrored: bool) -> np.ndarray:
-        return fft.irfft2(spectra * self._templates[mirrored], (_SIDE, _SIDE), axes=(-2, -1))
+        return _picture(spectra * self._templates[mirrored])
+
+
+def _spectrum(pictures: np.ndarray) -> np.ndarray:
+    """Of float32 [..., S, S]: complex64 [..., S, S / 2 + 1]."""
+    from scipy import fft  # takes long to load, and marking does not need it
+
+    return np.asarray(fft.rfft2(pictures))
+
+
+def _picture(spectra: np.ndarray) -> np.ndarray:
+    from scipy import fft
+
+    return np.asarray(fft.irfft2(spectra, (_SIDE, _SIDE)))

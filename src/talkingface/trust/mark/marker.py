@@ -15,7 +15,7 @@ from talkingface.trust.mark.pattern import PUBLIC_KEY, cell_px, layout, tile_pic
 BLOCK_PX = 8
 _FLAT, _MOST = 1.4, 2.6
 """Height of the pattern in levels where the picture is flat, and at most."""
-_LARGEST_RMS = 1.7
+_LARGEST_RMS = 1.6
 _AROUND_BLOCKS = 7
 """Of the heights in so many blocks: the PSNR of the picture, and of a part like the mouth, is at least 45 dB."""
 _BUSY = 4.0

@@ -73,7 +73,7 @@ def decode(soft: np.ndarray) -> int | None:
 
 
 def agreement(soft: np.ndarray, payload: int) -> float:
-    """Correlation of `soft` float [CODE_BITS] with the code bits of a payload: 0.55 for what `decode` makes of noise."""
+    """Correlation of `soft` float [CODE_BITS] with the code bits of a payload: 0.55 for what noise is taken for."""
     return float(soft @ encode(payload) / max(float(np.linalg.norm(soft)) * CODE_BITS**0.5, 1e-12))
 
 

@@ -4,4 +4,5 @@ TARGETS = {
     "robustness": "benchmarks.faces.robustness:robustness",
     "fit3d": "benchmarks.faces.fit3d:fit3d",
     "tracker": "benchmarks.faces.tracker:tracker",
+    "matte": "benchmarks.faces.matte:matte",
 }

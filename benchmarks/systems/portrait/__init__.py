@@ -5,4 +5,5 @@ TARGETS = {
     "drawn": "benchmarks.systems.portrait.drawn:drawn",
     "inner-mouth": "benchmarks.systems.portrait.inner_mouth:inner_mouth",
     "outline": "benchmarks.systems.portrait.outline:outline",
+    "dub": "benchmarks.systems.portrait.dub:dub",
 }

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from benchmarks.data import beginning, clip_track, inside, spread
-from benchmarks.systems.portrait.picture import SKIPPED, Drawing
+from benchmarks.systems.portrait.picture import BATCH, SKIPPED, Drawing
 from benchmarks.targets import Finding, Row, TargetJob, between
 from talkingface import api
 from talkingface.clips.manifest import ClipEntry, list_clips
@@ -25,7 +25,6 @@ from talkingface.core.progress import report_progress
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.face.track import smooth_track
 from talkingface.metrics.mouth import mouth_measures
-from talkingface.photo.photo_renderer import BATCH
 from talkingface.photo.refine import Refiner
 from talkingface.photo.window import is_coloured, skin_colour
 from talkingface.video.image import write_image

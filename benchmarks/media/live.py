@@ -70,7 +70,7 @@ def measure(voice: np.ndarray, size: int, delay: str, weights: str | None) -> di
         pass
     microphone, delays_s = Microphone(voice), []
     made = api.animate(face, microphone.pieces(), size=size, delay=delay)
-    used_s = time.process_time()
+    used_s, now = time.process_time(), 0.0
     for frames in made:
         now = time.perf_counter()
         if microphone.is_over:

@@ -38,14 +38,35 @@ def test_logs_get_plain_lines_with_time_left(
     ]
 
 
+def test_a_stage_goes_on_after_one_inside_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Progress():
+        for video in range(4):
+            report_progress("making videos", video, 10)
+            for frame in range(0, 50, 10):
+                now[0] += 1.0
+                report_progress("tracking the face", frame, 50)
+            now[0] += 5.0
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("making")] == [
+        "making videos: 1 of 10, about 90 s left",
+        "making videos: 2 of 10, about 80 s left",
+        "making videos: 3 of 10, about 70 s left",
+    ]
+
+
 def test_terminals_get_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_QUIET_S", 0.0)
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     with progress.Progress() as shown:
         report_progress("tracking", 1, None)
         report_progress("drawing", 2, 4)
-        task = shown._bar.tasks[0]
-        assert (task.description, task.completed, task.total) == ("drawing", 2, 4)
+        report_progress("tracking", 7, None)
+        report_progress("drawing", 3, 4)
+        (task,) = (task for task in shown._bar.tasks if task.visible)
+        assert (task.description, task.completed, task.total) == ("drawing", 3, 4)
     assert not shown._bar.live.is_started
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -14,16 +15,27 @@ _QUIET_S = 2.0
 _LOG_EVERY_S = 10.0
 
 
+@dataclass(slots=True)
+class _Stage:
+    """When a stage began, at what number, and where it is; `task` is its bar."""
+
+    began: float
+    first: int
+    done: int
+    task: Any = None
+
+
 class Progress:
     """Shows the progress reported inside the block, and leaves the terminal clean.
+
+    Stages may lie inside others (a clip is tracked while videos are made): each goes on where it was.
 
     Example: `with Progress(): animation.save("out.mp4")`
     """
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._stage = ""
-        self._stage_began, self._stage_first = 0.0, 0
+        self._stages: dict[str, _Stage] = {}
         self._next_log = _LOG_EVERY_S
         self._bar: Any = None
         self._context = ExitStack()
@@ -42,35 +54,52 @@ class Progress:
     def show(self, stage: str, done: int, total: int | None) -> None:
         """Take one report."""
         now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._stage_began, self._stage_first = stage, now, done  # a resumed job starts in the middle
-            if self._bar is not None:
-                self._bar.reset(self._bar.task_ids[0], description=stage, total=total)
+        known = self._stages.get(stage)
+        if known is None or done < known.done:  # a resumed job starts in the middle, and a stage may come again
+            known = self._stages[stage] = _Stage(now, done, done, known and known.task)
+            if known.task is not None:
+                self._bar.reset(known.task, total=total)
+        known.done = done
         if now - self._began < _QUIET_S:
             return
-        if not sys.stderr.isatty():
-            self._log(done, total, now)
-            return
+        if sys.stderr.isatty():
+            self._draw(stage, known, total)
+        else:
+            self._log(stage, known, total, now)
+
+    def _draw(self, stage: str, known: _Stage, total: int | None) -> None:
         if self._bar is None:
-            self._bar = self._make_bar()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+            self._bar = _make_bar()
+        if known.task is None:
+            known.task = self._bar.add_task(stage, total=total)
+        for other in self._stages.values():
+            if other.task is not None and other is not known:
+                self._bar.update(other.task, visible=False)
+        self._bar.update(known.task, completed=known.done, total=total, visible=True)
 
-    def _make_bar(self) -> Any:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        what = TextColumn("{task.description}")
-        columns = (what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
-        bar = Bar(*columns, console=Console(stderr=True), transient=True)
-        bar.add_task(self._stage, total=None)
-        bar.start()
-        return bar
-
-    def _log(self, done: int, total: int | None, now: float) -> None:
+    def _log(self, stage: str, known: _Stage, total: int | None, now: float) -> None:
         if now - self._began < self._next_log:
             return
         self._next_log = now - self._began + _LOG_EVERY_S
-        rate = max(done - self._stage_first, 1) / max(now - self._stage_began, 1e-3)
-        rest = "" if total is None else f" of {total}, about {max(0.0, (total - done) / rate):.0f} s left"
-        print(f"{self._stage}: {done}{rest}", file=sys.stderr, flush=True)
+        print(f"{stage}: {known.done}{_rest(known, total, now)}", file=sys.stderr, flush=True)
+
+
+def _rest(known: _Stage, total: int | None, now: float) -> str:
+    if total is None:
+        return ""
+    if known.done == known.first:
+        return f" of {total}"
+    left = (total - known.done) * (now - known.began) / (known.done - known.first)
+    return f" of {total}, about {max(0.0, left):.0f} s left"
+
+
+def _make_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    what = TextColumn("{task.description}")
+    columns = (what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    bar.start()
+    return bar

@@ -19,7 +19,7 @@ from talkingface.core.samples import sample
 RATE_HZ, PIECE = 16000, 320  # pieces of 20 ms
 SECONDS = 20.0
 P50_MS, P95_MS = 150.0, 190.0
-RUNS = ((512, "low"), (256, "low"), (512, "best"))
+RUNS = ((512, "low"), (256, "low"), (1280, "low"), (512, "best"))
 """Longest side in pixels and delay; the first has a target."""
 
 

@@ -84,9 +84,10 @@ def own_offsets(done: Mapping[str, Trained], material: SpeechMaterial, start: St
     """How late each clip's lips are by the stage `offsets`, kept in `path`."""
 
     def find() -> dict[str, float]:
+        configs = SpeechEncoderConfig(), SpeechHeadConfig()
         recipe = SpeechRecipe(
-            [], [], material.model, SpeechEncoderConfig(), SpeechHeadConfig(), start=start, late_s={}, delays=("best",)
-        )
+            [], [], material.model, *configs, start=start, late_s={}, delays=("best",), copies=0
+        )  # fmt: skip
         networks = recipe.networks()
         networks["best"].load_state_dict(done["offsets"].networks["best"])
         for network in networks.values():

@@ -52,8 +52,9 @@ CLIP_ROWS, SILENT_ROWS, SPOKEN_ROWS = 10, 1, 6
 """How many of a batch are clips, no speech, and speech of known phones."""
 SPOKEN_COPIES = 700
 """Augmented rows made of each kind of speech with known phones."""
-SILENT_COPIES, SILENT_FRAMES = 480, 240
-"""Sounds that are no speech, and their length: a noise that goes on is heard as loud as speech after some seconds."""
+SILENT_ROWS_MADE, SILENT_FRAMES = 80, 240
+"""Sounds that are no speech for each copy of the clips, and their length: a noise that goes on is heard as loud as
+speech after some seconds."""
 UNHEARD, UNSEEN = 12, 4
 """Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
 LEAST_SEEN, MOST_SEEN = 10, 3000
@@ -123,7 +124,7 @@ class SpeechRecipe(Recipe):
     `clips`: training clips; `late_s`: how late each clip's lips are; `spoken`: kinds of speech with known phones, used
     equally; `validation`: clips for `evaluate`; `start`: state of the encoder to begin with; `train_encoder`: whether
     it is trained along (if not, it hears every row once, beforehand); `copies`: how many augmented versions of each
-    clip are made beforehand.
+    clip are made beforehand, and how many sounds that are no speech.
     """
 
     name = "speech"
@@ -172,7 +173,7 @@ class SpeechRecipe(Recipe):
         around = Surroundings([clip.samples for clip in clips if len(clip) > 2 * FPS], songs)
         rows = Rows(
             clips=[[self._clip_row(clip, late_s, around, rng) for clip in clips] for _ in range(copies)],
-            silent=[silent_row(rng, SILENT_FRAMES) for _ in range(SILENT_COPIES)],
+            silent=[silent_row(rng, SILENT_FRAMES) for _ in range(SILENT_ROWS_MADE * copies)],
             spoken=[[self._spoken_row(text, around, rng) for text in _repeated(texts)] for texts in spoken if texts],
         )
         if train_encoder:

@@ -174,12 +174,11 @@ def _whole(alpha: np.ndarray) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats((alpha > 0.1).astype(np.uint8))
     if len(stats) > 1:
         alpha = np.where(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), alpha, 0)
-    count, labels = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
+    _, labels = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
     sides = labels[: alpha.shape[0] * 2 // 3]
-    is_backdrop = np.zeros(count, bool)
-    is_backdrop[np.unique(np.concatenate([labels[0], sides[:, 0], sides[:, -1]]))] = True
-    is_backdrop[0] = False
-    from_backdrop = cv2.distanceTransform((~is_backdrop[labels]).astype(np.uint8), cv2.DIST_L2, 5)
+    at_border = np.unique(np.concatenate([labels[0], sides[:, 0], sides[:, -1]]))
+    is_person = ~np.isin(labels, at_border[at_border > 0])
+    from_backdrop = cv2.distanceTransform(is_person.astype(np.uint8), cv2.DIST_L2, 5)
     return np.where(from_backdrop > DEEP * max(alpha.shape), 1, alpha)
 
 

@@ -60,7 +60,7 @@ def test_a_clip_is_dubbed_with_its_own_sound(tmp_path: Path):
 
 def test_verdicts():
     scores = [{"clip": "a", "mouth_db": 20.0, "seam": 1.0}, {"clip": "b", "mouth_db": 60.0, "seam": 1.5}]
-    found = rows(scores, [{"seconds": 24.3, "frames_per_s": 30.0}])
+    found = rows(scores, {"seconds": 24.3, "frames_per_s": 30.0, "frames_per_processor_s": 20.0})
     verdicts = {row.name: row.met for row in found}
     assert verdicts["gradient across the border over the real one's, median"] is False
     assert verdicts["frames/s, 24 s at 720p, process start to file"] is False

@@ -68,7 +68,8 @@ def test_a_certificate_of_ones_own_is_chosen_and_forgotten(
         (["show", "--new"], 2, "--new goes with: talkingface trust init"),
         (["init", "--forget", "--new"], 2, "--forget goes alone"),
         (["init", "--json"], 2, "trust show"),
-        (["init", "--key", "nothing.pem"], 6, "needs its certificates"),
+        (["init", "--key", "nothing.pem"], 6, "give --certificate"),
+        (["init", "--timestamp-url", "ftp://x"], 2, "http://"),
         (["init", "--certificate", "nothing.pem", "--key", "nothing.pem"], 6, "cannot be read"),
     ],
 )
@@ -96,6 +97,28 @@ def test_files_are_verified(shell: Shell, tmp_path: Path, photo: Path, voice_fil
     data[-200] ^= 1
     out.write_bytes(data)
     assert shell("verify", plain, out)[0] == 12
+
+
+def test_a_signing_command_is_tried_out(shell: Shell, tmp_path: Path) -> None:
+    root = tmp_path / "root.pem"
+    shell("trust", "export-root", "-o", root)
+    for command, words in (("no-such-program", "cannot be run"), ("cat", "wrote no signature")):
+        code, out, err = shell("trust", "init", "--certificate", root, "--command", command)
+        assert code == 6 and out == "" and words in err and err.count("\n") == 1
+    assert json.loads(shell("trust", "show", "--json")[1])["origin"] == "installation"
+
+
+@pytest.mark.filterwarnings("default::talkingface.core.errors.TalkingFaceWarning")  # shown as notes
+def test_a_key_for_one_run_is_not_handed_out(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TALKINGFACE_CONFIG", str(tmp_path / "file" / "config"))
+    for arguments in (["init"], ["export-root", "-o", str(tmp_path / "root.pem")]):
+        code, out, err = shell("trust", *arguments)
+        assert code == 6 and out == "" and "a key that lasts" in err
+    assert not (tmp_path / "root.pem").exists()
+    assert shell("trust", "show")[0] == 0
 
 
 def test_somebody_elses_result_is_trusted_by_their_certificate(
@@ -151,6 +174,7 @@ def test_materials_are_written_and_printed(shell: Shell, tmp_path: Path, photo: 
     assert json.loads((tmp_path / "all.json").read_text())["specVersion"] == "1.6"
     assert shell("bom", photo)[0] == 3
     assert shell("bom", "-o", tmp_path / "all.txt")[0] == 2
+    assert shell("animate", photo, voice_file, "-o", out, "--system", "meter", "--bom", tmp_path / "b.mp4")[0] == 2
     assert shell("animate", photo, voice_file, "-o", out, "--system", "meter", "--bom", out)[0] == 2
 
 

@@ -36,7 +36,7 @@ def job_key(*, face: Any, speech: Any, system: System, options: PictureOptions, 
 
 def identity_of(value: Any) -> Any:
     """Something JSON-ready that is equal for equal contents: of a file its SHA-256."""
-    if isinstance(value, (str, Path)):
+    if isinstance(value, (str, Path)) and os.fspath(value):
         path = user_path(value)
         if os.path.isdir(path) and (path / "card.json").is_file():
             return content_hash(path / "card.json")  # names the hashes of everything else in the folder

@@ -18,7 +18,13 @@ from talkingface.core.picture_folder import counted_files, picture_files
 
 
 def user_path(path: str | Path) -> Path:
-    """`path` with "~" as the home folder; as it is where there is none, or for a name that only begins with "~"."""
+    """`path` with "~" as the home folder; as it is where there is none, or for a name that only begins with "~".
+
+    Raises InputError for an empty name, as a script hands over for a variable that is not set: it would mean the current
+    folder, with all pictures in it.
+    """
+    if not os.fspath(path):
+        raise InputError("the name of a file is empty; name the file")
     return Path(os.path.expanduser(path))
 
 
@@ -132,9 +138,9 @@ def output_error(path: str | Path, error: OSError) -> OutputError:
     folder = final_path(path).parent
     if error.errno == errno.ENOSPC:
         return OutputError(f"cannot write {path}: the disk is full; free some space or choose another folder")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.isdir(folder):
         return OutputError(f"cannot write {path}: the folder {folder} does not exist; create it first")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS):  # ENOENT: by /proc, for one
         return OutputError(f"cannot write {path}: no permission to write in {folder}; choose another folder")
     if error.errno == errno.EISDIR:
         return OutputError(f"cannot write {path}: it is a folder; name a file")

@@ -20,7 +20,7 @@ from talkingface.core.cache import content_hash, output_error, write_atomic
 from talkingface.core.config import parse_json
 from talkingface.core.errors import ArgumentError, ConsentError, InputError, OutputError
 from talkingface.trust.certificates import Chain, read_chain
-from talkingface.trust.identity import alone, known_signers, signing_identity, trust_folder
+from talkingface.trust.identity import alone, known_signers, lasting_identity, trust_folder
 from talkingface.trust.signing import is_signed, sign_bytes
 
 FORMAT_VERSION = 1
@@ -53,9 +53,7 @@ def make_consent(
     for name, file in files.items():
         if file is not None:
             record[name] = {"name": file.name, "sha256": content_hash(file)}
-    identity = signing_identity()
-    if identity.origin == "run":
-        raise OutputError("a consent needs a key that lasts; set TALKINGFACE_CONFIG to a writable folder")
+    identity = lasting_identity()
     value = base64.b64encode(sign_bytes(identity, _signed_part(record))).decode()
     return {**record, "signature": {"certificates": identity.chain.pem.decode(), "value": value}}
 
@@ -70,6 +68,8 @@ def save_consent(path: str | Path, record: Mapping[str, Any]) -> None:
 def load_consent(path: Path) -> dict[str, Any]:
     """A record, or that in an avatar's card; its form is checked, its signature is not. Raises InputError."""
     file = path / "card.json" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{path} is neither an avatar folder nor a consent; name one of both")
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise InputError(f"{file} is too large for a consent")

@@ -69,7 +69,7 @@ def signing_identity() -> Identity:
     own = own_means()
     timestamp_url = own.get("timestamp_url")
     if "certificate" in own or "key" in own or "command" in own:
-        return _own_identity(own)
+        return own_identity(own)
     folder = trust_folder()
     if folder is None:
         return _for_this_run("there is no home folder", timestamp_url)
@@ -85,6 +85,14 @@ def signing_identity() -> Identity:
     elif problem := found.chain.problem(now):
         return _for_this_run(f"{problem}; set the clock", timestamp_url)
     return Identity(chain=found.chain, key=found.key, origin=found.origin, timestamp_url=timestamp_url)
+
+
+def lasting_identity() -> Identity:
+    """`signing_identity`, but raises OutputError where that is a key for this run, which nobody else need know."""
+    found = signing_identity()
+    if found.origin == "run":
+        raise OutputError("this needs a key that lasts; set TALKINGFACE_CONFIG to a writable folder, or do what the note says")
+    return found
 
 
 def new_identity() -> Identity:
@@ -119,7 +127,7 @@ def store_own_means(means: dict[str, str]) -> Path:
     paths = {name: os.path.abspath(user_path(means[name])) for name in ("certificate", "key") if name in means}
     means = {**means, **paths}  # later runs begin elsewhere
     if "certificate" in means or "key" in means or "command" in means:
-        _own_identity(means)
+        own_identity(means)
     folder = trust_folder()
     if folder is None:
         raise OutputError("there is no home folder to keep settings in; set TALKINGFACE_CONFIG to a writable folder")
@@ -179,14 +187,16 @@ def _chain_in(file: Path) -> Chain:
     return read_chain(file.read_bytes(), str(file))
 
 
-def _own_identity(means: dict[str, str]) -> Identity:
+def own_identity(means: dict[str, str]) -> Identity:
     """The user's own certificate with its key or command. Raises OutputError."""
     if "certificate" not in means:
-        raise OutputError(f"a signing key or command needs its certificates: set {VARIABLES['certificate']}")
+        raise OutputError(
+            f"a signing key or command needs its certificates: give --certificate, or set {VARIABLES['certificate']}"
+        )
     if "key" not in means and "command" not in means:
         raise OutputError(
-            f"the certificate {means['certificate']} needs its key or a signing command: set {VARIABLES['key']} or "
-            f"{VARIABLES['command']}"
+            f"the certificate {means['certificate']} needs its key or a signing command: give --key or --command, or set "
+            f"{VARIABLES['key']} or {VARIABLES['command']}"
         )
     place = user_path(means["certificate"])
     try:

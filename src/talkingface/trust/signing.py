@@ -34,6 +34,14 @@ def sign_bytes(identity: Identity, data: bytes) -> bytes:
     return key.sign(data)
 
 
+def try_out(identity: Identity) -> None:
+    """Sign a few bytes and check the signature. Raises OutputError, with what to do, if the key or command does not sign
+    for the certificate."""
+    data = b"talkingface"
+    if not is_signed(identity.chain, sign_bytes(identity, data), data):
+        raise OutputError("the signing command does not have the key of the certificate; name the certificate of its key")
+
+
 def is_signed(chain: Chain, signature: bytes, data: bytes) -> bool:
     """Whether `signature` is that of `data` by the first certificate of `chain`. Raises InputError for its kind."""
     algorithm, key = chain.algorithm(), chain.signer.public_key()

@@ -123,8 +123,15 @@ def test_faults_of_the_disk_say_what_to_do(tmp_path: Path) -> None:
         cache.check_writable(tmp_path)
     with pytest.raises(OutputError, match="no permission"):
         raise cache.output_error("x/y", PermissionError(13, "Permission denied"))
+    with pytest.raises(OutputError, match="no permission"):  # as in /proc
+        raise cache.output_error(tmp_path / "x", FileNotFoundError(2, "No such file or directory"))
     cache.check_writable(tmp_path / "fine.mp4")
     assert os.listdir(tmp_path) == []
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    with pytest.raises(InputError, match="is empty"):
+        cache.user_path("")
 
 
 def test_content_hash(tmp_path: Path) -> None:

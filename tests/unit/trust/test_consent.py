@@ -47,6 +47,11 @@ def saved(path: Path, record: dict) -> Path:
     return path
 
 
+def test_a_folder_that_is_no_avatar_holds_no_consent(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="neither an avatar folder nor a consent"):
+        consent.load_consent(tmp_path)
+
+
 def test_a_record_is_signed_and_read_again(statement: Path, tmp_path: Path) -> None:
     record = record_of(statement)
     assert record["statement"] == {"name": "yes.mp4", "sha256": content_hash(statement)}

@@ -32,12 +32,13 @@ def save_video(
     print what came of it."""
     from talkingface.api.animation import check_container
     from talkingface.apps.progress import Progress
-    from talkingface.core.cache import check_apart, check_writable
+    from talkingface.core.cache import check_apart, check_data_name, check_writable
 
     check_apart((output, report, bom), inputs)  # before weights are loaded and the face is looked for
     check_container(output, background)
     for file in (report, bom):
         if file is not None:
+            check_data_name(file, ".json")
             check_writable(file)
     with Progress():
         animation = make()

@@ -28,10 +28,10 @@ def run(face: str, output: str, **options: Any) -> None:
     from talkingface import api
     from talkingface.apps.progress import Progress
     from talkingface.core import weights as store
-    from talkingface.core.cache import check_writable, name_beside
+    from talkingface.core.cache import check_writable, name_beside, user_path
     from talkingface.core.work_folder import WorkFolder, folder_beside, remove_folder
 
-    folder = Path(output)
+    folder = user_path(output)
     if os.path.exists(folder) and not store.is_avatar(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{output} exists and is no avatar; name a new folder")
     if not os.path.exists(folder):
@@ -41,7 +41,7 @@ def run(face: str, output: str, **options: Any) -> None:
     with WorkFolder(folder_beside(whole), f"the avatar {output}"):
         with Progress():
             avatar = api.fit(face, folder=work, **options)
-        store.save_avatar(output, avatar)
+        store.save_avatar(folder, avatar)
         remove_folder(work)
     notes = avatar.card.get("notes")
     for text in notes if isinstance(notes, (list, tuple)) else ():

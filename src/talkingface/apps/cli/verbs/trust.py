@@ -51,23 +51,29 @@ def run(action: str, output: str | None, **options: Any) -> None:
 
 def _init(new: bool, forget: bool, **own: str | None) -> None:
     from talkingface.trust import identity
+    from talkingface.trust.signing import try_out
 
     means = {name: value for name, value in own.items() if value}
     if forget and (means or new):
         raise UsageError("--forget goes alone")
+    if not means.get("timestamp_url", "https://").startswith(("http://", "https://")):
+        raise UsageError(f"--timestamp-url takes an address with http:// or https://, not {means['timestamp_url']}")
+    if means and set(means) != {"timestamp_url"}:
+        try_out(identity.own_identity(means))
     if means or forget:
         print(f"{identity.store_own_means(means)}: written")
     if new:
         identity.new_identity()
+    identity.lasting_identity()
     _show(False)
 
 
 def _export(output: str) -> None:
-    from talkingface.core.cache import write_atomic
-    from talkingface.trust.identity import signing_identity
+    from talkingface.core.cache import user_path, write_atomic
+    from talkingface.trust.identity import lasting_identity
 
-    signs = signing_identity()
-    with write_atomic(output) as file:
+    signs = lasting_identity()
+    with write_atomic(user_path(output)) as file:
         file.write(signs.chain.root_pem)
     print(
         f"{output}: the certificate of {signs.chain.name}; others check results with: talkingface verify --trust FILE"

@@ -109,9 +109,7 @@ def test_a_signing_command_is_tried_out(shell: Shell, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("default::talkingface.core.errors.TalkingFaceWarning")  # shown as notes
-def test_a_key_for_one_run_is_not_handed_out(
-    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_for_one_run_is_not_handed_out(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TALKINGFACE_CONFIG", str(tmp_path / "file" / "config"))
     for arguments in (["init"], ["export-root", "-o", str(tmp_path / "root.pem")]):

@@ -91,7 +91,9 @@ def lasting_identity() -> Identity:
     """`signing_identity`, but raises OutputError where that is a key for this run, which nobody else need know."""
     found = signing_identity()
     if found.origin == "run":
-        raise OutputError("this needs a key that lasts; set TALKINGFACE_CONFIG to a writable folder, or do what the note says")
+        raise OutputError(
+            "this needs a key that lasts; set TALKINGFACE_CONFIG to a writable folder, or do what the note says"
+        )
     return found
 
 
@@ -195,8 +197,8 @@ def own_identity(means: dict[str, str]) -> Identity:
         )
     if "key" not in means and "command" not in means:
         raise OutputError(
-            f"the certificate {means['certificate']} needs its key or a signing command: give --key or --command, or set "
-            f"{VARIABLES['key']} or {VARIABLES['command']}"
+            f"the certificate {means['certificate']} needs its key or a signing command: give --key or --command, or "
+            f"set {VARIABLES['key']} or {VARIABLES['command']}"
         )
     place = user_path(means["certificate"])
     try:

@@ -35,11 +35,13 @@ def sign_bytes(identity: Identity, data: bytes) -> bytes:
 
 
 def try_out(identity: Identity) -> None:
-    """Sign a few bytes and check the signature. Raises OutputError, with what to do, if the key or command does not sign
-    for the certificate."""
+    """Sign a few bytes and check the signature. Raises OutputError if that does not go, or goes with another key than
+    that of the certificate."""
     data = b"talkingface"
     if not is_signed(identity.chain, sign_bytes(identity, data), data):
-        raise OutputError("the signing command does not have the key of the certificate; name the certificate of its key")
+        raise OutputError(
+            "the signing command does not have the key of the certificate; name the certificate of its key"
+        )
 
 
 def is_signed(chain: Chain, signature: bytes, data: bytes) -> bool:

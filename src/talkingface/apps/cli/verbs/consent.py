@@ -21,7 +21,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--person", metavar="NAME", help="for new: who agrees")
     parser.add_argument("--scope", metavar="TEXT", help="for new: to what, in words")
     parser.add_argument("--until", metavar="DATE", help="for new: last day (UTC), as 2027-12-31")
-    parser.add_argument("--statement", metavar="FILE", help="for new, needed: clip in which the person says so; its hash is kept")
+    parser.add_argument(
+        "--statement", metavar="FILE", help="for new, needed: clip in which the person says so; its hash is kept"
+    )
     parser.add_argument("--photo", metavar="FILE", help="the only picture that it is for; its hash is kept")
     parser.add_argument("--voice", metavar="FILE", help="sample of the voice; its hash is kept")
     parser.add_argument("--reason", metavar="TEXT", help="for revoke: why")

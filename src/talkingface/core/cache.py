@@ -20,8 +20,8 @@ from talkingface.core.picture_folder import counted_files, picture_files
 def user_path(path: str | Path) -> Path:
     """`path` with "~" as the home folder; as it is where there is none, or for a name that only begins with "~".
 
-    Raises InputError for an empty name, as a script hands over for a variable that is not set: it would mean the current
-    folder, with all pictures in it.
+    Raises InputError for an empty name, as a script hands over for a variable that is not set: it would mean the
+    current folder, with all pictures in it.
     """
     if not os.fspath(path):
         raise InputError("the name of a file is empty; name the file")

@@ -119,7 +119,7 @@ class Table:
         return [None if pairs is None else dict(zip(NAMES, pairs, strict=True)) for pairs in found]
 
     def rows(self) -> list[Row]:
-        """Drawn over real, by measure and opening."""
+        """Drawn over real, by measure and opening; and how far single frames are apart, which means do not show."""
         found = []
         for k, name in enumerate(NAMES):
             for opening, frames in enumerate(self.measures):
@@ -131,6 +131,12 @@ class Table:
                 row = between(label, drawn / max(real, 1e-3), *WITHIN)
                 few = Row(name=f"{label} ({len(frames)} frames)", value=row.value)
                 found.append(row if len(frames) >= LEAST_FRAMES else few)
+        every = [pair for frames in self.measures for pair in frames]
+        if every:
+            apart = np.abs(np.diff(every, axis=1)).mean((0, 1))
+            found += [
+                Row(name=f"{name}, mean difference of a frame", value=float(apart[k])) for k, name in enumerate(NAMES)
+            ]
         return found
 
 

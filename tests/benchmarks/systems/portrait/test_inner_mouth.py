@@ -62,7 +62,9 @@ def test_verdicts_by_opening():
         table.add(2, None, np.array([0.5, 0.4, 0.1]))
     table.add(4, np.ones(3), np.ones(3))
     verdicts = {row.name: row.met for row in table.rows()}
-    assert len(verdicts) == 15
+    assert len(verdicts) == 18
+    values = {row.name: row.value for row in table.rows()}
+    assert values["teeth, mean difference of a frame"] == pytest.approx(0.2 * 10 / 11)
     assert verdicts["brightness, drawn over real, gap 0.06 to 0.1"] is True
     assert verdicts["teeth, drawn over real, gap 0.06 to 0.1"] is False
     assert [met for name, met in verdicts.items() if name.endswith("(1 frames)")] == [None] * 3

@@ -30,7 +30,7 @@ from talkingface.video.write import VideoWriter
 
 PSNR_DB, FRAME_MS, SLOWER, FLAT_BYTES = 45.0, 0.8, 0.03, 0.10
 MINUTE_S, SEARCH_S = 60.0, 5.0
-CLEAN_CLIPS, KEYS_A_CLIP = 260, 4
+CLEAN_CLIPS, KEYS_A_CLIP = 200, 6
 SECONDS = 4.2
 _PAYLOAD = mark_payload("bench")
 _COST_PX, _COST_FRAMES, _RUNS = 512, 220, 5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from talkingface.trust.mark import PUBLIC_KEY, VERSION, mark_key, mark_payload
-from talkingface.trust.mark.code import CODE_BITS, decode, encode
+from talkingface.trust.mark.code import CODE_BITS, agreement, decode, encode
 from talkingface.trust.mark.pattern import layout
 
 RNG = np.random.default_rng(0)
@@ -21,6 +21,13 @@ def test_payloads_come_back_through_noise() -> None:
         assert sent.shape == (CODE_BITS,) and set(np.unique(sent)) <= {-1.0, 1.0}
         assert decode(sent) == payload
         assert decode(1e-3 * (sent + RNG.normal(0, 0.8, CODE_BITS))) == payload  # one bit in nine is wrong
+
+
+def test_marks_agree_with_their_code_and_noise_does_not() -> None:
+    payload = mark_payload("job")
+    assert agreement(encode(payload) + RNG.normal(0, 0.8, CODE_BITS), payload) > 0.65
+    assert abs(agreement(RNG.normal(0, 1, CODE_BITS), payload)) < 0.4
+    assert agreement(np.zeros(CODE_BITS), payload) == 0
 
 
 def test_noise_says_nothing() -> None:

@@ -14,7 +14,7 @@ from talkingface.core.progress import report_progress
 from talkingface.trust.mark.code import agreement, decode
 from talkingface.trust.mark.evidence import SIDE_PX, Mean, levels
 from talkingface.trust.mark.geometry import CELLS_PX, Finder, Place, Sheet
-from talkingface.trust.mark.pattern import PUBLIC_KEY, Layout, cell_px, layout
+from talkingface.trust.mark.pattern import PUBLIC_KEY, SMALLEST_PX, Layout, layout
 
 LOOKED_AT_S = 6.0
 """Length of a stretch that is looked at; a file has up to three, within its first ten minutes."""
@@ -149,7 +149,7 @@ _Places = Callable[[tuple[int, int]], list[Place]]
 
 def _expected(size: tuple[int, int]) -> _Places:
     """Places in a picture of (width, height) that was made smaller or larger, or cropped, but not both."""
-    shares = [1 / 64, *(cell / min(size) for cell in range(cell_px((1, 1)), _LARGEST_PX))]
+    shares = [1 / 64, *(cell / min(size) for cell in range(SMALLEST_PX, _LARGEST_PX))]
 
     def places(shape: tuple[int, int]) -> list[Place]:
         cells = [share * min(shape) for share in shares]

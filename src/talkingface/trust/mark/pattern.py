@@ -23,7 +23,7 @@ KEY_VARIABLE = "TALKINGFACE_MARK_KEY"
 
 TILE_CELLS = 23
 _CELLS_A_BIT = 2
-_SMALLEST_PX = 5
+SMALLEST_PX = 5
 """Cells of 8 pixels would last down to CRF 33 in some videos of 256 pixels, and be drowned by the picture in others."""
 
 
@@ -72,7 +72,7 @@ def layout(key: bytes) -> Layout:
 def cell_px(size: tuple[int, int]) -> int:
     """Side of a cell in a picture of `size`: 64 cells along the shorter side, fewer where they would become too fine
     for codecs."""
-    return max(_SMALLEST_PX, round(min(size) / 64))
+    return max(SMALLEST_PX, round(min(size) / 64))
 
 
 def tile_picture(tile: np.ndarray, cell: int) -> np.ndarray:

@@ -129,6 +129,11 @@ def test_somebody_elses_result_is_trusted_by_their_certificate(
     assert "valid, signer unknown" in shell("verify", out)[1]
     code, said, _ = shell("verify", out, "--trust", tmp_path / "root.pem")
     assert code == 0 and "trusted: signed by root.pem" in said
+    other = tmp_path / "other" / "root.pem"
+    other.parent.mkdir()
+    other.write_bytes(make_chain()[1].root_pem)
+    code, said, _ = shell("verify", out, "--trust", tmp_path / "root.pem", "--trust", other)
+    assert code == 0 and f"{tmp_path / 'root.pem'}" in said, "certificates of the same name do not displace each other"
     assert not (tmp_path / "somebody else").exists(), "checking makes no key"
 
 

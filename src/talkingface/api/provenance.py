@@ -150,8 +150,8 @@ def _media_type(path: Path | None) -> str:
 
 
 def left_out(reasons: Mapping[str, str | None]) -> dict[str, str]:
-    """What is left out of a result, and why. Raises UsageError for an empty reason."""
+    """What is left out of a result, and why. Raises UsageError for a reason that is empty or not text."""
     for name, reason in reasons.items():
-        if reason is not None and not str(reason).strip():
-            raise UsageError(f"--no-{name} needs a reason, which the result then states")
+        if reason is not None and not (isinstance(reason, str) and reason.strip()):
+            raise UsageError(f"--no-{name} needs a reason in words, which the result then states")
     return {name: " ".join(str(reason).split()) for name, reason in reasons.items() if reason is not None}

@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from talkingface.core.errors import InputError, OutputError, UsageError, warn_once
+from talkingface.core.errors import ArgumentError, InputError, OutputError, UsageError, warn_once
 from talkingface.core.picture_folder import counted_files, picture_files
 
 
 def user_path(path: str | Path) -> Path:
     """`path` with "~" as the home folder; as it is where there is none, or for a name that only begins with "~".
 
-    Raises InputError for an empty name, as a script hands over for a variable that is not set: it would mean the
+    Raises ArgumentError for what is neither text nor a Path, InputError for an empty name, as a script hands over for a variable that is not set: it would mean the
     current folder, with all pictures in it.
     """
+    if not isinstance(path, (str, Path)):
+        raise ArgumentError(f"a file is named by text or a Path, not {type(path).__name__}")
     if not os.fspath(path):
         raise InputError("the name of a file is empty; name the file")
     return Path(os.path.expanduser(path))

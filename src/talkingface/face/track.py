@@ -65,7 +65,7 @@ def track_image(rgb: np.ndarray, face_index: int | None = None, *, turned: bool 
     box = choose_face(boxes, face_index)
     if box.side_px < MIN_FACE_PX:
         raise FaceError(
-            f"the face is only {box.side_px:.0f} px high (at least {MIN_FACE_PX} are needed); use a larger picture"
+            f"the face is only {int(box.side_px)} px high (at least {MIN_FACE_PX} are needed); use a larger picture"
         )
     points = _points_in_box(rgb, box)
     if points is None:

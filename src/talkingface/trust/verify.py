@@ -121,7 +121,7 @@ def verify(path: str | Path, *, key: str | None = None, trust: Sequence[str | Pa
         raise InputError(
             f"{path} is a GIF, which holds neither credentials nor a mark; verify the video it was made from"
         )
-    roots = {Path(file).name: _root(user_path(file)) for file in trust}
+    roots = _roots([user_path(file) for file in trust])
     credentials = check_credentials(path, roots)
     is_still = is_image(path)
     try:
@@ -139,6 +139,12 @@ def verify(path: str | Path, *, key: str | None = None, trust: Sequence[str | Pa
         metadata=metadata,
         ledger=tuple(_remembered(credentials, mark)),
     )
+
+
+def _roots(files: Sequence[Path]) -> dict[str, bytes]:
+    """Trusted certificates by the name of their file, or by its whole path where several are called the same."""
+    names = [file.name for file in files]
+    return {file.name if names.count(file.name) == 1 else str(file): _root(file) for file in files}
 
 
 def _remembered(credentials: CredentialsFinding, mark: MarkAnswer) -> list[Entry]:

@@ -74,8 +74,9 @@ def test_left_out_with_a_reason(photo: Path, voice_file: Path, tmp_path: Path) -
     assert made.report["withheld"] == {"mark": "a test"}
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert file.metadata["no_mark"] == "a test"
-    with pytest.raises(UsageError, match="--no-mark needs a reason"):
-        talkingface.animate(photo, voice_file, no_mark=" ", **OF_METER)
+    for reason in (" ", True, 5):
+        with pytest.raises(UsageError, match="--no-mark needs a reason in words"):
+            talkingface.animate(photo, voice_file, no_mark=reason, **OF_METER)
 
 
 def test_a_finished_video_names_its_job(tmp_path: Path) -> None:

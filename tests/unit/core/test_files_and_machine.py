@@ -13,7 +13,7 @@ import pytest
 
 from talkingface.core import cache, device
 from talkingface.core.arrays import save_arrays
-from talkingface.core.errors import InputError, OutputError, TalkingFaceWarning, UsageError
+from talkingface.core.errors import ArgumentError, InputError, OutputError, TalkingFaceWarning, UsageError
 from talkingface.core.types import Audio, Controls, Frames, Motion, Track
 
 
@@ -132,6 +132,9 @@ def test_faults_of_the_disk_say_what_to_do(tmp_path: Path) -> None:
 def test_an_empty_name_is_not_the_current_folder() -> None:
     with pytest.raises(InputError, match="is empty"):
         cache.user_path("")
+    for other in (None, 3, b"x"):
+        with pytest.raises(ArgumentError, match="by text or a Path"):
+            cache.user_path(other)  # type: ignore[arg-type]
 
 
 def test_content_hash(tmp_path: Path) -> None:

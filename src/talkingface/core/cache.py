@@ -20,8 +20,8 @@ from talkingface.core.picture_folder import counted_files, picture_files
 def user_path(path: str | Path) -> Path:
     """`path` with "~" as the home folder; as it is where there is none, or for a name that only begins with "~".
 
-    Raises ArgumentError for what is neither text nor a Path, InputError for an empty name, as a script hands over for a variable that is not set: it would mean the
-    current folder, with all pictures in it.
+    Raises ArgumentError for what is neither text nor a Path, and InputError for an empty name, as a script hands over
+    for a variable that is not set: it would mean the current folder, with all pictures in it.
     """
     if not isinstance(path, (str, Path)):
         raise ArgumentError(f"a file is named by text or a Path, not {type(path).__name__}")

@@ -49,7 +49,11 @@ class Part:
 def check_file(path: Path) -> None:
     """Raise InputError unless `path` is a file with something in it."""
     if not path.is_file():
-        raise InputError(f"{path} is a folder; name a file" if path.is_dir() else f"there is no file {path}")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; name a file")
+        raise InputError(
+            f"{path} is a pipe or device; write it to a file first" if path.exists() else f"there is no file {path}"
+        )
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty")
 

@@ -231,5 +231,7 @@ def check_container(path: str | Path, background: str = "keep") -> Path:
     if background == "transparent" and suffix not in ALPHA_CONTAINERS:
         raise UsageError(f"{suffix} cannot be transparent; name a file that ends in {' or '.join(ALPHA_CONTAINERS)}")
     check_writable(path)
+    if suffix not in EMBEDDING:
+        check_writable(sidecar_of(path))
     check_free(folder_beside(final_path(path)), f"the video {path}")
     return path

@@ -167,6 +167,16 @@ def test_frames_come_while_speech_arrives(photo: Path, voice_file: Path) -> None
         assert sum(len(frames) for frames in made) > 20
 
 
+def test_a_folder_where_credentials_go_is_refused_before_the_work(
+    photo: Path, voice_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out.webm.c2pa").mkdir()
+    made = talkingface.animate(photo, voice_file, **OF_METER)
+    with pytest.raises(OutputError, match=r"out.webm.c2pa: it is a folder"):
+        made.save(tmp_path / "out.webm")
+    assert [file.name for file in tmp_path.glob("out*")] == ["out.webm.c2pa"]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
 def test_credentials_are_left_out_with_a_reason(photo: Path, voice_file: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"out{suffix}"

@@ -129,6 +129,8 @@ def test_what_cannot_be_verified_is_refused_in_one_sentence(tmp_path: Path) -> N
     for name, words in cases.items():
         with pytest.raises(InputError, match=words):
             verify(tmp_path / name)
+    with pytest.raises(InputError, match="is a pipe or device"):
+        verify(os.devnull)
     with pytest.raises(InputError, match="no readable certificate"):
         verify(tmp_path / "a.webm", trust=[tmp_path / "text.mp4"])
 

@@ -56,6 +56,15 @@ def test_every_verb_and_option_has_help(capsys: pytest.CaptureFixture[str]) -> N
     assert not hasattr(options, "seed")  # defaults live in the option classes only
 
 
+def test_options_may_stand_between_names(capsys: pytest.CaptureFixture[str]) -> None:
+    parse = cli.make_parser().parse_args
+    late = parse(["animate", "face.png", "-o", "out.mp4", "voice.wav"])
+    assert (late.face, late.speech, late.output) == ("face.png", "voice.wav", "out.mp4")
+    assert parse(["verify", "a.mp4", "--json", "b.mp4", "c.mp4"]).files == ["a.mp4", "b.mp4", "c.mp4"]
+    check_refused(capsys, 2, "unrecognized arguments: c.wav", "animate", "a.png", "b.wav", "-o", "y.mp4", "c.wav")
+    check_refused(capsys, 2, "unrecognized arguments: --nothing", "--nothing")
+
+
 def test_mistyped_names_get_close_ones(capsys: pytest.CaptureFixture[str]) -> None:
     check_refused(capsys, 2, "did you mean animate?", "anmate", "x")
     check_refused(capsys, 2, "did you mean --seed", "animate", "x", "-o", "y.mp4", "--sed", "1")

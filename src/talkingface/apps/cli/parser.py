@@ -30,11 +30,33 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}{hint}; see: {self.prog} --help")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Like argparse, but unknown options are reported by the verb's own parser."""
+        """Like argparse, but options may stand between positionals, and unknown ones are reported by the verb's own
+        parser."""
         found, rest = self.parse_known_args(args, namespace)
         if rest:
-            found.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+            parser = getattr(found, "parser", self)
+            unknown = _late_positionals(parser, found, rest)
+            if unknown:
+                parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found
+
+
+def _late_positionals(parser: argparse.ArgumentParser, found: argparse.Namespace, rest: list[str]) -> list[str]:
+    """Give positionals that may be left out, or repeated, what came after options; returns what is left.
+
+    argparse ends them at the first option: `FACE -o OUT SPEECH` is a face without speech, and something unknown.
+    """
+    if any(word.startswith("-") for word in rest):
+        return rest
+    for action in parser._get_positional_actions():
+        value = getattr(found, action.dest, None)
+        if action.nargs == "?" and value is None and rest:
+            setattr(found, action.dest, rest[0])
+            rest = rest[1:]
+        elif action.nargs in ("*", "+") and value:
+            setattr(found, action.dest, [*value, *rest])
+            rest = []
+    return rest
 
 
 class _HelpFormatter(argparse.HelpFormatter):

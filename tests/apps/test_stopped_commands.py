@@ -45,6 +45,12 @@ def command(photo: Path, speech: Path, output: Path) -> list[str]:
             "--system", "meter"]  # fmt: skip
 
 
+def _heed_signals() -> None:
+    """Tests in the background ignore Ctrl-C, those under nohup the end of their terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def waiting_at(frame: int, words: list[str]) -> Iterator[subprocess.Popen[str]]:
     """The command, running, with so many frames drawn."""
@@ -55,7 +61,7 @@ def waiting_at(frame: int, words: list[str]) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore Ctrl-C
+        preexec_fn=_heed_signals,
     ) as process:
         assert process.stdout is not None
         try:

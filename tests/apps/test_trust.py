@@ -142,6 +142,8 @@ def test_a_consent_goes_from_record_to_refusal(shell: Shell, tmp_path: Path, pho
     record, me, out = tmp_path / "consent.json", tmp_path / "me.avatar", tmp_path / "out.mp4"
     about = ("--person", "Ann", "--scope", "films", "--until", "2999-12-31", "--statement", voice_file)
     assert shell("consent", "new", *about, "-o", record)[0] == 0
+    signed = record.read_bytes()
+    assert shell("consent", "new", *about, "-o", record)[0] == 2 and record.read_bytes() == signed
     code, said, _ = shell("consent", "check", record, "--statement", voice_file)
     assert code == 0 and "Ann until 2999-12-31, for: films; signed by" in said
     assert shell("consent", "check", record, "--statement", photo)[0] == 9

@@ -50,6 +50,8 @@ def _new(output: str, **given: Any) -> None:
     files = {name: None if given[name] is None else existing(given[name]) for name in _FILES}
     check_apart((output,), files.values())
     check_data_name(output, ".json")
+    if Path(output).exists():  # a signed record cannot be made again: avatars hold its number
+        raise UsageError(f"{output} is there already; name another file for the new consent")
     record = make_consent(**{**given, **files})
     save_consent(output, record)
     print(f"{output}: consent of {record['person']} until {record['until']}; use it with talkingface fit --consent")

@@ -72,8 +72,7 @@ def find_weights(name: str | Path) -> WeightsRef:
     known = {ref.name: ref for ref in list_weights()}
     if text in known:
         return known[text]
-    folder = user_path(name)
-    if os.path.isfile(folder / _CARD):
+    if text and os.path.isfile((folder := user_path(name)) / _CARD):
         return WeightsRef(name=folder.resolve().name, folder=folder)
     hint = suggest(text, known) or "; the store is empty: set TALKINGFACE_WEIGHTS to a folder of weights"
     raise WeightsError(f"no weights named {text!r}{hint}")

@@ -62,6 +62,7 @@ def check_track(path: Path, track: Track, fps: float, one_shot: bool = True) -> 
     sides = (high - low).max(1)
     side = float(np.median(sides[seen]))
     if side < LEAST_FACE_PX:
+        side += 0.01  # 40 px in single precision are 39.99
         raise FaceError(f"the face is only {int(side)} px high (at least {LEAST_FACE_PX} are needed); film closer")
     if side < SMALL_FACE_PX:
         notes.append(f"the face is only {side:.0f} px high; a closer picture gives a sharper avatar")

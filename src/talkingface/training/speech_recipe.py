@@ -38,6 +38,7 @@ from talkingface.training.hear_differently import (
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
+from talkingface.training.sampling import person_shares
 from talkingface.training.speaking_clips import FPS, SpeakingClip
 from talkingface.training.synthetic_speech import SpokenText, phone_rows
 
@@ -106,17 +107,6 @@ def clip_targets(clip: SpeakingClip) -> np.ndarray:
     return np.concatenate([clip.expression[:, :NUM_MOUTH], measures, closed], axis=1).astype(np.float32)
 
 
-def shares(clips: Sequence[SpeakingClip]) -> np.ndarray:
-    """How often each clip is drawn, summing to one: people by the power 0.75 of what is seen of them, so that who left
-    much does not decide what mouths do; their clips in proportion."""
-    seen = np.array([clip.weight.sum() for clip in clips])
-    whole: dict[str, float] = {}
-    for clip, frames in zip(clips, seen, strict=True):
-        whole[clip.person] = whole.get(clip.person, 0.0) + frames
-    often = seen * [min(whole[clip.person], MOST_SEEN) ** 0.75 / whole[clip.person] for clip in clips]
-    return often / often.sum()
-
-
 class SpeechRecipe(Recipe):
     """Regression of mouth coefficients with losses on what is seen (gap, width, jaw), and phones as a second task, in
     turns with the lookahead of each delay.
@@ -167,7 +157,9 @@ class SpeechRecipe(Recipe):
         effect = np.sqrt((model.expression[..., :NUM_MOUTH] ** 2).sum((0, 1)))
         self._effect = torch.from_numpy((effect / np.linalg.norm(effect)).astype(np.float32))
         clips = [clip for clip in clips if clip.weight.sum() > LEAST_SEEN and np.abs(clip.samples).max() > 1e-3]
-        self._share = shares(clips)
+        seen = [float(clip.weight.sum()) for clip in clips]
+        share = person_shares([clip.person for clip in clips], seen, power=0.75, most=MOST_SEEN)
+        self._share = share / share.sum()
         rng = make_rng(seed, 1 << 30)
         songs = [music(SONG_S * RATE_HZ, rng) for _ in range(SONGS)]
         around = Surroundings([clip.samples for clip in clips if len(clip) > 2 * FPS], songs)

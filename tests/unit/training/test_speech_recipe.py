@@ -25,6 +25,7 @@ from talkingface.training.augment_speech import augment_columns, played
 from talkingface.training.head_motion_fit import blink_profile, learn_head_motion
 from talkingface.training.hear_differently import Surroundings, breathing, by_telephone, heard_differently, music
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, measure_matrix, retime
+from talkingface.training.sampling import person_shares
 from talkingface.training.speaking_clips import SpeakingClip, on_clock
 from talkingface.training.speech_material import SpeechMaterial, lip_offsets
 from talkingface.training.speech_recipe import (
@@ -34,7 +35,6 @@ from talkingface.training.speech_recipe import (
     clip_targets,
     fitted,
     heard_row,
-    shares,
     spread_loss,
 )
 from talkingface.training.synthetic_speech import SpokenText, make_sentence, phone_rows, read_voices
@@ -193,11 +193,10 @@ def test_rows_of_a_finished_encoder_hold_its_tokens() -> None:
 
 
 def test_a_person_of_many_clips_is_not_drawn_that_much_more() -> None:
-    clips = [make_clip(k, 100) for k in range(5)]
-    clips = [replace(clip, person="a" if k < 4 else "b") for k, clip in enumerate(clips)]
-    found = shares(clips)
-    assert found.sum() == pytest.approx(1) and np.ptp(found[:4]) < 1e-9
-    assert found[:4].sum() / found[4] == pytest.approx(4**0.75)
+    found = person_shares(["a", "a", "a", "a", "b"], [100, 100, 100, 100, 100], power=0.75)
+    assert np.ptp(found[:4]) < 1e-9 and found[:4].sum() / found[4] == pytest.approx(4**0.75)
+    capped = person_shares(["a", "b"], [900, 100], most=400)
+    assert capped[0] / capped[1] == pytest.approx(2)
 
 
 def test_material_is_read_once(tmp_path: Path) -> None:

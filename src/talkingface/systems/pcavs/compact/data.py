@@ -24,6 +24,7 @@ from talkingface.systems.pcavs.data.crops import CropClip
 from talkingface.systems.pcavs.pose.pose_features import FEATURE_UNITS, closures, pose_features, raised_brows
 from talkingface.systems.pcavs.pose.pose_map import PoseMap, regress_pose_map
 from talkingface.training.mouth_targets import MEASURE_SCALE
+from talkingface.training.sampling import person_shares
 
 APART = 12
 """Frames between the two of a pair, where the clip is long enough."""
@@ -128,17 +129,6 @@ def inner_mouth(points: np.ndarray, size_px: int) -> np.ndarray:
     mask = np.zeros((size_px, size_px), np.uint8)
     cv2.fillPoly(mask, [np.round(pixels * 16).astype(np.int32)], (255,), lineType=cv2.LINE_AA, shift=4)
     return mask
-
-
-def person_shares(people: Sequence[str], amounts: Sequence[float]) -> np.ndarray:
-    """How often to draw from clips of `people` that hold `amounts`: not normalised.
-
-    A person with many clips counts for more than one with few, but not in proportion.
-    """
-    totals: dict[str, float] = {}
-    for person, amount in zip(people, amounts, strict=True):
-        totals[person] = totals.get(person, 0.0) + amount
-    return np.array([n * totals[person] ** -0.5 for person, n in zip(people, amounts, strict=True)])
 
 
 class Pairs:

@@ -15,7 +15,7 @@ from talkingface.core.lags import best_lag
 from talkingface.face.morphable import CLOSED_GAP
 from talkingface.systems.pcavs.alignment.align import shifted
 from talkingface.systems.pcavs.alignment.crop import on_square, square_matrix, view
-from talkingface.systems.pcavs.compact.data import ClipFeatures, clip_features, person_shares
+from talkingface.systems.pcavs.compact.data import ClipFeatures, clip_features
 from talkingface.systems.pcavs.compact.networks import MouthNet, make_speech, signed_mouths
 from talkingface.systems.pcavs.compact.views import mouth_view
 from talkingface.systems.pcavs.config import PcavsConfig
@@ -25,6 +25,7 @@ from talkingface.training.augment_speech import SPEEDS
 from talkingface.training.mouth_targets import MEASURE_SCALE, correlation_loss, retime
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
+from talkingface.training.sampling import person_shares
 from talkingface.training.speech_recipe import spread_loss
 from talkingface.training.speech_tokens import TokenSource
 

@@ -11,8 +11,8 @@ import numpy as np
 from numba import types
 
 from talkingface.core.kernels import kernel
+from talkingface.nn.unet_cpu import CpuNet
 from talkingface.photo.config import RefinerConfig
-from talkingface.photo.refiner_cpu import CpuNet
 from talkingface.photo.window import (
     Window,
     away_from_mouth,

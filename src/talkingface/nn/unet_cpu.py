@@ -1,6 +1,6 @@
-"""The refiner's networks on a CPU, run by OpenCV (see `nn.onnx_graph`): torch alone takes seconds to import.
+"""U-Nets on a CPU, run by OpenCV (see `nn.onnx_graph`): torch alone takes seconds to import.
 
-`refiner_networks.py` is the plain version; tests hold the two equal.
+`nn.unet` is the plain version; tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from talkingface.nn.onnx_graph import CpuNetwork, Graph
 
 
 def unet_file(weights: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> tuple[bytes, list[str]]:
-    """`refiner_networks._UNet` for inputs `shape`, its state in `weights`, but for the last shuffle; and its output."""
+    """`nn.unet.UNet` for inputs `shape`, its state in `weights`, but for the last shuffle; and its output."""
     graph = Graph()
 
     def block(x: str, name: str) -> str:
@@ -60,10 +60,10 @@ def _unfold(folded, fold):
 
 
 class CpuNet:
-    """One of the refiner's U-Nets, float32 [B, in, H, W] -> [B, out, H, W]; any number of threads may call it."""
+    """A U-Net, float32 [B, in, H, W] -> [B, out, H, W]; any number of threads may call it."""
 
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
-        """`weights`: the state of `refiner_networks._UNet`."""
+        """`weights`: the state of `nn.unet.UNet`."""
         self._weights = weights
         self._network = CpuNetwork(lambda shape: unet_file(weights, shape))
 

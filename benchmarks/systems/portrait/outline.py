@@ -177,7 +177,7 @@ def turn(system: System, striped: Striped) -> Iterator[Turned]:
     small = make_scene(photo, avatar.tensors["landmarks"], own_alpha.astype(np.float32) / 255)
     scene = replace(
         small, person=striped.person, background=striped.stripes, points=2 * small.points, outer=2 * small.outer,
-        eyes=find_eyes(2 * small.points),
+        eyes=find_eyes(2 * small.points, striped.stripes),
     )  # fmt: skip
     drawer = Drawer(scene, HiddenMouth(colour=np.zeros(3), share=0.0))
     for k, pose in enumerate(poses):

@@ -123,4 +123,5 @@ class Drawer:
         out[y0:y1, x0:x1] = self.scene.background[y0:y1, x0:x1]
         _over(self._person.view(np.uint32)[..., 0], self.scene.background, (x0, y0, x1, y1), out)
         self._mouth.fill(out, target)
+        self.scene.eyes.draw_lashes(out, target, rigid.inverse(target))
         return self._person[..., 3]

@@ -15,9 +15,10 @@ from talkingface.nn.unet_cpu import CpuNet
 from talkingface.photo.config import RefinerConfig
 from talkingface.photo.window import (
     Window,
-    away_from_mouth,
+    away_from_ghosts,
     colour_balance,
     cut,
+    eye_discs,
     mouth_corner,
     openings,
     stillness,
@@ -82,8 +83,8 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The refiner's inputs for one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner,
-    how much it rests, and the gains of `window.colour_balance`."""
+    """The refiner's inputs for one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner, the discs of
+    the resting eyes, how much it rests, and the gains of `window.colour_balance`."""
 
     window: Window
     warped: np.ndarray
@@ -91,6 +92,7 @@ class View:
     masks: np.ndarray
     own_mouth: np.ndarray
     corner: tuple[int, int]
+    eyes: np.ndarray
     stillness: float
     balance: np.ndarray
 
@@ -131,6 +133,7 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
         masks=cv2.merge([shrink(cut(drawn.alpha, window.box()), square), eyes, mouth]),
         own_mouth=photo.own_mouth,
         corner=mouth_corner(points, window.crop, size),
+        eyes=eye_discs(window.to_crop(drawn.source)),
         stillness=stillness(drawn.source, drawn.target, window),
         balance=photo.balance,
     )
@@ -179,7 +182,8 @@ class Refiner:
         share, colour = planes[:, 0], planes[:, 1:]
         share[:] = 1 / (1 + np.exp(3 - share))
         share *= np.array([v.stillness for v in views], np.float32)[:, None, None]
-        share *= away_from_mouth(np.array([v.corner for v in views]), self.config)
+        corners, eyes = np.array([v.corner for v in views]), np.stack([v.eyes for v in views])
+        share *= away_from_ghosts(corners, eyes, self.config)
         gains = np.stack([v.balance for v in views])[:, :, None, None]
         colour *= np.minimum(2 * seen[:, 6:7], 1) / gains  # no colour beside the person
         face = _merged(planes)

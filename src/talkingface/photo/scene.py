@@ -29,6 +29,7 @@ DEPTH_GROWTH = 0.35
 NECK_LENGTH = 0.85
 HEAD_HALF_WIDTH, SIDE_FALLOFF = 1.7, 1.2
 JAW_REACH = 0.12
+EYE_DEPTH = 0.1  # how far behind the lids' edges the eyeballs are drawn: shut lids hide them wherever they overlap
 MARGIN = 0.5  # how far the mesh reaches beyond the picture: so far a cut-off head may leave a border without a gap
 HAIR = 0.9  # usual distance from the face's outline to that of the head
 TOUCHING = 0.02  # share of a border's pixels that show the person, from which the person is cut off there
@@ -156,13 +157,15 @@ class Scene:
         jaw = self.jaw_share @ (oval - rigid(self.points[_OVAL_NUMBERS])).astype(np.float32)
         first, count = len(target), len(target) + len(lids)
         vertices = np.empty((count + len(moved), 3), np.float32)
-        vertices[:first], vertices[first:count] = target, lids + (0, 0, 1e-2)
+        vertices[:first], vertices[first:count] = target, lids + (0, 0, EYE_DEPTH * face_unit(self.points))
         vertices[count:] = self.outer + self.head_share[:, None] * (moved - self.outer) + jaw
         if rigid.body is not None:
             vertices[count:, :2] += (1 - self.head_share[:, None]) * rigid.body.moves(self.outer[:, :2])
         shown = np.empty((len(vertices), 2), np.float32)
         shown[:first], shown[count:] = self.points[:, :2], self.outer[:, :2]
-        shown[first:count] = rigid.inverse(lids)[:, :2]  # the target's expression, in the photo's own pose
+        upright = rigid.inverse(target)  # the target's expression, in the photo's own pose
+        self.eyes.uncover(shown, upright)
+        shown[first:count] = self.eyes.within(upright[_LID_NUMBERS, :2])
         if gaze is not None:
             shown[first:count] = self.eyes.shown(shown[first:count], gaze)
         return vertices, shown
@@ -186,7 +189,7 @@ def make_scene(rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray | None = N
         head_share=head_share.astype(np.float32),
         jaw_share=jaw_share.astype(np.float32),
         triangles=_triangles(points, outer),
-        eyes=find_eyes(points),
+        eyes=find_eyes(points, rgb),
     )
 
 

@@ -22,12 +22,15 @@ from talkingface.video.resize import shrink
 
 FACE_IN_CROP = 1.4
 """The refiner's square is this many times the face's bounding square."""
+EYE_REACH = 0.75
+"""A disc of so many eye widths around an eye's middle holds its lids and their crease."""
 _RAMP_PX = 6.0
 _SKIN_TINT = np.array([1.32, 0.89, 0.79], np.float32)  # mean skin of the train clips over its brightness
 _COLOURED = 0.03  # how much a face's pixels differ in tint, over their brightness; less is a picture without colours
 _STILL_PX = 3.0  # root mean square movement, in crop pixels
 _SHIFT = 4  # fixed-point bits of polygon corners
 _MOUTH = [list(INNER_LIP_UPPER) + list(INNER_LIP_LOWER[-2:0:-1])]
+_EYE_CORNERS = np.array([(33, 133), (362, 263)])
 _EYES = [
     list(RIGHT_EYE_UPPER) + list(RIGHT_EYE_LOWER[-2:0:-1]),
     list(LEFT_EYE_UPPER) + list(LEFT_EYE_LOWER[-2:0:-1]),
@@ -110,6 +113,13 @@ def mouth_corner(points: np.ndarray, crop: int, size: tuple[int, int]) -> tuple[
     return x, y
 
 
+def eye_discs(points: np.ndarray) -> np.ndarray:
+    """Discs (x, y, radius) float32 [2, 3] around the eyes of landmarks [478, 2], in their pixels."""
+    corners = points[_EYE_CORNERS]
+    radius = EYE_REACH * np.linalg.norm(corners[:, 1] - corners[:, 0], axis=-1)
+    return np.column_stack([corners.mean(1), radius]).astype(np.float32)
+
+
 def stillness(source: np.ndarray, target: np.ndarray, window: Window) -> float:
     """How much the head of landmarks `target` rests where it is in the photo (`source`): 1 at rest, 0 from afar.
 
@@ -153,10 +163,11 @@ def is_coloured(photo: np.ndarray, points: np.ndarray) -> bool:
     return float(own_colour.std() / skin.mean()) > _COLOURED
 
 
-def away_from_mouth(corners: np.ndarray, config: RefinerConfig) -> np.ndarray:
-    """Float32 [B, S/2, S/2]: 0 in the mouth patches at `corners` [B, 2], rising to 1 at their edges and outside.
+def away_from_ghosts(corners: np.ndarray, eyes: np.ndarray, config: RefinerConfig) -> np.ndarray:
+    """Float32 [B, S/2, S/2]: 0 in the mouth patches at `corners` [B, 2] and in the discs `eyes` [B, 2, 3] (`eye_discs`,
+    crop pixels), rising to 1 at their edges and outside.
 
-    The resting photo must not show through at the mouth: its own lips would stay as a ghost.
+    The resting photo must not show through there: its own lips would stay as a ghost, its open eyes behind shut lids.
     """
     half = config.crop_px // 2
     width, height = config.mouth_px[0] // 2, config.mouth_px[1] // 2
@@ -165,4 +176,9 @@ def away_from_mouth(corners: np.ndarray, config: RefinerConfig) -> np.ndarray:
     away = np.ones((len(corners), half, half), np.float32)
     for k, (x, y) in enumerate(corners // 2):
         away[k, y : y + height, x : x + width] -= inside
+    place = np.arange(half, dtype=np.float32) + 0.5
+    for mask, discs in zip(away, eyes / 2, strict=True):
+        for x, y, radius in discs:
+            apart = np.sqrt((place[:, None] - y) ** 2 + (place[None] - x) ** 2)
+            np.minimum(mask, np.clip((apart - radius) / _RAMP_PX + 1, 0, 1), out=mask)
     return away

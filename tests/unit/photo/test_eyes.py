@@ -73,7 +73,7 @@ def test_irises_move_and_the_skin_does_not() -> None:
 
 
 def test_eyes_keep_to_their_object_when_the_head_turns() -> None:
-    eyes = find_eyes(POINTS)
+    eyes = find_eyes(POINTS, eyes_picture())
     for turn in ((0.0, 0.06, 0.0), (0.06, 0.0, 0.0), (-0.05, -0.05, 0.02)):
         head = np.asarray(rotation_matrix(np.array(turn)))
         nose, shift = (head @ (0, 0, -1))[:2], eyes.shift(AHEAD, head)
@@ -83,12 +83,34 @@ def test_eyes_keep_to_their_object_when_the_head_turns() -> None:
 
 
 def test_eyes_move_no_further_than_the_photo_shows_of_them() -> None:
-    eyes = find_eyes(POINTS)
+    eyes = find_eyes(POINTS, eyes_picture())
     for gaze in ((3.0, 0.0), (-9.0, 9.0), (0.5, 0.5)):
         shift = eyes.shift(np.array(gaze, np.float32), np.eye(3))
         assert np.isfinite(shift).all()
         assert np.abs(shift).max() <= eyes.ball * np.sin(MAX_TURN_RAD) + 1e-9
     aside = POINTS.copy()
     aside[[*range(468, 473)]] += aside[133] - aside[468]  # an iris in the corner of its eye has no way to go there
-    assert abs(find_eyes(aside).shift(np.array([0.1, 0.0], np.float32), np.eye(3))[0]) < 0.05
+    assert abs(find_eyes(aside, eyes_picture()).shift(np.array([0.1, 0.0], np.float32), np.eye(3))[0]) < 0.05
     assert eyes.lids(np.array([0.0, 2.0])) > 0 > eyes.lids(np.array([0.0, -2.0]))
+
+
+def test_shut_lids_hide_the_eyeballs_and_meet_in_a_dark_line() -> None:
+    picture, shut = eyes_picture(), draw(eyes_picture(), None, 1.0)
+    lids = POINTS[list(LIDS[:16]), :2]
+    x0, y0, x1, y1 = *np.floor(lids.min(0)).astype(int), *np.ceil(lids.max(0)).astype(int)
+    eye = np.s_[y0:y1, x0 + 4 : x1 - 4, 0]
+    assert picture[eye].max() == 250 and shut[eye].max() < 140, "skin, and no sliver of white"
+    assert shut[eye].min(0).max() < 110, "in every column there is something of the line"
+
+
+def test_lids_that_open_wider_uncover_nothing_beyond_the_eye() -> None:
+    eyes, lids = find_eyes(POINTS, eyes_picture()), list(LIDS)
+    wide, half_shut = (close_lids(POINTS.astype(np.float64), closure)[lids, :2] for closure in (-0.3, 0.3))
+    assert eyes.within(wide)[: len(LIDS)] == pytest.approx(POINTS[lids, :2], abs=0.05)
+    assert eyes.within(half_shut)[: len(LIDS)] == pytest.approx(half_shut)
+
+
+def test_lids_count_as_closing_by_themselves_and_not_when_the_head_turns() -> None:
+    eyes = find_eyes(POINTS, eyes_picture())
+    shares = [eyes.closing(close_lids(POINTS.astype(np.float64), closure)).mean() for closure in (0, 0.05, 0.4, 0.9)]
+    assert shares[0] == shares[1] == 0 < shares[2] < shares[3] == 1

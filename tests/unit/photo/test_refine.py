@@ -102,6 +102,16 @@ def test_the_resting_mouth_never_shows_through(refiner):
     assert share[y, x] == 0 < share[4, 4]
 
 
+def test_open_eyes_never_show_through_shut_lids(refiner):
+    points = mesh_points(40)
+    view = view_of(points, drawn_picture())
+    share = refiner.changes([view])[0][0, ..., 0]
+    for numbers in ((159, 145), (386, 374)):
+        x, y = view.window.to_crop(points[list(numbers)]).mean(0) / 2
+        assert not share[int(y) - 2 : int(y) + 3, int(x) - 3 : int(x) + 4].any()
+    assert share[4, 4] > 0
+
+
 def test_the_resting_photo_never_shows_through_a_moved_head(refiner):
     moved = mesh_points() + np.float32([40, 0, 0])
     face, _ = refiner.changes([view_of(mesh_points(), drawn_picture(), moved)])
@@ -124,7 +134,7 @@ def test_the_fast_way_gives_what_training_saw():
     moved = mesh_points() + np.float32([3, 0, 0])
     views = [view_of(mesh_points(), drawn_picture(), moved), view_of(mesh_points(40), drawn_picture()[::-1].copy())]
     assert 0 < views[0].stillness < views[1].stillness == 1
-    names = ("warped", "still", "masks", "own_mouth", "corner", "stillness", "balance")
+    names = ("warped", "still", "masks", "own_mouth", "corner", "eyes", "stillness", "balance")
     samples = [{name: np.asarray(getattr(view, name)) for name in names} for view in views]
     batch = to_tensors([{**sample, "truth": sample["still"]} for sample in samples])
     batch["stillness"] = batch["stillness"].float()

@@ -21,9 +21,10 @@ from talkingface.photo.refine import own_mouth
 from talkingface.photo.refiner_networks import FaceNet, MouthNet
 from talkingface.photo.scene import rigid_between
 from talkingface.photo.window import (
-    away_from_mouth,
+    away_from_ghosts,
     colour_balance,
     cut,
+    eye_discs,
     mouth_corner,
     openings,
     stillness,
@@ -45,7 +46,8 @@ def refiner_changes(
     """What to change: the face's share and colour [B, 4, S/2, S/2], the colour to add at the mouth [B, 3, h, w]."""
     seen = functional.avg_pool2d(torch.cat([batch["warped"], batch["still"], batch["masks"]], 1), 2)
     share, colour = face(seen)
-    allowed = torch.from_numpy(away_from_mouth(batch["corner"].cpu().numpy(), config))[:, None].to(share)
+    away = away_from_ghosts(batch["corner"].cpu().numpy(), batch["eyes"].cpu().numpy(), config)
+    allowed = torch.from_numpy(away)[:, None].to(share)
     # the background is known: what is drawn there, beyond the edge's own pixels, are ghosts of a moving outline
     colour = colour * (2 * seen[:, 6:7]).clamp(max=1)
     change = torch.cat([share * allowed * batch["stillness"][:, None, None, None], colour], 1)
@@ -96,6 +98,7 @@ def make_sample(
         "masks": np.dstack([shrink(cut(alpha, window.box()), square), eyes, mouth]),
         "own_mouth": own_mouth(photo, source, window_at(source, window.side, window.crop), config.mouth_px),
         "corner": np.array(mouth_corner(points, config.crop_px, config.mouth_px), np.int64),
+        "eyes": eye_discs(window.to_crop(source)),
         "stillness": np.array(stillness(source, target, window), np.float32),
         "balance": colour_balance(photo, source),
         "truth": shrink(cut(truth, window.box()), square),
@@ -305,6 +308,9 @@ def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: Re
             continue
         if name == "corner":
             out[name] = np.array([config.crop_px - config.mouth_px[0] - values[0] if mirror else values[0], values[1]])
+            continue
+        if name == "eyes":
+            out[name] = values * (-1, 1, 1) + (config.crop_px, 0, 0) if mirror else values
             continue
         if name == "own_mouth":
             values = np.dstack([colour(np.ascontiguousarray(values[..., :3])), values[..., 3]])

@@ -169,6 +169,7 @@ class Eyes:
             _draw_line(out, lower, self.lashes[eye], float(softness[eye]), 0.0)
             _draw_line(out, upper, self.lashes[eye], float(softness[eye]), float(opacity[eye]))
 
+
 def find_eyes(points: np.ndarray, rgb: np.ndarray) -> Eyes:
     """The eyes of a photo uint8 [H, W, 3] with landmarks [478, 3]."""
     eyes = [_find_eye(points, upper, lower, iris) for upper, lower, iris in _EYES]

@@ -1,7 +1,8 @@
 """Finds systems by name. Imports no system until it is asked for, and no network code even then.
 
 A system is an entry point in the group `talkingface.systems` that points at its `SystemSpec`. The folders of this
-package count too, so that a source tree works that was not installed, or before a system was added.
+package count too, so that a source tree works that was not installed, or before a system was added; those without a
+module `system` are in preparation and not offered.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def import_attribute(address: str) -> Any:
 
 
 def _addresses() -> dict[str, str]:
-    folders = (file.parent.name for file in _FOLDER.glob("*/__init__.py"))
+    folders = (file.parent.name for file in _FOLDER.glob("*/system.py"))
     found = {name: f"{GROUP}.{name}:SPEC" for name in folders}
     return found | {entry.name: entry.value for entry in entry_points(group=GROUP)}
 

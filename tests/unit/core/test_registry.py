@@ -14,7 +14,7 @@ ROOT = SOURCE.parents[1]
 
 
 def test_every_folder_of_a_system_is_found() -> None:
-    folders = {path.parent.name for path in (SOURCE / "systems").glob("*/__init__.py")}
+    folders = {path.parent.name for path in (SOURCE / "systems").glob("*/system.py")}
     assert folders <= set(registry.system_names())
     for name in folders:
         spec = registry.get_spec(name)

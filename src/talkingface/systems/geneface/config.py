@@ -55,9 +55,10 @@ class RadNerfConfig:
     @classmethod
     def of(cls, published: Mapping[str, Any]) -> RadNerfConfig:
         """The settings that a `config.yaml` of the published program holds; what it lacks has its default."""
-        found = {ours: published[theirs] for theirs, ours in _PUBLISHED.items() if theirs in published}
         inputs, window, smoothed = CONDITIONS[published.get("cond_type", "idexp_lm3d_normalized")]
-        return cls(**{"inputs": inputs, "window": window, "smoothed": smoothed} | found)
+        found: dict[str, Any] = {"inputs": inputs, "window": window, "smoothed": smoothed}
+        found |= {ours: published[theirs] for theirs, ours in _PUBLISHED.items() if theirs in published}
+        return cls(**found)
 
 
 _PUBLISHED = {

@@ -25,11 +25,11 @@ _PRE_EMPHASIS, _LIFTER = 0.97, 22
 _BLOCK = 4096  # rows at once: memory stays flat for hours of sound
 
 
-def mfcc(samples: np.ndarray) -> np.ndarray:
-    """float [N] at 16 kHz, N >= 1 -> float64 [T, 13], one row for each 10 ms.
+def mfcc(samples: np.ndarray, coefficients: int = NUM_COEFFICIENTS) -> np.ndarray:
+    """float [N] at 16 kHz, N >= 1 -> float64 [T, 13], one row for each 10 ms, or up to 26 `coefficients`.
 
     T = 1 + ceil((N - 400) / 160), at least 1. Row t covers samples 160 t to 160 t + 399, the last padded with zeros.
-    Column 0 is the logarithm of the energy. Digital silence gives zero in columns 1 to 12.
+    Column 0 is the logarithm of the energy. Digital silence gives zero in the other columns.
 
     >>> mfcc(np.zeros(16000)).shape
     (99, 13)
@@ -42,15 +42,15 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
     rows = 1 + max(0, -(-(len(samples) - WINDOW) // HOP))
     padded = np.pad(emphasised, (0, max(0, (rows - 1) * HOP + WINDOW - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
-    return np.concatenate([_cepstra(frames[start : start + _BLOCK]) for start in range(0, rows, _BLOCK)])
+    return np.concatenate([_cepstra(frames[start : start + _BLOCK], coefficients) for start in range(0, rows, _BLOCK)])
 
 
-def _cepstra(frames: np.ndarray) -> np.ndarray:
+def _cepstra(frames: np.ndarray, coefficients: int) -> np.ndarray:
     spectrum = np.asarray(scipy.fft.rfft(frames, NUM_FFT, axis=1))
     power = (np.real(spectrum) ** 2 + np.imag(spectrum) ** 2) / NUM_FFT
     bands = _log(power @ _filters().T)
-    cepstra = np.asarray(scipy.fft.dct(bands, type=2, axis=1, norm="ortho"))[:, :NUM_COEFFICIENTS]
-    cepstra *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(NUM_COEFFICIENTS) / _LIFTER)
+    cepstra = np.asarray(scipy.fft.dct(bands, type=2, axis=1, norm="ortho"))[:, :coefficients]
+    cepstra *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(coefficients) / _LIFTER)
     cepstra[:, 0] = _log(power.sum(1))
     return cepstra
 

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.fft
 
 from talkingface.audio.mel import loudest_bands
+from talkingface.audio.slaney import slaney_filters
 from talkingface.systems.pcavs.data.timing import HOP, RATE_HZ, WINDOW_COLUMNS, mel_length, window_start
 
 WINDOW = 1280
@@ -30,33 +31,11 @@ PAST = WINDOW - HOP
 _MIN_DB, _REFERENCE_DB = -100.0, 20.0
 _BLOCK = 2048
 """Columns transformed at a time: an hour of speech needs no more memory than a minute."""
-_LINEAR_HZ = 200.0 / 3
-_BREAK_HZ = 1000.0
-_LOG_STEP = np.log(6.4) / 27
 
 
-def hz_to_mel(hz: np.ndarray | float) -> np.ndarray:
-    """Frequency on the mel scale of Slaney's Auditory Toolbox: linear to 1 kHz, logarithmic above."""
-    hz = np.asarray(hz, np.float64)
-    above = _BREAK_HZ / _LINEAR_HZ + np.log(np.maximum(hz, _BREAK_HZ) / _BREAK_HZ) / _LOG_STEP
-    return np.where(hz < _BREAK_HZ, hz / _LINEAR_HZ, above)
-
-
-def mel_to_hz(mel: np.ndarray | float) -> np.ndarray:
-    """Inverse of `hz_to_mel`."""
-    mel = np.asarray(mel, np.float64)
-    above = _BREAK_HZ * np.exp(_LOG_STEP * (np.maximum(mel, _BREAK_HZ / _LINEAR_HZ) - _BREAK_HZ / _LINEAR_HZ))
-    return np.where(mel < _BREAK_HZ / _LINEAR_HZ, mel * _LINEAR_HZ, above)
-
-
-@lru_cache(maxsize=1)
 def mel_filters() -> np.ndarray:
     """The triangular filters as float32 [80, 641], each with area one over frequency."""
-    edges = mel_to_hz(np.linspace(hz_to_mel(MIN_HZ), hz_to_mel(MAX_HZ), NUM_BANDS + 2))[:, None]
-    bins = np.arange(WINDOW // 2 + 1) * RATE_HZ / WINDOW
-    low, peak, high = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (bins - low) / (peak - low), (high - bins) / (high - peak)
-    return (np.clip(np.minimum(rising, falling), 0, None) * 2 / (high - low)).astype(np.float32)
+    return slaney_filters(NUM_BANDS, WINDOW, MIN_HZ, MAX_HZ, RATE_HZ)
 
 
 @lru_cache(maxsize=1)

@@ -11,8 +11,8 @@ import torch
 from parity.fixtures import Fixture, search
 from parity.formula import evaluate
 from talkingface.face.bfm import NOISE
+from talkingface.face.deep3d import flipped
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.systems.headpose.official.face.convention import flipped
 from talkingface.systems.headpose.official.memory import MemoryBank
 
 _CELL = re.compile(r"\((?:r = (?P<r>(?:[^(),]|\([^()]*\))+)|same r), c = (?P<c>(?:[^()]|\([^()]*\))+)\)")

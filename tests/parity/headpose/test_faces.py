@@ -8,11 +8,7 @@ import torch
 
 from parity.fixtures import Fixture, load_fixture
 from parity.headpose.inputs import picture, recorded_3d
-from talkingface.face.lighting import vertex_normals
-from talkingface.nn.iresnet import IResNet
-from talkingface.nn.reconstruction_net import ReconstructionNet
-from talkingface.systems.headpose.official.face import crop, identity, render
-from talkingface.systems.headpose.official.face.convention import (
+from talkingface.face.deep3d import (
     CAMERA,
     CAMERA_Z,
     before_camera,
@@ -23,6 +19,10 @@ from talkingface.systems.headpose.official.face.convention import (
     split_coefficients,
     unlit,
 )
+from talkingface.face.lighting import vertex_normals
+from talkingface.nn.iresnet import IResNet
+from talkingface.nn.reconstruction_net import ReconstructionNet
+from talkingface.systems.headpose.official.face import crop, identity, render
 
 PIXELS_OFF = 0.002  # of the silhouette's, which rounding decides
 NETWORK = 1e-3

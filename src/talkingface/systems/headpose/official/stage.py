@@ -9,6 +9,7 @@ import numpy as np
 
 from talkingface.core.arrays import save_arrays
 from talkingface.core.progress import report_progress
+from talkingface.face.deep3d import CAMERA
 from talkingface.face.fit3d import VideoFit, fit_video
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.reconstruction_net import ReconstructionNet
@@ -18,7 +19,7 @@ from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, run_fit_st
 from talkingface.systems.headpose.motion.head_motion_generator import encode_behaviour
 from talkingface.systems.headpose.official.convert import load_into
 from talkingface.systems.headpose.official.data import Pairs, make_pairs
-from talkingface.systems.headpose.official.face.convention import CAMERA, pose_of
+from talkingface.systems.headpose.official.face.convention import pose_of
 from talkingface.systems.headpose.official.face.identity import identity_features, picture_features, thumb_side
 from talkingface.systems.headpose.official.face.reconstruction import learned_fit, stored_net
 from talkingface.systems.headpose.official.face.render import FaceRenderer, View, choose_view

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CROP_PX = 224
+from talkingface.face.deep3d import CROP_PX
+
 RESCALE = 102.0  # pixels in the crop per unit of the template
 TEMPLATE = np.array(
     [

@@ -16,13 +16,14 @@ from talkingface.core.system import Weights
 from talkingface.core.types import Track
 from talkingface.core.weights import load_pickle_weights_only
 from talkingface.face.camera import Camera
+from talkingface.face.deep3d import CAMERA, light_of, split_coefficients
 from talkingface.face.fit3d import VideoFit
 from talkingface.face.fit_landmarks import HeadFit
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.reconstruction_net import ReconstructionNet, reconstruction_state
 from talkingface.nn.state import named, tensors_of
 from talkingface.systems.headpose.official.convert import load_into
-from talkingface.systems.headpose.official.face.convention import CAMERA, light_of, placement_in, split_coefficients
+from talkingface.systems.headpose.official.face.convention import placement_in
 from talkingface.systems.headpose.official.face.crop import crop_picture, fit_crops, five_points
 from talkingface.systems.headpose.official.face.render_model import imported_part
 

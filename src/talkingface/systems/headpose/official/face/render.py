@@ -22,11 +22,11 @@ import numpy as np
 
 from talkingface.face import raster
 from talkingface.face.camera import Camera, to_screen
+from talkingface.face.deep3d import CAMERA, CAMERA_Z, CROP_PX
 from talkingface.face.fit3d import VideoFit, head_shape, lit_colours, place
 from talkingface.systems.headpose.compositing.composite import sample_view
 from talkingface.systems.headpose.motion.head_poses import Pose
-from talkingface.systems.headpose.official.face.convention import CAMERA, CAMERA_Z
-from talkingface.systems.headpose.official.face.crop import CROP_PX, fit_crops, five_points
+from talkingface.systems.headpose.official.face.crop import fit_crops, five_points
 from talkingface.systems.headpose.official.face.render_model import FaceRenderModel
 
 # The view is at least this factor larger than the face needs in all frames; the published crop usually is already.
@@ -44,7 +44,7 @@ def draw(
 ) -> np.ndarray:
     """Draw a mesh: float32 [H, W, 4], colours over 255 (not clipped) and alpha 0 or 1.
 
-    `points` [V, 3] before the camera (`convention.before_camera`), `colours` [V, 3] RGB 0 to 255, `triangles` [F, 3].
+    `points` [V, 3] before the camera (`face.deep3d.before_camera`), `colours` [V, 3] RGB 0 to 255, `triangles` [F, 3].
     Surfaces farther than `far` are cut off (None: nothing is). `shift` moves the drawing by (x, y) pixels exactly; the
     original moved the finished picture instead (`shifted`).
     """

@@ -8,23 +8,20 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from talkingface.face.camera import Camera, rotation_matrix
-from talkingface.face.morphable import load_mesh478
-from talkingface.systems.headpose.official.face.convention import (
+from talkingface.face.deep3d import (
     CAMERA,
     PARTS,
     angles_of,
     before_camera,
-    crop_camera,
     flipped,
     light_of,
     placed,
-    placement_of,
-    pose_of,
     rotation_of,
     shape_of,
     split_coefficients,
-    units_of,
 )
+from talkingface.face.morphable import load_mesh478
+from talkingface.systems.headpose.official.face.convention import crop_camera, placement_of, pose_of, units_of
 from talkingface.systems.headpose.official.face.crop import CropTransform
 
 MODEL = load_mesh478()

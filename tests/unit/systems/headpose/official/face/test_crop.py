@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from faces import mesh_points
+from talkingface.face.deep3d import CROP_PX
 from talkingface.systems.headpose.official.face.crop import (
-    CROP_PX,
     RESCALE,
     TEMPLATE,
     crop_picture,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkingface.systems.headpose.official.face.convention import CAMERA
+from talkingface.face.deep3d import CAMERA
 from talkingface.systems.headpose.official.face.render import blend, draw, filled, shifted, to_uint8
 
 SIDE = CAMERA.size[0]

@@ -21,6 +21,8 @@ from talkingface.core.types import Avatar, Controls, Track
 from talkingface.core.weights import find_weights, load_avatar, load_weights, save_avatar
 from talkingface.face.bfm import SOURCES, load_bfm
 from talkingface.face.camera import Camera
+from talkingface.face.deep3d import CAMERA as CROP_CAMERA
+from talkingface.face.deep3d import PARTS, before_camera, placed, shape_of
 from talkingface.face.fit3d import VideoFit
 from talkingface.face.fit_landmarks import HeadFit
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
@@ -31,8 +33,6 @@ from talkingface.systems.headpose.config import HeadposeConfig, preset
 from talkingface.systems.headpose.fit.pipeline import fit_avatar
 from talkingface.systems.headpose.fit.stages import FitJob
 from talkingface.systems.headpose.motion.head_poses import Pose
-from talkingface.systems.headpose.official.face.convention import CAMERA as CROP_CAMERA
-from talkingface.systems.headpose.official.face.convention import PARTS, before_camera, placed, shape_of
 from talkingface.systems.headpose.official.face.crop import fit_crops, five_points
 from talkingface.systems.headpose.official.face.reconstruction import learned_fit
 from talkingface.systems.headpose.official.face.render import FaceRenderer, View

@@ -74,9 +74,9 @@ def _candidates(
     peaks = np.abs(framed[:, max(0, half - middle) : half + middle]).max(1)
     lags = length // 2
     size = 1 << (int(1.5 * length) - 1).bit_length()
-    spectrum = np.abs(scipy.fft.rfft(framed, size, axis=1)) ** 2
-    correlation = scipy.fft.irfft(spectrum, axis=1)[:, : lags + 1]
-    of_window = scipy.fft.irfft(np.abs(scipy.fft.rfft(window, size)) ** 2)[: lags + 1]
+    spectrum = np.abs(np.asarray(scipy.fft.rfft(framed, size, axis=1))) ** 2
+    correlation = np.asarray(scipy.fft.irfft(spectrum, axis=1))[:, : lags + 1]
+    of_window = np.asarray(scipy.fft.irfft(np.abs(np.asarray(scipy.fft.rfft(window, size))) ** 2))[: lags + 1]
     scale = np.where(correlation[:, :1] > 0, correlation[:, :1], 1) * of_window / of_window[0]
     correlation = correlation / scale
     longest = min(int(length / _PERIODS) + 2, lags)

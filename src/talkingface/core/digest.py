@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -29,3 +30,8 @@ def array_digest(arrays: Iterable[np.ndarray]) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def background_key(background: str) -> str:
+    """What a `Controls.background` stands for: a picture counts by its content."""
+    return content_hash(background) if os.path.isfile(background) else background

@@ -6,7 +6,6 @@ Stages are generators: typed pieces in, typed pieces out. Recurrent state is a l
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
@@ -16,9 +15,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from talkingface.core.cache import content_hash
 from talkingface.core.checks import check_controls, check_style, is_clip
-from talkingface.core.digest import avatar_digest
+from talkingface.core.digest import avatar_digest, background_key
 from talkingface.core.errors import UsageError
 from talkingface.core.kept import Kept
 from talkingface.core.motion import resample_motion
@@ -53,12 +51,9 @@ class Renderer(Protocol):
 
 def _renderer_key(avatar: Avatar, controls: Controls) -> Hashable:
     """Equal where renderers are: what only motion depends on does not count, a background picture does by content."""
-    background = controls.background
-    if os.path.isfile(background):
-        background = content_hash(background)
     shown = replace(
-        controls, background=background, seed=0, blink=1.0, gaze=1.0, expression_scale=1.0, pose_scale=1.0,
-        style=None, pose_origin=None,
+        controls, background=background_key(controls.background), seed=0, blink=1.0, gaze=1.0, expression_scale=1.0,
+        pose_scale=1.0, style=None, pose_origin=None,
     )  # fmt: skip
     return avatar_digest(avatar), shown
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from talkingface.core.digest import array_digest, background_key
+from talkingface.core.kept import Kept
 from talkingface.core.motion import batches, skip_frames
 from talkingface.core.pace import PACES
 from talkingface.core.stream import ordered_map_with
@@ -15,9 +17,9 @@ from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.matte import near_colours
 from talkingface.face.pose import head_box
 from talkingface.face.raster import Box
-from talkingface.photo.composite import Drawer, hidden_mouth, showing
+from talkingface.photo.composite import Drawer, HiddenMouth, hidden_mouth, showing
 from talkingface.photo.refine import Drawn, Refiner, View, composite_residual, look_at, make_view
-from talkingface.photo.rig import MAX_SHIFT, Rig
+from talkingface.photo.rig import MAX_SHIFT, Rig, load_rig
 from talkingface.photo.scene import Scene, face_unit, make_scene
 from talkingface.photo.window import window_at, window_side
 from talkingface.video.background import make_background
@@ -32,25 +34,72 @@ class _Batch:
     views: list[View]
 
 
-class PhotoRenderer:
-    """Draws motion onto one photo, uint8 `rgb` [H, W, 3] with landmarks `points` [478, 3] and matte `alpha` [H, W]."""
+PARTS = ("rgb", "matte", "landmarks", "resting", "rotation", "scale", "translation")
+"""The tensors of an avatar that a photo is drawn from; see `photo.avatar.photo_tensors`."""
 
-    def __init__(
-        self, rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray, rig: Rig, refiner: Refiner, controls: Controls
-    ) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoSession:
+    """A photo ready to be drawn before one background: everything that is paid once for a face.
+
+    `scene` and how it rests, uint8 `still` [H, W, 3]; `rig` with the room that the picture leaves; the `mouth` behind
+    closed lips; `triangles` that show the person; the `region` that can change; the `side` of the refiner's window.
+    Nothing changes it: systems and threads share it.
+    """
+
+    rgb: np.ndarray
+    still: np.ndarray
+    scene: Scene
+    rig: Rig
+    mouth: HiddenMouth
+    triangles: np.ndarray
+    region: Box
+    side: int
+
+
+_OPEN = Kept[PhotoSession](4)
+
+
+def open_photo(tensors: Mapping[str, np.ndarray], background: str = "keep") -> PhotoSession:
+    """The session of an avatar's photo, from its tensors (`PARTS`): made once for equal contents, whoever asks.
+
+    `background`: see `Controls`.
+
+    Example: `PhotoRenderer(open_photo(avatar.tensors, controls.background), refiner, controls)`
+    """
+    key = array_digest(tensors[name] for name in PARTS), background_key(background)
+    return _OPEN.get(key, lambda: _open(tensors, background))
+
+
+def _open(tensors: Mapping[str, np.ndarray], background: str) -> PhotoSession:
+    rgb, points = tensors["rgb"], tensors["landmarks"]
+    alpha = tensors["matte"].astype(np.float32) / 255
+    scene, still = make_scene(rgb, points, alpha), rgb
+    rig = replace(load_rig(tensors), room=scene.room())
+    if background != "keep":
+        scene, still = _on_other_background(scene, rgb, points, alpha, background)
+    return PhotoSession(
+        rgb=rgb,
+        still=still,
+        scene=scene,
+        rig=rig,
+        mouth=hidden_mouth(rgb, points),
+        triangles=showing(scene),
+        region=moving_region(scene),
+        side=window_side(points),
+    )
+
+
+class PhotoRenderer:
+    """Draws motion of space `mesh478` onto a photo."""
+
+    def __init__(self, photo: PhotoSession, refiner: Refiner, controls: Controls) -> None:
         self._refiner, self._controls, self._pace = refiner, controls, PACES[controls.delay]
-        scene = make_scene(rgb, points, alpha)
-        self._rig = replace(rig, room=scene.room())
-        still = rgb
-        if controls.background != "keep":
-            scene, still = _on_other_background(scene, rgb, points, alpha, controls.background)
-        self._scene = scene
-        self._mouth = hidden_mouth(rgb, points)
-        self._triangles = showing(scene)
-        self._region = moving_region(scene)
-        self._side = window_side(points)
-        self._photo = look_at(rgb, points, refiner.config, still)
-        self._crop = head_box(points, scene.size) if controls.crop == "head" else None
+        self._scene, self._rig, self._mouth, self._triangles = photo.scene, photo.rig, photo.mouth, photo.triangles
+        self._region, self._side = photo.region, photo.side
+        points = photo.scene.points
+        self._photo = look_at(photo.rgb, points, refiner.config, photo.still)
+        self._crop = head_box(points, photo.scene.size) if controls.crop == "head" else None
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`."""

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from faces import mesh_points, person_alpha, psnr, sample_picture, sample_points
 from talkingface.core.types import Controls, Frames, Motion
-from talkingface.face.matte import person_matte
-from talkingface.face.morphable import fit_photo, load_mesh478
+from talkingface.face.morphable import load_mesh478
 from talkingface.face.pose import head_box
 from talkingface.face.track import track_image
-from talkingface.photo.photo_renderer import PhotoRenderer, moving_region
+from talkingface.photo.avatar import photo_tensors
+from talkingface.photo.photo_renderer import PhotoRenderer, moving_region, open_photo
 from talkingface.photo.refine import Refiner
-from talkingface.photo.rig import Rig
 from talkingface.photo.scene import make_scene
 from talkingface.systems.portrait.config import preset
 
@@ -52,16 +51,9 @@ def refiner() -> Refiner:
 def make_renderer(refiner: Refiner, **controls) -> PhotoRenderer:
     rgb = cv2.resize(sample_picture(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     points = sample_points() * np.float32(0.5)
-    fit = fit_photo(MODEL, points)
-    rig = Rig(
-        model=MODEL,
-        photo=points.astype(np.float64),
-        resting=fit.resting.astype(np.float64),
-        rotation=fit.rotation[0],
-        scale=float(fit.scale[0]),
-        translation=fit.translation[0],
+    return PhotoRenderer(
+        open_photo(photo_tensors(rgb, None, points), controls.get("background", "keep")), refiner, Controls(**controls)
     )
-    return PhotoRenderer(rgb, points, person_matte(rgb), rig, refiner, Controls(**controls))
 
 
 def gathered(frames: list[Frames]) -> np.ndarray:
@@ -200,12 +192,8 @@ def test_the_mask_shows_the_whole_person_also_where_nothing_moves(refiner):
     points = sample_points() / np.float32(3) + np.float32([120, 0, 0])
     matte = np.zeros(rgb.shape[:2], np.float32)
     matte[30:, 60:300] = 1
-    fit = fit_photo(MODEL, points)
-    rig = Rig(
-        model=MODEL, photo=points.astype(np.float64), resting=fit.resting.astype(np.float64), rotation=fit.rotation[0],
-        scale=float(fit.scale[0]), translation=fit.translation[0],
-    )  # fmt: skip
-    renderer = PhotoRenderer(rgb, points, matte, rig, refiner, Controls(background="transparent"))
+    tensors = photo_tensors(rgb, (255 * matte).astype(np.uint8), points)
+    renderer = PhotoRenderer(open_photo(tensors, "transparent"), refiner, Controls(background="transparent"))
     pose = np.zeros((40, 6), np.float32)
     pose[8:12, 3] = 1.0
     nothing = np.zeros((40, MODEL.expression.shape[-1]), np.float32)
@@ -213,3 +201,12 @@ def test_the_mask_shows_the_whole_person_also_where_nothing_moves(refiner):
     masks = np.concatenate([piece.mask for piece in renderer.frames(iter([motion]))])
     assert (masks[:, 300, 100:260] > 250).all(), "the body below the head"
     assert (masks[12:] == masks[0]).all() and (masks[:, 300, :40] < 5).all()
+
+
+def test_a_photo_is_opened_once_for_each_background_however_often_it_is_drawn():
+    tensors = photo_tensors(sample_picture(), None, sample_points())
+    opened = open_photo(tensors)
+    again = open_photo({name: value.copy() for name, value in tensors.items()} | {"clip.scale": np.ones(3)})
+    assert again is opened
+    assert open_photo(tensors, "white") is not opened
+    assert open_photo(tensors | {"matte": np.zeros_like(tensors["matte"])}) is not opened

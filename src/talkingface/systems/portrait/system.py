@@ -13,20 +13,17 @@ from talkingface.core.spec import SystemSpec
 from talkingface.core.system import Renderer, System, Weights
 from talkingface.core.timing import as_rate
 from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo, Track
-from talkingface.face.morphable import fit_photo, fit_track, load_mesh478
+from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.face.track import smooth_track
+from talkingface.photo.avatar import DEFAULT_LONGEST_PX, cost_as_photo, longest_side, photo_face, photo_tensors
 from talkingface.photo.config import RefinerConfig
 from talkingface.photo.refine import NoRefiner, Refiner
-from talkingface.photo.rig import load_rig
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.init_weights import init_tensors
-from talkingface.video.resize import with_longest
 
 if TYPE_CHECKING:
     from talkingface.systems.portrait.motion.speech import SpeechToMotion
-
-DEFAULT_LONGEST_PX = 1280
 
 
 class PortraitSystem(System):
@@ -62,30 +59,21 @@ class PortraitSystem(System):
     ) -> Avatar:
         """See `System.fit`. A photo takes about a second; a clip is tracked once and its track is cached."""
         if isinstance(source, Photo):
-            return self._fit_photo(source, face_index, size)
+            tensors, notes = photo_face(source, face_index, size)
+            return Avatar(system=SPEC.name, card=self._card("photo", notes), tensors=tensors)
         return self._fit_clip(source, face_index, size)
-
-    def _fit_photo(self, photo: Photo, face_index: int | None, size: int | str | None) -> Avatar:
-        from talkingface.face.search import turn
-        from talkingface.face.track import face_notes, track_image
-
-        face = track_image(_resized(photo.opaque(), size), face_index, turned=True)
-        alpha = None if photo.alpha is None else turn(_resized(photo.alpha, size), face.turns)
-        notes = [*photo.notes, *face.notes, *face_notes(face.landmarks, face.num_faces if face_index is None else 1)]
-        tensors = _photo_tensors(face.rgb, alpha, face.landmarks)
-        return Avatar(system=SPEC.name, card=self._card("photo", notes), tensors=tensors)
 
     def _fit_clip(self, clip: Clip, face_index: int | None, size: int | str | None) -> Avatar:
         from talkingface.clips.tracked import best_frame, track_clip
 
         fps = float(clip.info.fps)
-        tracked = track_clip(clip, fps=fps, longest_px=_longest(size), face_index=face_index, upright=True)
+        tracked = track_clip(clip, fps=fps, longest_px=longest_side(size), face_index=face_index, upright=True)
         rows = _clip_rows(tracked.track)
-        rgb, landmarks = best_frame(tracked, _cost_as_photo(rows["landmarks"], rows["expression"]))
-        tensors = _photo_tensors(rgb, None, landmarks) | {f"clip.{name}": value for name, value in rows.items()}
+        rgb, landmarks = best_frame(tracked, cost_as_photo(rows["landmarks"], rows["expression"]))
+        tensors = photo_tensors(rgb, None, landmarks) | {f"clip.{name}": value for name, value in rows.items()}
         notes = [*tracked.notes, *tracked.gap_notes()]
         card = {
-            **self._card("clip", notes), "fps": fps, "longest_px": _longest(size) or 0, "turns": tracked.turns,
+            **self._card("clip", notes), "fps": fps, "longest_px": longest_side(size) or 0, "turns": tracked.turns,
             "face_index": face_index,
         }  # fmt: skip
         return Avatar(system=SPEC.name, card=card, tensors=tensors, files={"clip": clip.path.resolve()})
@@ -124,12 +112,9 @@ class PortraitSystem(System):
         """See `System.make_renderer`. A clip avatar with pose "source" is dubbed; else its best frame is animated."""
         if controls.pose == "source" and avatar.card.get("kind") == "clip":
             return self._dub(avatar, controls)
-        from talkingface.photo.photo_renderer import PhotoRenderer
+        from talkingface.photo.photo_renderer import PhotoRenderer, open_photo
 
-        t = avatar.tensors
-        rig = load_rig(t)
-        matte = t["matte"].astype(np.float32) / 255
-        return PhotoRenderer(t["rgb"], t["landmarks"], matte, rig, self.refiner, controls)
+        return PhotoRenderer(open_photo(avatar.tensors, controls.background), self.refiner, controls)
 
     def _dub(self, avatar: Avatar, controls: Controls) -> Renderer:
         from talkingface.photo.clip_renderer import ClipRenderer
@@ -162,40 +147,3 @@ def _clip_rows(track: Track) -> dict[str, np.ndarray]:
         "scale": fit.scale.astype(np.float32),
         "present": track.present,
     }
-
-
-def _longest(size: int | str | None) -> int | None:
-    return None if size == "native" else DEFAULT_LONGEST_PX if size is None else int(size)
-
-
-def _resized(picture: np.ndarray, size: int | str | None) -> np.ndarray:
-    longest = max(picture.shape[:2])
-    wanted = _longest(size)
-    if wanted is None or (size is None and longest <= wanted) or longest == wanted:
-        return np.ascontiguousarray(picture)
-    return with_longest(picture, wanted)
-
-
-def _photo_tensors(rgb: np.ndarray, alpha: np.ndarray | None, landmarks: np.ndarray) -> dict[str, np.ndarray]:
-    from talkingface.face.matte import person_matte
-
-    matte = np.round(255 * person_matte(rgb)).astype(np.uint8) if alpha is None else alpha
-    return {"rgb": np.ascontiguousarray(rgb), "matte": matte, "landmarks": landmarks, **_rig_tensors(landmarks)}
-
-
-def _rig_tensors(landmarks: np.ndarray) -> dict[str, np.ndarray]:
-    fit = fit_photo(load_mesh478(), landmarks)
-    return {
-        "resting": fit.resting,
-        "rotation": fit.rotation[0].astype(np.float32),
-        "scale": np.array(fit.scale[0], np.float32),
-        "translation": fit.translation[0].astype(np.float32),
-    }
-
-
-def _cost_as_photo(landmarks: np.ndarray, expression: np.ndarray) -> np.ndarray:
-    """How badly each frame [T] would serve as a photo: least with open eyes and the mouth at rest."""
-    from talkingface.face.blink import eye_aspect
-
-    open_eyes = eye_aspect(landmarks)
-    return np.abs(expression).mean(1) - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)

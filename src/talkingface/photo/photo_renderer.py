@@ -19,7 +19,7 @@ from talkingface.face.pose import head_box
 from talkingface.face.raster import Box
 from talkingface.photo.composite import Drawer, HiddenMouth, hidden_mouth, showing
 from talkingface.photo.refine import Drawn, Refiner, View, composite_residual, look_at, make_view
-from talkingface.photo.rig import MAX_SHIFT, Rig, load_rig
+from talkingface.photo.rig import MAX_SHIFT, NO_GAINS, Rig, load_rig
 from talkingface.photo.scene import Scene, face_unit, make_scene
 from talkingface.photo.window import window_at, window_side
 from talkingface.video.background import make_background
@@ -67,11 +67,13 @@ def open_photo(tensors: Mapping[str, np.ndarray], background: str = "keep") -> P
 
     Example: `PhotoRenderer(open_photo(avatar.tensors, controls.background), refiner, controls)`
     """
-    key = array_digest(tensors[name] for name in PARTS), background_key(background)
-    return _OPEN.get(key, lambda: _open(tensors, background))
+    parts = [*(tensors[name] for name in PARTS), tensors.get("mouth_gains", NO_GAINS)]
+    key = array_digest(parts), background_key(background)
+    return _OPEN.get(key, lambda: make_session(tensors, background))
 
 
-def _open(tensors: Mapping[str, np.ndarray], background: str) -> PhotoSession:
+def make_session(tensors: Mapping[str, np.ndarray], background: str = "keep") -> PhotoSession:
+    """The same, made anew and not kept."""
     rgb, points = tensors["rgb"], tensors["landmarks"]
     alpha = tensors["matte"].astype(np.float32) / 255
     scene, still = make_scene(rgb, points, alpha), rgb

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from talkingface.core.types import NUM_POINTS
 from talkingface.face.camera import rotation_matrix
 from talkingface.face.eyelids import close_lids
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
+from talkingface.face.mouth_measures import measure_matrix
 from talkingface.face.topology import skin_triangles
 from talkingface.photo.scene import BodyMovement, Rigid, Room, face_unit
 
@@ -24,6 +25,8 @@ they speak stay below."""
 NECK_SHARE = 0.4  # of what the head alone gives, while the body carries it: necks would look too long
 SLIVER = 2e-4  # triangles of less area, in squared eye distances, count as edges
 UNFOLDING_STEPS = 64
+NO_GAINS = np.ones(2, np.float32)
+WIDEST = 0.3  # no gain opens a gap further than this, in eye distances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +43,14 @@ class Rig:
     rotation: np.ndarray
     scale: float
     translation: np.ndarray
+    gains: np.ndarray = field(default_factory=NO_GAINS.copy)
+    """What the mouth's gap and width are multiplied by, so that lips move as far as asked (`amplitude.mouth_gains`)."""
     room: Room | None = None
     """How far the picture lets the whole person move; None: only the head moves."""
 
     def target(self, expression: np.ndarray, pose: np.ndarray | None, closure: float) -> tuple[np.ndarray, Rigid]:
         """Landmarks [478, 3] in photo pixels and the head movement, for one row of motion (see `core.types.Motion`)."""
-        shape = close_lids(self.resting + self.model.displacement(expression), closure)
+        shape = close_lids(self.resting + self.model.displacement(amplified(expression, self.gains)), closure)
         rigid = self.movement(pose)
         rest = self.scale * shape @ self.rotation.T + self.translation
         return rigid(unfold(rest, self.photo)), rigid
@@ -84,7 +89,32 @@ def load_rig(tensors: Mapping[str, np.ndarray]) -> Rig:
         rotation=tensors["rotation"].astype(np.float64),
         scale=float(tensors["scale"]),
         translation=tensors["translation"].astype(np.float64),
+        gains=tensors.get("mouth_gains", NO_GAINS),  # avatars made before moved their lips as asked
     )
+
+
+def amplified(expression: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """An expression [E] of `mesh478` with the mouth's gap and width times `gains` [2]; the rest of the mouth follows.
+
+    Gaps that are wide anyway grow less.
+    """
+    if (gains == 1).all():
+        return expression
+    measures, towards = _gap_and_width()
+    mouth = len(towards)
+    before = measures @ expression[:mouth]
+    more = (gains - 1) * before
+    more[0] = np.clip(more[0], -abs(before[0]), max(WIDEST - before[0], 0.0))
+    changed = expression.copy()
+    changed[:mouth] += towards @ more
+    return changed
+
+
+@functools.cache
+def _gap_and_width() -> tuple[np.ndarray, np.ndarray]:
+    """How gap and width change per mouth coefficient [2, M], and the likeliest change that makes each one larger."""
+    measures = measure_matrix(load_mesh478())[:2].astype(np.float64)
+    return measures, np.linalg.pinv(measures)
 
 
 def folded(points: np.ndarray, photo: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ class PortraitSystem(System):
         """See `System.fit`. A photo takes about a second; a clip is tracked once and its track is cached."""
         if isinstance(source, Photo):
             tensors, notes = photo_face(source, face_index, size)
-            return Avatar(system=SPEC.name, card=self._card("photo", notes), tensors=tensors)
+            return Avatar(system=SPEC.name, card=self._card("photo", notes), tensors=self._judged(tensors))
         return self._fit_clip(source, face_index, size)
 
     def _fit_clip(self, clip: Clip, face_index: int | None, size: int | str | None) -> Avatar:
@@ -70,13 +70,19 @@ class PortraitSystem(System):
         tracked = track_clip(clip, fps=fps, longest_px=longest_side(size), face_index=face_index, upright=True)
         rows = _clip_rows(tracked.track)
         rgb, landmarks = best_frame(tracked, cost_as_photo(rows["landmarks"], rows["expression"]))
-        tensors = photo_tensors(rgb, None, landmarks) | {f"clip.{name}": value for name, value in rows.items()}
+        tensors = self._judged(photo_tensors(rgb, None, landmarks))
+        tensors |= {f"clip.{name}": value for name, value in rows.items()}
         notes = [*tracked.notes, *tracked.gap_notes()]
         card = {
             **self._card("clip", notes), "fps": fps, "longest_px": longest_side(size) or 0, "turns": tracked.turns,
             "face_index": face_index,
         }  # fmt: skip
         return Avatar(system=SPEC.name, card=card, tensors=tensors, files={"clip": clip.path.resolve()})
+
+    def _judged(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        from talkingface.photo.amplitude import mouth_gains
+
+        return tensors | {"mouth_gains": mouth_gains(tensors, self.refiner)}
 
     def _card(self, kind: str, notes: list[str]) -> dict[str, object]:
         weights = "" if self.weights is None else self.weights.card.get("name", "")

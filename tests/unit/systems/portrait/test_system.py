@@ -55,6 +55,7 @@ def test_a_photo_becomes_an_avatar(avatar):
     assert np.array_equal(avatar.tensors["rgb"], sample_picture())
     assert avatar.tensors["landmarks"] == pytest.approx(sample_points(), abs=1e-3)
     assert inner_lip_gap(avatar.tensors["resting"]) < 0.012
+    assert avatar.tensors["mouth_gains"] == pytest.approx(1, abs=0.31)
 
 
 def test_an_avatar_survives_being_saved(system, avatar, tmp_path):

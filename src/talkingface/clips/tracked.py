@@ -18,6 +18,8 @@ from talkingface.core.arrays import save_arrays
 from talkingface.core.cache import cache_file, content_hash, keep_file
 from talkingface.core.errors import InputError
 from talkingface.core.progress import report_progress
+from talkingface.core.stream import read_ahead
+from talkingface.core.timing import frame_to_time
 from talkingface.core.types import Clip, Track
 from talkingface.face.search import find_faces, turn
 from talkingface.face.track import TURNED, VERSION, track_frames
@@ -27,6 +29,9 @@ MOST_NAMED = 4
 """Times that a note lists."""
 LOOKS, LOOKED_AT_PX = 5, 640
 """Pictures, one a second, that say how a clip is turned, and their size."""
+
+_AHEAD = 4
+"""Pictures that are decoded while the face is looked for in others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +107,7 @@ def track_clip(
     def make() -> _Stored:
         lost: list[str] = []
         turns = clip_turns(clip) if upright else 0
-        frames = read_frames(clip.path, fps=fps, longest_px=longest_px, lost=lost)
+        frames = read_ahead(read_frames(clip.path, fps=fps, longest_px=longest_px, lost=lost), _AHEAD)
         if end_s is not None:
             frames = takewhile(lambda frame, end_s=end_s: frame.time_s < end_s, frames)
         track = track_frames(_counted(frames, turns, stage, _num_frames(clip, fps, end_s)), face_index)
@@ -131,9 +136,9 @@ def clip_turns(clip: Clip) -> int:
 def best_frame(tracked: TrackedClip, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The picture uint8 [H, W, 3] of least `cost` [T] among those that show the face, and its landmarks [478, 3]."""
     best = int(np.argmin(np.where(tracked.track.confidence > 0, cost, np.inf)))
-    for number, rgb in enumerate(tracked.frames()):
-        if number == best:
-            return rgb, tracked.track.landmarks[best]
+    at_s = float(tracked.track.times_s[best]) if tracked.fps is None else frame_to_time(best, tracked.fps)
+    for frame in read_frames(tracked.clip.path, start_s=at_s, fps=tracked.fps, longest_px=tracked.longest_px):
+        return turn(frame.rgb, tracked.turns), tracked.track.landmarks[best]
     raise InputError(f"{tracked.clip.path} has changed since its face was tracked; start again")
 
 

@@ -75,6 +75,21 @@ def _rest(held: list[np.ndarray], past: int, length: int, hop: int, start: int) 
         rows, start = rows[hop:], start + hop
 
 
+def read_ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
+    """The items, read by a thread of their own, at most `count` before they are asked for.
+
+    An error comes where its item would have come. The thread ends with the items, or with the generator.
+
+    Example: `list(read_ahead(iter(range(4)), 2))` is `[0, 1, 2, 3]`.
+    """
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(next, items, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item  # type: ignore[misc]
+
+
 def ordered_map(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
     """`make(item)` for each item, on `workers` threads, in the order of the items.
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from talkingface.face.detect import square_crop
-from talkingface.face.resize_area import shrink_area
+from talkingface.video.resize_area import shrink_area
 
 SAME_PERSON = 0.75
 """Most distance of one person's looks. Of 150 people's clips 97 % of pairs of pictures from one clip, and 93 % from two

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numba import types
 
+from talkingface.core.kernels import kernel
 from talkingface.core.types import NUM_POINTS
 from talkingface.face.detect import FaceBox, square_crop
 from talkingface.face.networks import FaceModels, face_models, see_square, sigmoid, to_input
-from talkingface.face.resize_area import shrink_area
+from talkingface.video.resize_area import shrink_area
 
 INPUT_PX = 192
 MARGIN = 1.5
@@ -25,6 +27,7 @@ MAX_SIDE_PX = 384
 SETTLED, SLOWEST = 0.003, 0.3
 """A region is approached slowly where it moves by less of its side; and the least share of the way."""
 _CROP_PX, _CROP_MARGIN = 16, 1.5
+_GRID = np.stack(np.meshgrid(np.arange(_CROP_PX), np.arange(_CROP_PX)), axis=-1).reshape(-1, 2) + 0.5
 _EYE_CORNERS = (33, 263)
 # each part: its network, the corners that give its turn, its iris points and the lid points whose mean depth they get
 _PARTS = (
@@ -142,17 +145,25 @@ def _crop_matrix(points: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.
 
 def _crop(features: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Features [C, H, W] seen through `matrix`, bilinear, zeros outside: float32 [1, C, 16, 16]."""
-    channels, height, width = features.shape
-    grid = np.stack(np.meshgrid(np.arange(_CROP_PX), np.arange(_CROP_PX)), axis=-1).reshape(-1, 2) + 0.5
-    x, y = (grid @ matrix[:, :2].T + matrix[:, 2] - 0.5).T.astype(np.float32)
-    x0, y0 = np.floor(x).astype(int), np.floor(y).astype(int)
-    flat = features.reshape(channels, -1)
-    out = np.zeros((channels, _CROP_PX**2), np.float32)
-    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        u, v = x0 + dx, y0 + dy
-        weight = (1 - np.abs(x - u)) * (1 - np.abs(y - v)) * ((u >= 0) & (u < width) & (v >= 0) & (v < height))
-        out += weight * flat[:, np.clip(v, 0, height - 1) * width + np.clip(u, 0, width - 1)]
-    return out.reshape(1, channels, _CROP_PX, _CROP_PX)
+    places = (_GRID @ matrix[:, :2].T + matrix[:, 2] - 0.5).astype(np.float32)
+    out = np.empty((len(features), _CROP_PX**2), np.float32)
+    _sample(features, places, out)
+    return out.reshape(1, -1, _CROP_PX, _CROP_PX)
+
+
+@kernel(types.void(types.Array(types.float32, 3, "C", readonly=True), types.float32[:, ::1], types.float32[:, ::1]))
+def _sample(features, places, out):
+    """Write features [C, H, W] at places [N, 2], their x and y, into `out` [C, N]; bilinear, zeros outside."""
+    height, width = features.shape[1:]
+    out[:] = 0
+    for k in range(len(places)):
+        x, y = np.float64(places[k, 0]), np.float64(places[k, 1])
+        for corner in range(4):
+            u, v = int(np.floor(x)) + corner % 2, int(np.floor(y)) + corner // 2
+            if 0 <= u < width and 0 <= v < height:
+                weight = (1 - abs(x - u)) * (1 - abs(y - v))
+                for channel in range(features.shape[0]):
+                    out[channel, k] += weight * features[channel, v, u]
 
 
 def _through(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import numpy as np
 from talkingface.core.motion import batches, ping_pong, skip_frames
 from talkingface.core.pace import PACES
 from talkingface.core.spool import Spool
+from talkingface.core.stream import ordered_map_with
 from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import head_box
-from talkingface.face.raster import Warper, to_rgba
+from talkingface.face.raster import Box, Warper, to_rgba
 from talkingface.face.search import turn
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
 from talkingface.photo.composite import hidden_mouth
@@ -41,66 +43,72 @@ class ClipRenderer:
     ) -> None:  # fmt: skip
         self._path, self._fps, self._longest_px, self._turns = path, fps, longest_px, turns
         self._model, self._fit, self._refiner, self._controls = model, fit, refiner, controls
-        self._batch = PACES[controls.delay].batch
+        self._pace = PACES[controls.delay]
         self._triangles = _triangles()
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`. Past the clip's end it plays backwards, then forwards again."""
+        return ordered_map_with(_Tools, self._draw, self._batches(motions, first), self._pace.workers)
+
+    def _batches(self, motions: Iterator[Motion], first: int) -> Iterator[_Batch]:
+        """The motion with the pictures that it is drawn onto, decoded while others are drawn."""
         source: Iterator[np.ndarray] | None = None
-        warper: Warper | None = None
-        for start, motion in batches(skip_frames(motions, first), self._batch):
+        for start, motion in batches(skip_frames(motions, first), self._pace.batch):
             if source is None:
                 source = self._source(start)
             numbers = ping_pong(np.arange(start, start + len(motion)), len(self._fit["landmarks"]))
-            pictures = [next(source) for _ in numbers]
-            if warper is None:
-                warper = Warper((pictures[0].shape[1], pictures[0].shape[0]))
-            yield self._draw(warper, start, pictures, numbers, motion)
+            yield _Batch(start, [next(source) for _ in numbers], numbers, motion)
 
     def _source(self, first: int) -> Iterator[np.ndarray]:
         """Frames of the clip from output frame `first` on, forwards and backwards for ever."""
-        from talkingface.video.read import read_frames
-
-        with Spool() as spool:
-            count = len(self._fit["landmarks"])
-            for frame in islice(read_frames(self._path, fps=self._fps, longest_px=self._longest_px), count):
-                rgb = turn(frame.rgb, self._turns)
-                spool.append(to_jpeg(rgb, _SPOOL_QUALITY))
-                if len(spool) > first:
-                    yield rgb
-            for number in itertools.count(max(len(spool), first)):  # a video cannot be decoded backwards
+        count = len(self._fit["landmarks"])
+        is_live = self._pace.workers == 0
+        with Spool() as spool:  # a video cannot be decoded backwards
+            if is_live or first < count:
+                for number, rgb in enumerate(self._decoded()):
+                    if is_live:
+                        spool.append(to_jpeg(rgb, _SPOOL_QUALITY))
+                    if number >= first:
+                        yield rgb
+            if not is_live:  # few clips are played backwards, and files can wait here until all is decoded again
+                for rgb in self._decoded():
+                    spool.append(to_jpeg(rgb, _SPOOL_QUALITY))
+            for number in itertools.count(max(len(spool), first)):
                 at = int(ping_pong(np.array([number]), count)[0])
                 yield from_jpeg(spool[at])
 
-    def _draw(
-        self, warper: Warper, start: int, pictures: list[np.ndarray], numbers: np.ndarray, motion: Motion
-    ) -> Frames:
-        rgb = np.stack(pictures)
-        rows = [k for k, number in enumerate(numbers) if self._fit["present"][number]]
+    def _decoded(self) -> Iterator[np.ndarray]:
+        from talkingface.video.read import read_frames
+
+        for frame in islice(
+            read_frames(self._path, fps=self._fps, longest_px=self._longest_px), len(self._fit["landmarks"])
+        ):
+            yield turn(frame.rgb, self._turns)
+
+    def _draw(self, tools: _Tools, batch: _Batch) -> Frames:
+        rgb = np.stack(batch.pictures)
+        rows = [k for k, number in enumerate(batch.numbers) if self._fit["present"][number]]
         if rows:
-            self._dub(warper, rgb, rows, numbers, motion)
+            self._dub(tools.warper((rgb.shape[2], rgb.shape[1])), rgb, rows, batch)
         if self._controls.crop == "head":
             x0, y0, x1, y1 = head_box(self._fit["landmarks"][0], (rgb.shape[2], rgb.shape[1]))
             rgb = np.ascontiguousarray(rgb[:, y0:y1, x0:x1])
-        return Frames(rgb=rgb, start=start)
+        return Frames(rgb=rgb, start=batch.start)
 
-    def _dub(self, warper: Warper, rgb: np.ndarray, rows: list[int], numbers: np.ndarray, motion: Motion) -> None:
-        """Draw the mouths of some `rows` of the pictures uint8 [K, H, W, 3], which are the clip's frames `numbers`."""
-        views, outs = [], []
+    def _dub(self, warper: Warper, rgb: np.ndarray, rows: list[int], batch: _Batch) -> None:
+        """Draw the mouths of some `rows` of a batch into its pictures uint8 [K, H, W, 3]."""
+        config, views = self._refiner.config, []
         for k in rows:
-            picture, number = rgb[k], numbers[k]
+            picture, number = batch.pictures[k], int(batch.numbers[k])
             points = self._fit["landmarks"][number]
-            target = self._target(int(number), motion.expression[k])
-            out, alpha = self._warp(warper, picture, points, target)
-            window = window_at(points, window_side(points), self._refiner.config.crop_px)
-            drawn = Drawn(picture=out, alpha=alpha, source=points, target=target)
-            photo = look_at(picture, points, self._refiner.config)
-            views.append(make_view(drawn, photo, window, self._refiner.config.mouth_px))
-            outs.append(out)
-        face, mouth = self._refiner.changes(views + [views[-1]] * (self._batch - len(views)))
-        for k, (row, out) in enumerate(zip(rows, outs, strict=True)):
-            composite_residual(out, rgb[row], views[k], face[k], mouth[k])
-            rgb[row] = out
+            target = self._target(number, batch.motion.expression[k])
+            self._warp(warper, picture, points, target, rgb[k])
+            window = window_at(points, window_side(points), config.crop_px)
+            drawn = Drawn(picture=rgb[k], alpha=None, source=points, target=target)
+            views.append(make_view(drawn, look_at(picture, points, config), window, config.mouth_px))
+        face, mouth = self._refiner.changes(views + [views[-1]] * (self._pace.batch - len(views)))
+        for k, row in enumerate(rows):
+            composite_residual(rgb[row], batch.pictures[row], views[k], face[k], mouth[k])
 
     def _target(self, number: int, expression: np.ndarray) -> np.ndarray:
         """The frame's own landmarks with the spoken mouth in place of the clip's."""
@@ -110,19 +118,49 @@ class ClipRenderer:
         return self._fit["landmarks"][number] + self._fit["scale"][number] * moved @ self._fit["rotation"][number].T
 
     def _warp(
-        self, warper: Warper, picture: np.ndarray, points: np.ndarray, target: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        height, width = picture.shape[:2]
-        out = to_rgba(picture)
+        self, warper: Warper, picture: np.ndarray, points: np.ndarray, target: np.ndarray, out: np.ndarray
+    ) -> None:
+        """Draw the face of `picture` uint8 [H, W, 3] with landmarks [478, 3] moved to `target` into its copy `out`."""
         outer, moved = _rings(points, target)
         vertices = np.concatenate([target, moved]).astype(np.float32)
         shown = np.concatenate([points[:, :2], outer[:, :2]]).astype(np.float32)
-        low, high = vertices[:, :2].min(0), vertices[:, :2].max(0)
-        region = (int(low[0]), int(low[1]), int(high[0]) + 2, int(high[1]) + 2)
-        warper.warp(to_rgba(picture), shown, vertices, self._triangles, out, region=region)
-        out = np.ascontiguousarray(out[..., :3])
+        x0, y0, x1, y1 = _around(shown, picture)
+        face = to_rgba(picture[y0:y1, x0:x1])
+        warper.warp(face, shown - (x0, y0), vertices, self._triangles, out, region=_around(vertices, out))
         hidden_mouth(picture, points).fill(out, target)
-        return out, np.full((height, width), 255, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Frames from `start` on: the clip's `pictures` uint8 [H, W, 3], of `numbers` [K], and their motion."""
+
+    start: int
+    pictures: list[np.ndarray]
+    numbers: np.ndarray
+    motion: Motion
+
+
+class _Tools:
+    """What one thread draws with."""
+
+    def __init__(self) -> None:
+        self._warper: Warper | None = None
+
+    def warper(self, size: tuple[int, int]) -> Warper:
+        """For pictures of `size` (width, height)."""
+        if self._warper is None or self._warper.size != size:
+            self._warper = Warper(size)
+        return self._warper
+
+
+def _around(points: np.ndarray, picture: np.ndarray) -> Box:
+    """The part (x0, y0, x1, y1) of a picture [H, W, ...] that holds `points` [V, 2 or 3] and what is sampled there; at
+    least two pixels."""
+    height, width = picture.shape[:2]
+    low, high = np.floor(points[:, :2].min(0)).astype(int) - 3, np.ceil(points[:, :2].max(0)).astype(int) + 3
+    x0, y0 = (max(0, min(int(value), side - 2)) for value, side in zip(low, (width, height), strict=True))
+    x1, y1 = (max(2, min(int(value), side)) for value, side in zip(high, (width, height), strict=True))
+    return x0, y0, x1, y1
 
 
 def _rings(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from talkingface.face.morphable import inner_lip_gap
 from talkingface.face.raster import Box, Warper
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.photo.scene import Rigid, Scene
-from talkingface.photo.window import is_coloured, skin_colour
+from talkingface.photo.window import skin_tone
 
 INNER_LIPS = INNER_LIP_UPPER + INNER_LIP_LOWER[-2:0:-1]
 SHUT_GAP, OPEN_GAP = 0.02, 0.07  # inner-lip gap over eye distance: the photo's mouth hides, or shows, its inside
@@ -85,8 +85,9 @@ class HiddenMouth:
 def hidden_mouth(photo: np.ndarray, points: np.ndarray) -> HiddenMouth:
     """From a photo uint8 [H, W, 3] and its landmarks [478, 3]."""
     openness = np.clip((float(inner_lip_gap(points)) - SHUT_GAP) / (OPEN_GAP - SHUT_GAP), 0, 1)
-    tint = MOUTH_TINT if is_coloured(photo, points) else MOUTH_TINT.mean()
-    return HiddenMouth(colour=skin_colour(photo, points) * tint, share=float(1 - openness))
+    colour, is_coloured = skin_tone(photo, points)
+    tint = MOUTH_TINT if is_coloured else MOUTH_TINT.mean()
+    return HiddenMouth(colour=colour * tint, share=float(1 - openness))
 
 
 class Drawer:

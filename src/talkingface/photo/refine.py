@@ -36,47 +36,64 @@ _STILL = types.Array(types.uint8, 3, "C", readonly=True)
 _CHANGE = types.Array(types.float32, 3, "C", readonly=True)
 
 
-@kernel(types.void(_PICTURE, _STILL, _CHANGE, types.UniTuple(types.float64, 4)))
+@kernel(types.void(_PICTURE, _STILL, _CHANGE, types.UniTuple(types.float64, 4)), error_model="numpy")
 def _lay(out, still, change, place):
-    """out += fade * (change[0] * (still - out) + 255 * change[1:]); `change` covers (x, y, width, height) of `out`."""
+    """out += fade * (change[0] * (still - out) + 255 * change[1:]); `change` covers (x, y, width, height) of `out`.
+
+    Loops over the three colours of a row at once, each simple enough to be done several values at a time."""
     left, top, width, height = place
     h, w = change.shape[0], change.shape[1]
     x_first, x_end = max(0, int(np.floor(left))), min(out.shape[1], int(np.ceil(left + width)))
-    line = np.empty((w, 4), np.float32)  # the row of changes that lies under a row of `out`
-    values = np.empty(4, np.float32)
+    while x_first < x_end and (x_first + 0.5 - left) / width * w <= 0:
+        x_first += 1
+    while x_first < x_end and (x_end - 0.5 - left) / width * w >= w:
+        x_end -= 1
+    count = 3 * max(0, x_end - x_first)
+    # for each value of a row of `out`: the values of a row of changes beside it, how near the second is, its fading
+    share, next_share = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    colour, next_colour = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    part, fades = np.empty(count, np.float32), np.empty(count, np.float32)
+    for k in range(count):
+        u = (x_first + k // 3 + 0.5 - left) / width * w
+        inner = min(max(u - 0.5, 0.0), w - 1.0)
+        x0 = int(inner)
+        share[k], next_share[k] = 4 * x0, 4 * min(x0 + 1, w - 1)
+        colour[k], next_colour[k] = share[k] + 1 + k % 3, next_share[k] + 1 + k % 3
+        part[k], fades[k] = inner - x0, min(1.0, min(u, w - u) / EDGE_PX)
+    changes = change.reshape(h, 4 * w)
+    line = np.empty(4 * w, np.float32)  # the row of changes that lies under a row of `out`
+    shares, colours = np.empty(count, np.float32), np.empty(count, np.float32)
     for y in range(max(0, int(np.floor(top))), min(out.shape[0], int(np.ceil(top + height)))):
         v = (y + 0.5 - top) / height * h
         if v <= 0 or v >= h:
             continue
-        y_fade = min(v, h - v) / EDGE_PX
+        y_fade = np.float32(min(v, h - v) / EDGE_PX)
         inner = min(max(v - 0.5, 0.0), h - 1.0)
         y0 = int(inner)
         y1, fy = min(y0 + 1, h - 1), np.float32(inner - y0)
-        for x in range(w):
-            for c in range(4):
-                line[x, c] = change[y0, x, c] + fy * (change[y1, x, c] - change[y0, x, c])
-        for x in range(x_first, x_end):
-            u = (x + 0.5 - left) / width * w
-            if u <= 0 or u >= w:
-                continue
-            fade = np.float32(min(1.0, min(min(u, w - u) / EDGE_PX, y_fade)))
-            inner = min(max(u - 0.5, 0.0), w - 1.0)
-            x0 = int(inner)
-            x1, fx = min(x0 + 1, w - 1), np.float32(inner - x0)
-            for c in range(4):
-                values[c] = line[x0, c] + fx * (line[x1, c] - line[x0, c])
-            for c in range(3):
-                before = np.float32(out[y, x, c])
-                after = before + fade * (values[0] * (still[y, x, c] - before) + np.float32(255) * values[c + 1])
-                out[y, x, c] = np.uint8(min(max(after + np.float32(0.5), np.float32(0)), np.float32(255)))
+        above, below = changes[y0], changes[y1]
+        for x in range(4 * w):
+            line[x] = above[x] + fy * (below[x] - above[x])
+        for k in range(count):
+            shares[k] = line[share[k]] + part[k] * (line[next_share[k]] - line[share[k]])
+        for k in range(count):
+            colours[k] = line[colour[k]] + part[k] * (line[next_colour[k]] - line[colour[k]])
+        row = out[y].reshape(3 * out.shape[1])[3 * x_first : 3 * x_end]
+        rest = still[y].reshape(3 * out.shape[1])[3 * x_first : 3 * x_end]
+        for k in range(count):
+            before = np.float32(row[k])
+            change_here = shares[k] * (np.float32(rest[k]) - before) + np.float32(255) * colours[k]
+            after = before + min(fades[k], y_fade) * change_here
+            row[k] = np.uint8(np.int32(min(max(after + np.float32(0.5), np.float32(0)), np.float32(255))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A warped `picture` uint8 [H, W, 3], the person's opacity `alpha` [H, W], landmarks before and after [478, 3]."""
+    """A warped `picture` uint8 [H, W, 3], the person's opacity `alpha` [H, W] (None: all is the person), landmarks
+    before and after [478, 3]."""
 
     picture: np.ndarray
-    alpha: np.ndarray
+    alpha: np.ndarray | None
     source: np.ndarray
     target: np.ndarray
 
@@ -104,20 +121,33 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """What stays the same for all frames of a photo: the resting picture, its mouth patch, its colour balance."""
+    """What stays the same for all frames of a photo: the resting picture, its mouth patch, its colour balance; and what
+    is seen of the resting picture in the window around its own face."""
 
     still: np.ndarray
     own_mouth: np.ndarray
     balance: np.ndarray
+    window: Window
+    seen: np.ndarray
+
+    def through(self, window: Window) -> np.ndarray:
+        """The resting picture in `window`, uint8 [S, S, 3]."""
+        if window == self.window:
+            return self.seen
+        return shrink(cut(self.still, window.box()), (window.crop, window.crop))
 
 
 def look_at(rgb: np.ndarray, points: np.ndarray, config: RefinerConfig, still: np.ndarray | None = None) -> Photo:
     """Prepare a photo uint8 [H, W, 3] with landmarks `points`; `still` where it rests before another background."""
     window = window_at(points, window_side(points), config.crop_px)
+    square = (window.crop, window.crop)
+    own = shrink(cut(rgb, window.box()), square)
     return Photo(
         still=rgb if still is None else still,
-        own_mouth=own_mouth(rgb, points, window, config.mouth_px),
+        own_mouth=_mouth_patch(own, points, window, config.mouth_px),
         balance=colour_balance(rgb, points),
+        window=window,
+        seen=own if still is None else shrink(cut(still, window.box()), square),
     )
 
 
@@ -126,11 +156,15 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
     square = (window.crop, window.crop)
     points = window.to_crop(drawn.target)
     mouth, eyes = openings(points, square)
+    if drawn.alpha is None:
+        person = np.full(mouth.shape, 255, np.uint8)
+    else:
+        person = shrink(cut(drawn.alpha, window.box()), square)
     return View(
         window=window,
         warped=shrink(cut(drawn.picture, window.box()), square),
-        still=shrink(cut(photo.still, window.box()), square),
-        masks=cv2.merge([shrink(cut(drawn.alpha, window.box()), square), eyes, mouth]),
+        still=photo.through(window),
+        masks=cv2.merge([person, eyes, mouth]),
         own_mouth=photo.own_mouth,
         corner=mouth_corner(points, window.crop, size),
         eyes=eye_discs(window.to_crop(drawn.source)),
@@ -141,11 +175,15 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
 
 def own_mouth(photo: np.ndarray, source: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
     """The photo's own mouth patch and its opening, uint8 [h, w, 4], for landmarks `source` [478, 3]."""
-    square = (window.crop, window.crop)
+    return _mouth_patch(shrink(cut(photo, window.box()), (window.crop, window.crop)), source, window, size)
+
+
+def _mouth_patch(seen: np.ndarray, source: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
+    """`own_mouth` from what is `seen` of the photo in the window."""
     points = window.to_crop(source)
     x, y = mouth_corner(points, window.crop, size)
     part = np.s_[y : y + size[1], x : x + size[0]]
-    return np.dstack([shrink(cut(photo, window.box()), square)[part], openings(points, square)[0][part]])
+    return np.dstack([seen[part], openings(points, (window.crop, window.crop))[0][part]])
 
 
 class Refiner:

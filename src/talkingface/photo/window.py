@@ -152,13 +152,22 @@ def colour_balance(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
     gains again, so teeth under yellow varnish are yellow. Brightness stays: dark skin does not darken teeth.
     """
     skin = _skin(photo, points)
-    tint = _SKIN_TINT if is_coloured(photo, points) else 1.0
+    tint = _SKIN_TINT if _has_colours(skin) else 1.0
     return np.clip(tint * skin.mean() / skin.mean(0), 0.5, 2.0).astype(np.float32)
 
 
 def is_coloured(photo: np.ndarray, points: np.ndarray) -> bool:
     """Whether the face has colours of its own; marble, black and white and sepia have one tint for everything."""
+    return _has_colours(_skin(photo, points))
+
+
+def skin_tone(photo: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, bool]:
+    """`skin_colour` and `is_coloured` of one look."""
     skin = _skin(photo, points)
+    return skin.mean(0) - 1, _has_colours(skin)
+
+
+def _has_colours(skin: np.ndarray) -> bool:
     own_colour = skin - skin.mean(-1, keepdims=True) * (skin.mean(0) / skin.mean())
     return float(own_colour.std() / skin.mean()) > _COLOURED
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from talkingface.video.resize_area import shrink_area
+
 
 def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize to (width, height): averaged when smaller, bilinear when larger."""
     if picture.shape[1] == size[0] and picture.shape[0] == size[1]:
         return picture
     smaller = picture.shape[1] > size[0]
+    if smaller and picture.shape[0] > size[1] and picture.dtype == np.uint8 and picture.shape[2:] == (3,):
+        return shrink_area(picture, size)
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 

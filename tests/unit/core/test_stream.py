@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkingface.core.stream import ordered_map, ordered_map_with, windows
+from talkingface.core.errors import InputError
+from talkingface.core.stream import ordered_map, ordered_map_with, read_ahead, windows
 
 
 def _split(values: np.ndarray, cuts: list[int]) -> list[np.ndarray]:
@@ -115,3 +117,30 @@ def test_tools_are_made_for_each_stream_and_never_shared(workers: int) -> None:
 
     assert list(ordered_map_with(tool, use, range(50), workers)) == [k * k for k in range(50)]
     assert len(made) == max(1, workers) and sorted(item for own in made for item in own) == list(range(50))
+
+
+def test_items_are_read_ahead_in_their_order_and_no_further():
+    read = []
+
+    def items() -> Iterator[int]:
+        for number in range(10):
+            read.append(number)
+            yield number
+
+    ahead = read_ahead(items(), 3)
+    assert next(ahead) == 0
+    ahead.close()
+    assert len(read) <= 4, "one was given, three wait"
+    assert list(read_ahead(iter(range(5)), 2)) == [0, 1, 2, 3, 4]
+    assert list(read_ahead(iter(()), 2)) == []
+
+
+def test_an_error_comes_where_its_item_would_have_come():
+    def items() -> Iterator[int]:
+        yield 1
+        raise InputError("broken here")
+
+    ahead = read_ahead(items(), 4)
+    assert next(ahead) == 1
+    with pytest.raises(InputError, match="broken here"):
+        next(ahead)

@@ -15,7 +15,7 @@ import numpy as np
 from talkingface.api.evaluation.subject import Subject
 from talkingface.core.progress import report_progress
 from talkingface.face.mouth_view import mouth_crop
-from talkingface.face.resize_area import shrink_area
+from talkingface.video.resize_area import shrink_area
 from talkingface.metrics.behaviour import flow_between, frame_change, warp_error
 from talkingface.metrics.picture import (
     Box,

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from talkingface.face.resize_area import shrink_area
+from talkingface.video.resize_area import shrink_area
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ valid with the other. Compiled when it is first imported after an installation; 
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import cv2
@@ -42,20 +41,20 @@ def shrink_area(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _taps(length: int, target: int) -> _Taps:
     """For each new pixel: its first old one, how many it covers, and their shares [target, at least 3]."""
     scale = length / target
-    first, count = np.empty(target, np.uint64), np.empty(target, np.uint64)
-    shares = np.zeros((target, max(_FEW_TAPS, math.ceil(scale) + 2)), np.float32)
-    for new in range(target):
-        start, end = new * scale, (new + 1) * scale
-        covered = min(scale, length - start)
-        whole_end = min(math.floor(end), length - 1)
-        whole = min(math.ceil(start), whole_end)
-        parts = [(whole - 1, (whole - start) / covered)] if whole - start > _LEAST_SHARE else []
-        parts += [(old, 1 / covered) for old in range(whole, whole_end)]
-        if end - whole_end > _LEAST_SHARE:
-            parts.append((whole_end, min(end - whole_end, 1.0, covered) / covered))
-        first[new], count[new] = parts[0][0], len(parts)
-        shares[new, : len(parts)] = [share for _, share in parts]
-    return first, count, np.ascontiguousarray(shares[:, : max(_FEW_TAPS, int(count.max()))])
+    starts = np.arange(target) * scale
+    ends = (np.arange(target) + 1) * scale
+    covered = np.minimum(scale, length - starts)
+    whole_ends = np.minimum(np.floor(ends), length - 1)
+    wholes = np.minimum(np.ceil(starts), whole_ends)
+    before, after = wholes - starts > _LEAST_SHARE, ends - whole_ends > _LEAST_SHARE
+    whole = (whole_ends - wholes).astype(int)
+    count = before + whole + after
+    place = np.arange(max(_FEW_TAPS, int(count.max()))) - before[:, None]  # among the pixels that are covered whole
+    shares = np.where((place >= 0) & (place < whole[:, None]), 1 / covered[:, None], 0)
+    shares[before, 0] = ((wholes - starts) / covered)[before]
+    rest = np.minimum(np.minimum(ends - whole_ends, 1.0), covered) / covered
+    shares[after, count[after] - 1] = rest[after]
+    return (wholes - before).astype(np.uint64), count.astype(np.uint64), shares.astype(np.float32)
 
 
 # without a sign numba need not ask whether an index counts from the end

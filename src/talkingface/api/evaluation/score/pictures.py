@@ -15,7 +15,6 @@ import numpy as np
 from talkingface.api.evaluation.subject import Subject
 from talkingface.core.progress import report_progress
 from talkingface.face.mouth_view import mouth_crop
-from talkingface.video.resize_area import shrink_area
 from talkingface.metrics.behaviour import flow_between, frame_change, warp_error
 from talkingface.metrics.picture import (
     Box,
@@ -27,6 +26,7 @@ from talkingface.metrics.picture import (
     psnr,
     square_box,
 )
+from talkingface.video.resize_area import shrink_area
 
 FLOW_PX = 256
 """Face boxes are scaled down to this before optical flow is sought in them."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -20,10 +20,15 @@ from talkingface.systems.geneface.official.condition import WindowAttention, Win
 from talkingface.systems.geneface.official.radnerf import HeadField, TorsoField
 
 NETWORK, PICTURE, DEPTH, GRADIENT, TABLES = 1e-4, 1e-3, 2e-3, 1e-3, 5e-3
+BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
+"""Recordings are of double precision. What is drawn in single may be farther off, which the loose tolerances allow."""
 POINT_QUERIES = ["radnerf_head", "radnerf_head_hash_smoothstep", "radnerf_head_esperanto"]
 
 
-def make_field(fixture: Fixture, kind: type[HeadField] = HeadField, dtype: torch.dtype = torch.float32) -> HeadField:
+Field = TypeVar("Field", bound=HeadField)
+
+
+def make_field(fixture: Fixture, dtype: torch.dtype, kind: type[Field] = HeadField) -> Field:
     """The recorded field: its names and shapes are exactly those of the network."""
     field = empty(lambda: kind(RadNerfConfig.of(fixture.config)))
     state = field.state_dict()
@@ -75,25 +80,27 @@ def test_condition_encoders():
         fixture.assert_close(f"{name}.smoothed", attention(vectors), NETWORK)
 
 
+@BOTH
 @pytest.mark.parametrize("name", POINT_QUERIES)
 @torch.no_grad()
-def test_head_at_points(name):
+def test_head_at_points(name, dtype):
     fixture = load_fixture("geneface", name)
-    field = make_field(fixture)
-    condition = field.encode_condition(fixture.input("cond_wins"))
+    field = make_field(fixture, dtype)
+    looser = 10 if dtype == torch.float32 else 1
+    condition = field.encode_condition(fixture.input("cond_wins").to(dtype))
     fixture.assert_close("cond_feat", condition, NETWORK)
-    sigma, ambient, geometry = field.density(fixture.input("position"), condition)
-    fixture.assert_each_close("sigma", sigma, 2e-4)
-    assert_within(fixture, "ambient_pos", ambient, 5e-5)
-    fixture.assert_close("geo_feat", geometry, NETWORK)
+    sigma, ambient, geometry = field.density(fixture.input("position").to(dtype), condition)
+    fixture.assert_each_close("sigma", sigma, looser * 1e-4)
+    assert_within(fixture, "ambient_pos", ambient, looser * 1e-5)
+    fixture.assert_close("geo_feat", geometry, looser * 1e-5)
     code = field.individual_embeddings[individual_row(fixture.inputs["individual_code"])]
-    assert_within(fixture, "color", field.color(fixture.input("direction"), geometry, code), 5e-5)
+    assert_within(fixture, "color", field.color(fixture.input("direction").to(dtype), geometry, code), looser * 1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
+@BOTH
 def test_head_picture(dtype):
     fixture = load_fixture("geneface", "radnerf_head_render")
-    field = make_field(fixture, dtype=dtype)
+    field = make_field(fixture, dtype)
     rays, _ = recorded_rays(fixture, dtype)
     check_rays(fixture, rays)
     with torch.no_grad():
@@ -103,16 +110,16 @@ def test_head_picture(dtype):
     assert_within(fixture, "depth_map", made.depth[None], DEPTH)
 
 
-def test_head_in_training():
+@BOTH
+def test_head_in_training(dtype):
     fixture = load_fixture("geneface", "radnerf_head_render_train")
-    field = make_field(fixture)
-    rays, _ = recorded_rays(fixture, torch.float32)
+    field = make_field(fixture, dtype)
+    rays, _ = recorded_rays(fixture, dtype)
     check_rays(fixture, rays)
     code = field.individual_embeddings[int(fixture.note(r"individual code row (\d+)")[1])]
-    condition = field.encode_condition(fixture.input("cond_wins"))
-    rgb, depth, made = render.train_head(
-        field, rays, condition, fixture.input("bg")[0], code, fixture.input("perturb_noise")
-    )
+    condition = field.encode_condition(fixture.input("cond_wins").to(dtype))
+    background, noise = fixture.input("bg")[0].to(dtype), fixture.input("perturb_noise").to(dtype)
+    rgb, depth, made = render.train_head(field, rays, condition, background, code, noise)
     assert_within(fixture, "rgb_map", rgb[None], PICTURE)
     assert_within(fixture, "depth_map", depth[None], DEPTH)
     fixture.assert_close("weights_sum", made.weights_sum, PICTURE)
@@ -120,7 +127,7 @@ def test_head_in_training():
     face = fixture.input("face_mask_draw")[0] > float(
         search(r"face_mask = draw > ([\d.]+)", fixture.inputs["face_mask_draw"])[1]
     )
-    losses = render.head_losses(rgb, made, fixture.input("gt_rgb")[0], face)
+    losses = render.head_losses(rgb, made, fixture.input("gt_rgb")[0].to(dtype), face)
     names = {"mse": "mse_loss", "entropy": "weights_entropy_loss", "ambient": "ambient_loss"}
     for ours, theirs in names.items():
         fixture.assert_close(f"loss.{theirs}", losses[ours][None], GRADIENT)
@@ -130,34 +137,36 @@ def test_head_in_training():
     fixture.assert_close(total, weighted[None], GRADIENT)
 
 
-def test_gradients_of_the_head():
+@BOTH
+def test_gradients_of_the_head(dtype):
     fixture = load_fixture("geneface", "radnerf_head_train_grads")
-    field = make_field(fixture)
-    rays, _ = recorded_rays(fixture, torch.float32)
+    field = make_field(fixture, dtype)
+    rays, _ = recorded_rays(fixture, dtype)
     row = fixture.config["render"]["individual_index"]
-    condition = field.encode_condition(fixture.input("cond_wins"))
-    rgb, _, made = render.train_head(
-        field, rays, condition, fixture.input("bg")[0], field.individual_embeddings[row], fixture.input("perturb_noise")
-    )
+    condition = field.encode_condition(fixture.input("cond_wins").to(dtype))
+    background, noise = fixture.input("bg")[0].to(dtype), fixture.input("perturb_noise").to(dtype)
+    rgb, _, made = render.train_head(field, rays, condition, background, field.individual_embeddings[row], noise)
     entropy, ambient = fixture.note(r"\+ ([\d.]+)\*mean\(binary entropy.*\+ ([\d.]+)\*mean\(ambient\)").groups()
-    losses = render.head_losses(rgb, made, fixture.input("gt_rgb")[0], torch.zeros(len(rgb), dtype=torch.bool))
+    nowhere = torch.zeros(len(rgb), dtype=torch.bool)
+    losses = render.head_losses(rgb, made, fixture.input("gt_rgb")[0].to(dtype), nowhere)
     loss = losses["mse"] + float(entropy) * losses["entropy"] + float(ambient) * losses["ambient"]
     fixture.assert_close("loss", loss[None], GRADIENT)
     loss.backward()
+    looser = 5 if dtype == torch.float32 else 1
     gradients = {name: parameter.grad for name, parameter in field.named_parameters() if parameter.grad is not None}
     order = fixture.config["grad_norms_order"]
     norms = torch.stack([gradients[name].norm() for name in order])
-    fixture.assert_each_close("grad_norms", norms, TABLES)
+    fixture.assert_each_close("grad_norms", norms, looser * TABLES)
     for output in fixture.outputs:
         if (name := output.removeprefix("grad.")) in gradients:
             found = gradients[name][row] if name == "individual_embeddings" else gradients[name]
-            fixture.assert_close(output, found, GRADIENT)
+            fixture.assert_close(output, found, looser * GRADIENT)
     for kind in ("position", "ambient"):
         table = gradients[f"{kind}_embedder.embeddings"]
         offsets = getattr(field, f"{kind}_embedder").offsets.tolist()
-        fixture.assert_close(f"grad.{kind}_embedder.level0", table[: offsets[1]], TABLES)
+        fixture.assert_close(f"grad.{kind}_embedder.level0", table[: offsets[1]], looser * TABLES)
         levels = torch.stack([table[a:b].norm() for a, b in pairwise(offsets)])
-        fixture.assert_each_close(f"grad_norm_per_level.{kind}", levels, TABLES)
+        fixture.assert_each_close(f"grad_norm_per_level.{kind}", levels, looser * TABLES)
 
 
 def recorded_poses(fixture: Fixture, text: str) -> np.ndarray:
@@ -168,18 +177,18 @@ def recorded_poses(fixture: Fixture, text: str) -> np.ndarray:
 
 def test_occupancy():
     fixture = load_fixture("geneface", "occupancy_update")
-    field = make_field(fixture)
+    field = make_field(fixture, torch.float64)
     poses = recorded_poses(fixture, fixture.inputs["poses"])
     fixture.assert_close("ngp_poses", poses, 1e-5)
     fx, fy, cx, cy = fixture.config["intrinsics"]
     view = camera.Intrinsics(height=int(2 * cy), width=int(2 * cx), fx=fx, fy=fy, cx=cx, cy=cy)
-    occupancy.mark_unseen(field, torch.from_numpy(poses).float(), view)
+    occupancy.mark_unseen(field, torch.from_numpy(poses), view)
     fixture.assert_equal("density_grid_after_mark", field.density_grid)
-    frame, conds = fixture.inputs["rand_frame"], fixture.input("conds")
+    frame, conds = fixture.inputs["rand_frame"], fixture.input("conds").double()
     reach = field.config.smoothed // 2
     with torch.no_grad():
         condition = field.encode_condition(conds[frame - reach : frame + reach + 1])
-    mean = occupancy.update_occupancy(field, condition, fixture.input("noise"))
+    mean = occupancy.update_occupancy(field, condition, fixture.input("noise").double())
     fixture.assert_close("mean_density", torch.tensor([mean]), GRADIENT)
     fixture.assert_close("density_grid", field.density_grid, GRADIENT)
     grid = fixture.stored("density_grid")[0]
@@ -190,40 +199,40 @@ def test_occupancy():
     np.testing.assert_array_equal(ours[sure], theirs[sure])
 
 
+@BOTH
 @torch.no_grad()
-def test_torso_at_places():
+def test_torso_at_places(dtype):
     fixture = load_fixture("geneface", "radnerf_torso")
-    field = make_field(fixture, TorsoField)
+    field = make_field(fixture, dtype, TorsoField)
     code = field.torso_individual_codes[int(fixture.note(r"row (\d+) of torso_individual_codes")[1])]
-    alpha, colour, moved = field.torso(fixture.input("xy"), fixture.input("pose6"), code)
-    assert_within(fixture, "alpha", alpha, 2e-5)
-    assert_within(fixture, "color", colour, 2e-5)
+    looser = 10 if dtype == torch.float32 else 1
+    alpha, colour, moved = field.torso(fixture.input("xy").to(dtype), fixture.input("pose6").to(dtype), code)
+    assert_within(fixture, "alpha", alpha, looser * 4e-6)
+    assert_within(fixture, "color", colour, looser * 4e-6)
     fixture.assert_close("deform", moved, NETWORK)
 
 
 @torch.no_grad()
 def test_torso_that_knows_the_head():
     fixture = load_fixture("geneface", "radnerf_torso_head_aware")
-    field = make_field(fixture, TorsoField)
-    head = fixture.input("head_rgb"), fixture.input("head_weight")
+    field = make_field(fixture, torch.float64, TorsoField)
+    head = fixture.input("head_rgb").double(), fixture.input("head_weight").double()
     for name, given in (("aware", head), ("unaware", None)):
         alpha, colour, moved = field.torso(
-            fixture.input("xy"), fixture.input("pose6"), field.torso_individual_codes[2], given
+            fixture.input("xy").double(), fixture.input("pose6").double(), field.torso_individual_codes[2], given
         )
-        assert_within(fixture, f"{name}.alpha", alpha, 2e-5)
-        assert_within(fixture, f"{name}.color", colour, 2e-5)
+        assert_within(fixture, f"{name}.alpha", alpha, 4e-6)
+        assert_within(fixture, f"{name}.color", colour, 4e-6)
         fixture.assert_close(f"{name}.deform", moved, NETWORK)
 
 
+@BOTH
 @torch.no_grad()
-def test_torso_picture():
+def test_torso_picture(dtype):
     fixture = load_fixture("geneface", "radnerf_torso_render")
-    field = make_field(fixture, TorsoField)
-    drawn, _, edit = fixture.inputs["density_grid_torso"].partition("; ")
-    grid = fixture.input("density_grid_torso")
-    assert re.search("set to 0", edit) and drawn
-    field.density_grid_torso.copy_(grid)
-    rays, _ = recorded_rays(fixture, torch.float32)
+    field = make_field(fixture, dtype, TorsoField)
+    field.density_grid_torso.copy_(fixture.input("density_grid_torso"))
+    rays, _ = recorded_rays(fixture, dtype)
     check_rays(fixture, rays)
     pose = camera.pose_numbers(
         camera.field_pose(stated_camera(fixture.array("c2w_euler_xyz"), fixture.inputs["c2w"]))[None]
@@ -231,15 +240,15 @@ def test_torso_picture():
     behind = render.draw_torso(
         field,
         rays.background,
-        torch.from_numpy(pose[0]).float(),
-        fixture.input("bg")[0],
+        torch.from_numpy(pose[0]).to(dtype),
+        fixture.input("bg")[0].to(dtype),
         field.torso_individual_codes[0],
         threshold=render.torso_threshold(field, fixture.config["mean_density_torso"]),
     )
     fixture.assert_close("deform", behind.moved, NETWORK)
     assert_within(fixture, "torso_alpha_map", behind.alpha, PICTURE)
     assert_within(fixture, "torso_rgb_map", behind.rgb[None], PICTURE)
-    condition = field.encode_condition(fixture.input("cond_wins"))
+    condition = field.encode_condition(fixture.input("cond_wins").to(dtype))
     made = render.render_head(field, rays, condition, behind.rgb, field.individual_embeddings[0])
     assert_within(fixture, "rgb_map", made.rgb[None], PICTURE)
     assert_within(fixture, "depth_map", made.depth[None], DEPTH)
@@ -248,12 +257,12 @@ def test_torso_picture():
 @torch.no_grad()
 def test_torso_occupancy():
     fixture = load_fixture("geneface", "torso_occupancy_update")
-    field = make_field(fixture, TorsoField)
+    field = make_field(fixture, torch.float64, TorsoField)
     field.density_grid_torso.copy_(fixture.input("density_grid_torso_before"))
     poses = recorded_poses(fixture, fixture.config["poses"])
     frame = fixture.inputs["rand_frame"]
-    pose = torch.from_numpy(camera.pose_numbers(poses)[frame]).float()
+    pose = torch.from_numpy(camera.pose_numbers(poses)[frame])
     code = field.torso_individual_codes[frame]
-    mean = occupancy.update_torso_occupancy(field, pose, code, fixture.input("noise"))
+    mean = occupancy.update_torso_occupancy(field, pose, code, fixture.input("noise").double())
     fixture.assert_close("density_grid_torso", field.density_grid_torso, GRADIENT)
     fixture.assert_close("mean_density_torso", torch.tensor([mean]), GRADIENT)

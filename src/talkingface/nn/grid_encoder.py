@@ -1,17 +1,22 @@
 """Multi-resolution grids of learned features (Mueller et al. 2022): a point's features, interpolated on every level.
 
-This is the plain form: each level looks up the corners of the point's cell and mixes them, and gradients are torch's
-own. Two ways to number the cells of levels that have more corners than rows: "hashgrid" mixes the coordinates' bits,
+The plain form looks up the corners of a point's cell on each level and mixes them; its gradients are torch's own. On
+processors compiled kernels (`grid_encoder_numba.py`) do the same several times as fast.
+
+Two ways to number the cells of levels that have more corners than rows: "hashgrid" mixes the coordinates' bits,
 "tiledgrid" wraps the usual numbering, which there leaves out the coordinates whose stride is past the table.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from talkingface.nn import grid_encoder_numba as kernels
 
 _PRIMES = (1, 2654435761, 805459861)
 _INIT = 1e-4
@@ -59,13 +64,35 @@ class GridEncoder(nn.Module):
         offsets = np.concatenate([[0], np.cumsum(self.rows)])
         self.register_buffer("offsets", torch.from_numpy(offsets.astype(np.int32)))
         self.embeddings = nn.Parameter(torch.empty(int(offsets[-1]), features).uniform_(-_INIT, _INIT))
+        strides = [[side**d if side**d <= rows else 0 for d in range(dimensions)] for side, rows in self._tables()]
+        wraps = [side**dimensions > rows for side, rows in self._tables()]
+        self._kernel_scales = np.array(self.scales, np.float32)
+        self._kernel_levels = np.array(
+            [
+                [start, *(stride + [0] * (3 - dimensions)), rows - 1 if wrap else -1, wrap and kind == "hashgrid"]
+                for start, stride, rows, wrap in zip(offsets, strides, self.rows, wraps, strict=False)
+            ],
+            np.int64,
+        )
 
     @property
     def num_features(self) -> int:
         """Width of the output."""
         return len(self.rows) * self.embeddings.shape[1]
 
+    def _tables(self) -> list[tuple[int, int]]:
+        return list(zip(self.sides, self.rows, strict=True))
+
     def forward(self, points: Tensor) -> Tensor:
+        single = points.dtype == self.embeddings.dtype == torch.float32
+        if single and points.device.type == "cpu" and 2 <= self.dimensions <= 3 and self.embeddings.shape[1] == 2:
+            encoded = _Compiled.apply(points, self.embeddings, self)
+            assert isinstance(encoded, Tensor)
+            return encoded
+        return self.encode_plain(points)
+
+    def encode_plain(self, points: Tensor) -> Tensor:
+        """The plain form, which `forward` is tested against."""
         unit = (points + 1) / 2
         inside = ((unit >= 0) & (unit <= 1)).all(-1, keepdim=True)
         start, encoded = 0, []
@@ -87,6 +114,34 @@ class GridEncoder(nn.Module):
             at = corner.long() + torch.tensor(upper, device=unit.device)
             mixed = mixed + weight[:, None] * table[grid_rows(at, side, len(table), self.kind)].to(unit.dtype)
         return mixed
+
+
+class _Compiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Tensor, encoder: GridEncoder) -> Tensor:  # type: ignore[override]
+        points = points.detach().contiguous()
+        ctx.save_for_backward(points, table)
+        ctx.encoder = encoder
+        encoded = torch.empty(len(points), encoder.num_features)
+        encode = kernels.encode_3d if encoder.dimensions == 3 else kernels.encode_2d
+        encode(points.numpy(), *_tables_of(encoder, table), encoded.numpy())
+        return encoded
+
+    @staticmethod
+    def backward(ctx: Any, sent: Tensor) -> tuple[Tensor | None, Tensor, None]:  # type: ignore[override]
+        points, table = ctx.saved_tensors
+        encoder: GridEncoder = ctx.encoder
+        to_table = torch.zeros_like(table)
+        to_points = torch.zeros_like(points) if ctx.needs_input_grad[0] else points.new_zeros(0, points.shape[1])
+        send = kernels.gradients_3d if encoder.dimensions == 3 else kernels.gradients_2d
+        given = (points.numpy(), *_tables_of(encoder, table), sent.contiguous().numpy())
+        send(*given, to_table.numpy(), to_points.numpy())
+        return to_points if ctx.needs_input_grad[0] else None, to_table, None
+
+
+def _tables_of(encoder: GridEncoder, table: Tensor) -> tuple[Any, ...]:
+    smooth = encoder.interpolation == "smoothstep"
+    return table.detach().numpy(), encoder._kernel_scales, encoder._kernel_levels, smooth
 
 
 def grid_rows(corners: Tensor, side: int, rows: int, kind: str) -> Tensor:

@@ -1,7 +1,8 @@
 """Rays through a box whose empty cells are known: samples for a radiance field, and their colours put together.
 
 Steps are of one length, a cell's diagonal, as in the published renderer at its settings (bound 1, 16 steps).
-The plain form works on all rays at once; arithmetic is that of the rays' type.
+The plain form works on all rays at once, in their own precision; single precision on a processor has a compiled kernel
+(`ray_march_numba.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from talkingface.nn.ray_march_numba import find_samples
 
 FAR = torch.finfo(torch.float32).max
 """Where rays begin and end that miss the box."""
@@ -115,11 +118,35 @@ def march(
 
     `occupied` bool [side^3] in Morton order over [-1, 1]^3. Also gives where each ray stopped, [N], to go on from.
     """
-    side = round(len(occupied) ** (1 / 3))
+    step = step_length(grid_side(occupied))
+    single = origins.dtype == directions.dtype == starts.dtype == far.dtype == torch.float32
+    compiled = single and origins.device.type == "cpu"
+    found, counts, t = (_find_compiled if compiled else _find)(origins, directions, starts, far, occupied, steps)
+    rays, places = (torch.arange(steps, device=counts.device) < counts[:, None]).nonzero(as_tuple=True)
+    begin = found[rays, places]
+    samples = Samples(
+        points=(origins[rays] + begin[:, None] * directions[rays]).clamp(-1, 1),
+        lengths=torch.full_like(begin, step),
+        ends=begin + step,
+        counts=counts,
+    )
+    return samples, t
+
+
+def grid_side(occupied: Tensor) -> int:
+    """Cells a side of a grid of flags [side^3]."""
+    return round(len(occupied) ** (1 / 3))
+
+
+def _find(
+    origins: Tensor, directions: Tensor, starts: Tensor, far: Tensor, occupied: Tensor, steps: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where samples begin [N, steps], how many each ray has int64 [N], where it goes on [N]: the plain form."""
+    side = grid_side(occupied)
     step = step_length(side)
-    found = torch.full((len(origins), steps), -1.0, dtype=origins.dtype, device=origins.device)
+    found = torch.zeros(len(origins), steps, dtype=origins.dtype, device=origins.device)
     t, counts = starts.clone(), torch.zeros(len(origins), dtype=torch.long, device=origins.device)
-    alive = (t < far).nonzero()[:, 0] if steps else torch.zeros(0, dtype=torch.long)
+    alive = (t < far).nonzero()[:, 0] if steps else counts[:0]
     while len(alive):
         o, d, at = origins[alive], directions[alive], t[alive]
         points = (o + at[:, None] * d).clamp(-1, 1)
@@ -132,15 +159,17 @@ def march(
         free = (faces.amin(-1).clamp_min(0) / step).ceil().clamp_min(1)
         t[alive] = at + torch.where(hit, 1, free) * step
         alive = alive[(t[alive] < far[alive]) & (counts[alive] < steps)]
-    rays, places = (torch.arange(steps, device=counts.device) < counts[:, None]).nonzero(as_tuple=True)
-    begin = found[rays, places]
-    samples = Samples(
-        points=(origins[rays] + begin[:, None] * directions[rays]).clamp(-1, 1),
-        lengths=torch.full_like(begin, step),
-        ends=begin + step,
-        counts=counts,
-    )
-    return samples, t
+    return found, counts, t
+
+
+def _find_compiled(
+    origins: Tensor, directions: Tensor, starts: Tensor, far: Tensor, occupied: Tensor, steps: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    side, rays = grid_side(occupied), len(origins)
+    found, counts, t = torch.empty(rays, steps), torch.empty(rays, dtype=torch.long), torch.empty(rays)
+    given = (values.detach().contiguous().numpy() for values in (origins, directions, starts, far, occupied))
+    find_samples(*given, side, step_length(side), found.numpy(), counts.numpy(), t.numpy())
+    return found, counts, t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

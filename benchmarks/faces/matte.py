@@ -1,9 +1,7 @@
 """How exact and how steady the person's matte is: people keyed out before one colour, put before busy backgrounds.
 
-The truth is a colour key: how far a pixel's colour difference (RGB less its mean) goes the way of the backdrop's, less
-how far it goes another way, over how far it does where only the backdrop is seen. Held-out clips whose upper corners
-show an even blue, cyan or green are used, two of a person. What the backdrop adds to a pixel's colour is taken away
-again, so no blue rims give the outline away.
+The truth is a colour key (`talkingface.face.key`). Held-out clips whose upper corners show an even blue, cyan or green
+are used, two of a person.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +18,7 @@ from benchmarks.data import spread
 from benchmarks.targets import Finding, Row, TargetJob, at_most
 from talkingface.clips.manifest import ClipEntry, list_clips
 from talkingface.core.progress import report_progress
+from talkingface.face.key import Keyed, backdrop_hue, key_out
 from talkingface.face.matte import person_matte
 from talkingface.video.image import write_image
 from talkingface.video.read import read_frames
@@ -31,14 +30,8 @@ BAND_PX = 10
 MEASURES = ("error", "outline", "flicker")
 TODAY = {"error": 1.551, "outline": 12.12, "flicker": 1.137}
 """Means of the 256-pixel network with its guided filter in percent (2026-12-01), which are to be halved."""
-LEAST_KEY, MOST_SPREAD = 40.0, 0.2
-"""Of a backdrop: its colour difference in levels, and the deviation of its excess over the mean."""
 MOST_VAGUE = 0.04
 """Share of half-transparent pixels above which something else than the backdrop is behind the person."""
-KEY_RANGE = (0.15, 0.8)
-"""Excess over the backdrop's at which a pixel is wholly the person's, and wholly the backdrop's."""
-DEEP = 0.015
-"""Of the longer side: as far from the backdrop there is no half-transparent hair."""
 CLIPS_EACH = 2
 """Of one person."""
 SKIPPED = ("driver_two_faces",)
@@ -96,17 +89,6 @@ def rows(scores: list[dict[str, Any]]) -> list[Row]:
     return found
 
 
-class Keyed(NamedTuple):
-    """A person's opacity float32 [H, W] in [0, 1] and colours times opacity float32 [H, W, 3], free of the backdrop."""
-
-    alpha: np.ndarray
-    person: np.ndarray
-
-    def over(self, background: np.ndarray) -> np.ndarray:
-        """The person before uint8 [H, W, 3]."""
-        return np.clip(self.person + (1 - self.alpha[..., None]) * background + 0.5, 0, 255).astype(np.uint8)
-
-
 def keyed_frames(path: Path) -> list[Keyed] | None:
     """The first frames of a clip, keyed; None: its backdrop is not of one blue or green."""
     frames: Iterator[np.ndarray] = (frame.rgb for frame in read_frames(path, longest_px=LONGEST_PX))
@@ -115,71 +97,6 @@ def keyed_frames(path: Path) -> list[Keyed] | None:
     if hue is None:
         return None
     return [key_out(rgb, hue) for rgb in (first, *islice(frames, FRAMES - 1))]
-
-
-def backdrop_hue(rgb: np.ndarray) -> np.ndarray | None:
-    """Unit colour difference [3] of both upper corners of uint8 [H, W, 3] if they show an even blue or green."""
-    corners = rgb[_corners(rgb)].astype(np.float32)
-    mean = corners.mean(0) - corners.mean()
-    strength = float(np.linalg.norm(mean))
-    if strength < LEAST_KEY or mean[0] > 0:
-        return None
-    key = excess(corners, mean / strength)
-    return mean / strength if key.std() <= MOST_SPREAD * key.mean() else None
-
-
-def _corners(rgb: np.ndarray) -> np.ndarray:
-    """Where the upper corners are, bool [H, W], without the dark lines at the border of some cameras' pictures."""
-    height, width = rgb.shape[:2]
-    where = np.zeros((height, width), bool)
-    where[height // 30 : height // 5, width // 30 : width // 7] = True
-    return where | where[:, ::-1]
-
-
-def excess(rgb: np.ndarray, hue: np.ndarray) -> np.ndarray:
-    """How far colours [..., 3] go the way of a hue [3], less how far they go another way, in levels."""
-    colour = rgb.astype(np.float32)
-    colour = colour - colour.mean(-1, keepdims=True)
-    along = colour @ hue
-    return along - np.linalg.norm(colour - along[..., None] * hue, axis=-1)
-
-
-def key_out(rgb: np.ndarray, hue: np.ndarray) -> Keyed:
-    """The person of uint8 [H, W, 3] before an even backdrop of that hue."""
-    key = excess(cv2.GaussianBlur(rgb, (0, 0), 0.7), hue)  # blocks and grain of the codec
-    sure = key > 0.75 * float(np.median(key[_corners(rgb)]))
-    level = _surface(key, sure)
-    low, high = KEY_RANGE
-    alpha = _whole(1 - np.clip((key / np.maximum(level, 1) - low) / (high - low), 0, 1))
-    backdrop = np.dstack([_surface(rgb[..., k].astype(np.float32), sure) for k in range(3)])
-    person = np.clip(rgb - (1 - alpha[..., None]) * backdrop, 0, 255 * alpha[..., None])
-    person = person - np.where(alpha < 1, np.maximum(excess(person, hue), 0), 0)[..., None] * hue
-    return Keyed(alpha.astype(np.float32), person.clip(0, 255).astype(np.float32))
-
-
-def _surface(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """A surface of second degree through the `known` values [H, W], everywhere."""
-    y, x = np.mgrid[-1 : 1 : values.shape[0] * 1j, -1 : 1 : values.shape[1] * 1j]
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1).astype(np.float32)
-    some = np.flatnonzero(known)[:: max(1, np.count_nonzero(known) // 4000)]
-    factors, *_ = np.linalg.lstsq(terms.reshape(-1, 6)[some], values.reshape(-1)[some], rcond=None)
-    return terms @ factors.astype(np.float32)
-
-
-def _whole(alpha: np.ndarray) -> np.ndarray:
-    """A key as one person: clothes of the backdrop's colour deep inside are the person's, and specks outside are not.
-
-    Only what reaches the upper and side borders is backdrop.
-    """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((alpha > 0.1).astype(np.uint8))
-    if len(stats) > 1:
-        alpha = np.where(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), alpha, 0)
-    _, labels = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
-    sides = labels[: alpha.shape[0] * 2 // 3]
-    at_border = np.unique(np.concatenate([labels[0], sides[:, 0], sides[:, -1]]))
-    is_person = ~np.isin(labels, at_border[at_border > 0])
-    from_backdrop = cv2.distanceTransform(is_person.astype(np.uint8), cv2.DIST_L2, 5)
-    return np.where(from_backdrop > DEEP * max(alpha.shape), 1, alpha)
 
 
 def busy_background(size: tuple[int, int], seed: int) -> np.ndarray:

@@ -23,7 +23,8 @@ from talkingface.core.errors import FaceError
 from talkingface.core.progress import report_progress
 from talkingface.core.system import System
 from talkingface.core.types import Controls, Motion, Photo
-from talkingface.face.matte import fill_background, person_matte, unmix_colours
+from talkingface.face.hidden_background import fill_background
+from talkingface.face.matte import person_matte, unmix_colours
 from talkingface.photo.composite import Drawer, HiddenMouth
 from talkingface.photo.eyes import find_eyes
 from talkingface.photo.rig import load_rig

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 SHARED_PIPELINES = {
+    "matte.v1": "talkingface.training.matte:make_weights",
     "speech_encoder.clean": "talkingface.training.speech_encoder:make_clean",
     "speech_encoder.v1": "talkingface.training.speech_encoder:make_weights",
     "sync_expert.v1": "talkingface.training.sync_expert:make_weights",

@@ -1,22 +1,69 @@
-"""The person apart from the background: a soft matte, colours without fringe, and the filled background."""
+"""The person apart from the background: a soft matte, and its colours without fringe."""
 
 from __future__ import annotations
+
+import functools
 
 import cv2
 import numpy as np
 
+from talkingface.core.weights import find_weights, load_weights
+from talkingface.face.hidden_background import push_pull
 from talkingface.face.networks import face_models, see_square, to_input
+from talkingface.nn.unet_cpu import CpuNet
 
 NETWORK_PX = 256
 GUIDE_EPS = 1e-4
-FILL_PX = 320  # the hidden background is invented at this size: it has no detail to show
+WEIGHTS = "matte.v1"
+REFINED_PX, SIDE_STEP = 512, 16
+"""Longest side of the picture that the refiner sees, and what its sides are multiples of."""
+SURE, REACH_PX = 0.15, 10
+"""How near to 0 or 1 the coarse matte is sure, and how far from doubt and outline it is changed, in its own pixels."""
 
 
 def person_matte(rgb: np.ndarray) -> np.ndarray:
-    """Opacity of people in an upright uint8 picture: float32 [H, W] in [0, 1], edges refined by a guided filter."""
+    """Opacity of people in an upright uint8 picture: float32 [H, W] in [0, 1].
+
+    A network finds people at 256 pixels; a second one, trained on people keyed out before one colour, draws their
+    outline at up to `REFINED_PX`; a guided filter takes larger pictures from there.
+    """
+    h, w = rgb.shape[:2]
+    coarse = coarse_matte(rgb)
+    scale = min(1.0, REFINED_PX / max(h, w))
+    size = tuple(max(SIDE_STEP, round(side * scale / SIDE_STEP) * SIDE_STEP) for side in (w, h))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    planes = refiner_input(small, coarse)
+    refined = (planes[0, 4] + _open_part(coarse, size) * _refiner()(planes)[0, 0]).clip(0, 1)
+    if size == (w, h):
+        return refined
+    alpha = cv2.resize(refined, (w, h), interpolation=cv2.INTER_LINEAR)
+    if scale < 1:
+        alpha = cv2.ximgproc.guidedFilter(rgb.astype(np.float32) / 255, alpha, round(2 / scale), GUIDE_EPS).clip(0, 1)
+    return alpha.astype(np.float32)
+
+
+def _open_part(coarse: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where the refiner may change the matte, float32 [H, W] in [0, 1]: near the coarse outline and doubt.
+
+    Deep inside and far outside the coarse network is right more often: it has seen more kinds of people and clothes.
+    """
+    doubtful = ((coarse > SURE) & (coarse < 1 - SURE)).astype(np.uint8)
+    edge = cv2.morphologyEx((coarse > 0.5).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    side = 2 * REACH_PX + 1
+    near = cv2.dilate(doubtful | edge, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return cv2.resize(cv2.GaussianBlur(near.astype(np.float32), (0, 0), REACH_PX / 4), size)
+
+
+def coarse_matte(rgb: np.ndarray) -> np.ndarray:
+    """Opacity of people at the network's own size: float32 [256, 256]."""
     h, w = rgb.shape[:2]
     small = see_square(rgb, np.array([[0, h], [0, 0], [w, 0], [w, h]]), NETWORK_PX)
-    coarse = face_models().networks["matte"](to_input(small))[0][0, 0]
+    return face_models().networks["matte"](to_input(small))[0][0, 0].copy()
+
+
+def guided_matte(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """The coarse matte in the picture's size, its edges moved to the picture's own by a guided filter."""
+    h, w = rgb.shape[:2]
     radius = max(2, round(max(h, w) / 90))
     guide = rgb.astype(np.float32) / 255
     refined = cv2.ximgproc.guidedFilter(guide, cv2.resize(coarse, (w, h)), radius, GUIDE_EPS)
@@ -24,22 +71,21 @@ def person_matte(rgb: np.ndarray) -> np.ndarray:
     return np.clip((refined - 0.12) / 0.76, 0, 1).astype(np.float32)
 
 
-def fill_background(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """`rgb` with the person (alpha > 0) painted over from around: uint8 [H, W, 3]."""
+def refiner_input(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """What the refiner sees, float32 [1, 5, H, W] in [0, 1]: the picture, the coarse matte and the guided one.
+
+    What it gives is added to the guided one.
+    """
     h, w = rgb.shape[:2]
-    scale = min(1.0, FILL_PX / max(h, w))
-    small = (max(8, round(w * scale)), max(8, round(h * scale)))
-    hole = cv2.dilate(
-        (alpha > 0.02).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(max(h, w) / 150))
-    )
-    hole_small = (cv2.resize(hole, small, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
-    if hole_small.all():
-        return rgb.copy()
-    known = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA)
-    filled = cv2.resize(_push_pull(known, hole_small == 0), (w, h), interpolation=cv2.INTER_LINEAR)
-    edge = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), max(1.0, max(h, w) / 300))[..., None]
-    edge = np.where(hole[..., None] > 0, 1.0, edge)
-    return np.round(rgb * (1 - edge) + filled * edge).astype(np.uint8)
+    mattes = np.stack([cv2.resize(coarse, (w, h)), guided_matte(rgb, coarse)])[None]
+    return np.ascontiguousarray(np.concatenate([to_input(rgb), mattes], axis=1))
+
+
+@functools.cache
+def _refiner() -> CpuNet:
+    """The refiner, read once per process. Raises WeightsError if it is missing or damaged."""
+    tensors = load_weights(find_weights(WEIGHTS)).tensors
+    return CpuNet({name: value.astype(np.float32) for name, value in tensors.items()})
 
 
 def unmix_colours(rgb: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -61,28 +107,4 @@ def unmix_colours(rgb: np.ndarray, alpha: np.ndarray, background: np.ndarray) ->
 
 def near_colours(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """The person's opaque colours spread over everything else: uint8 [H, W, 3]."""
-    return _push_pull(rgb, alpha > 0.95)
-
-
-def _push_pull(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Smooth fill of unknown pixels from the known ones over a pyramid (Gortler et al. 1996). uint8 [H, W, 3]."""
-    weight = known.astype(np.float32)
-    levels: list[tuple[np.ndarray, np.ndarray]] = [(rgb.astype(np.float32) * weight[..., None], weight)]
-    while min(levels[-1][1].shape) > 2 and (levels[-1][1] == 0).any():
-        colour, weight = levels[-1]
-        size = ((weight.shape[1] + 1) // 2, (weight.shape[0] + 1) // 2)
-        levels.append(
-            (
-                cv2.resize(colour, size, interpolation=cv2.INTER_AREA),
-                cv2.resize(weight, size, interpolation=cv2.INTER_AREA),
-            )
-        )
-    colour, weight = levels.pop()
-    filled = colour / np.maximum(weight, 1e-6)[..., None]
-    while levels:
-        colour, weight = levels.pop()
-        size = (weight.shape[1], weight.shape[0])
-        coarse = cv2.resize(filled, size, interpolation=cv2.INTER_LINEAR)
-        share = np.clip(weight, 0, 1)[..., None]
-        filled = colour / np.maximum(weight, 1e-6)[..., None] * share + coarse * (1 - share)
-    return np.clip(filled, 0, 255).astype(np.uint8)
+    return np.clip(push_pull(rgb, alpha > 0.95), 0, 255).astype(np.uint8)

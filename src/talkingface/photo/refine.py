@@ -29,6 +29,7 @@ from talkingface.video.resize import shrink
 
 STORED_PREFIX = "painter."
 """Begins the names of the refiner's tensors in weights files, which keep the name it once had."""
+OUTLINE_PX = 2  # to either side of the person's outline, at half the crop's scale, no colour is added
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
 
 _PICTURE = types.uint8[:, :, ::1]
@@ -223,7 +224,7 @@ class Refiner:
         corners, eyes = np.array([v.corner for v in views]), np.stack([v.eyes for v in views])
         share *= away_from_ghosts(corners, eyes, self.config)
         gains = np.stack([v.balance for v in views])[:, :, None, None]
-        colour *= np.minimum(2 * seen[:, 6:7], 1) / gains  # no colour beside the person
+        colour *= np.stack([within_person(planes[6]) for planes in seen])[:, None] / gains
         face = _merged(planes)
         width, height = self.config.mouth_px
         seen = np.empty((len(views), 8, height, width), np.float32)
@@ -232,6 +233,17 @@ class Refiner:
         mouth = self._mouth(seen)
         mouth /= gains
         return face, _merged(mouth)
+
+
+def within_person(alpha: np.ndarray) -> np.ndarray:
+    """How much of the face's colours counts, [H, W] in [0, 1], for opacities [H, W]: none at the outline and beyond.
+
+    Beside a background unlike those of the training the network is wrong there, and what it draws beyond the outline
+    are ghosts of it. On val clips this costs 0.02 dB.
+    """
+    side = 2 * OUTLINE_PX + 1
+    inner = cv2.erode(alpha, np.ones((side, side), np.uint8))
+    return cv2.blur(inner, (side, side), borderType=cv2.BORDER_REPLICATE)
 
 
 class NoRefiner(Refiner):

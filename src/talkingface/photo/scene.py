@@ -15,7 +15,8 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from talkingface.core.types import NUM_POINTS
-from talkingface.face.matte import fill_background, person_matte
+from talkingface.face.hidden_background import background_seen, fill_background
+from talkingface.face.matte import near_colours, person_matte
 from talkingface.face.pose import STABLE_POINTS, fit_similarity
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
 from talkingface.photo.eyes import LIDS, Eyes, eyeball_triangles, find_eyes, inner_shares
@@ -176,7 +177,7 @@ def make_scene(rgb: np.ndarray, points: np.ndarray, alpha: np.ndarray | None = N
     if alpha is None:
         alpha = person_matte(rgb)
     alpha = with_face(alpha, points)
-    background = fill_background(rgb, alpha)
+    background = background_seen(rgb, alpha, near_colours(rgb, alpha), fill_background(rgb, alpha))
     person = person_over(rgb, alpha, background)
     outer = _outer_points(points, rgb.shape[1], rgb.shape[0])
     head_share, jaw_share, depth = _follow(points, outer)

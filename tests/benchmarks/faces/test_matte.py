@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.faces.matte import (
-    backdrop_hue,
     busy_background,
     compare,
-    key_out,
     keyed_clips,
     keyed_well,
     outline_band,
@@ -20,6 +18,7 @@ from benchmarks.faces.matte import (
     score,
 )
 from faces import mesh_points, person_alpha
+from talkingface.face.key import backdrop_hue, key_out
 from talkingface.video.write import VideoWriter
 
 BLUE, CYAN, GREEN = (50, 80, 190), (60, 190, 210), (40, 200, 70)

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from faces import sample_picture, sample_points
-from talkingface.face.matte import fill_background, near_colours, person_matte, unmix_colours
+from talkingface.face.hidden_background import fill_background
+from talkingface.face.matte import near_colours, person_matte, unmix_colours
 
 RED, GREEN = np.array([200.0, 30, 30]), np.array([20.0, 180, 40])
 

@@ -17,7 +17,7 @@ from talkingface.core.errors import InputError
 from talkingface.nn.gan import PatchDiscriminator
 from talkingface.photo.composite import Drawer, hidden_mouth
 from talkingface.photo.config import RefinerConfig
-from talkingface.photo.refine import own_mouth
+from talkingface.photo.refine import own_mouth, within_person
 from talkingface.photo.refiner_networks import FaceNet, MouthNet
 from talkingface.photo.scene import rigid_between
 from talkingface.photo.window import (
@@ -48,8 +48,8 @@ def refiner_changes(
     share, colour = face(seen)
     away = away_from_ghosts(batch["corner"].cpu().numpy(), batch["eyes"].cpu().numpy(), config)
     allowed = torch.from_numpy(away)[:, None].to(share)
-    # the background is known: what is drawn there, beyond the edge's own pixels, are ghosts of a moving outline
-    colour = colour * (2 * seen[:, 6:7]).clamp(max=1)
+    within = np.stack([within_person(alpha) for alpha in seen[:, 6].cpu().numpy()])
+    colour = colour * torch.from_numpy(within)[:, None].to(colour)
     change = torch.cat([share * allowed * batch["stillness"][:, None, None, None], colour], 1)
     large = functional.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False)
     part = mouth_patches(large, batch, config)

@@ -12,9 +12,11 @@ from talkingface.core.types import Controls, Motion, Track
 from talkingface.face.blink import eye_closure
 from talkingface.face.camera import from_euler_degrees, rotation_vector
 from talkingface.face.mesh478_space import MESH478
-from talkingface.face.morphable import FaceFit, fit_track, load_mesh478
-from talkingface.face.pose import STABLE_POINTS, Pose, fit_similarity
+from talkingface.face.morphable import FaceFit, fit_photo, fit_track, load_mesh478
+from talkingface.face.pose import STABLE_POINTS, Pose, fit_similarity, undo_similarity
 from talkingface.face.track import smooth_track
+
+SAME_FACE = 0.032  # root mean square distance of two quiet faces' points, in eye distances, below which they are one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def driven_motion(track: Track, fps: float, controls: Controls, head: RestingHea
     mean, or where the driver's head is in the picture. Raises UsageError for the last without `head`.
     """
     track = smooth_track(track)
-    fit = fit_track(load_mesh478(), track)
+    fit = _fit(track, head)
     pose = _poses(fit, track, controls.pose_origin or "first", head)
     return Motion(
         space=MESH478.name,
@@ -78,6 +80,23 @@ def driven_motion(track: Track, fps: float, controls: Controls, head: RestingHea
         blink=eye_closure(track.landmarks),
         fps=fps,
     )
+
+
+def _fit(track: Track, head: RestingHead | None) -> FaceFit:
+    """The track's fit about the driver's own quiet face; about the avatar's, if that is the same face by its shape.
+
+    So a face that drives its own photo rests in it, whatever expression the photo shows.
+    """
+    model = load_mesh478()
+    fit = fit_track(model, track)
+    if head is None:
+        return fit
+    resting = fit_photo(model, head.points).resting
+    pose = fit_similarity(resting[STABLE_POINTS].astype(np.float64), fit.neutral[STABLE_POINTS].astype(np.float64))
+    apart = undo_similarity(fit.neutral.astype(np.float64), *pose) - resting
+    if np.sqrt(np.square(apart).sum(-1).mean()) > SAME_FACE:
+        return fit
+    return fit_track(model, track, resting)
 
 
 def _poses(fit: FaceFit, track: Track, origin: str, head: RestingHead | None) -> np.ndarray:

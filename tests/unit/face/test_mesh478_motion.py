@@ -10,6 +10,7 @@ from faces import sample_points
 from talkingface.core.errors import UsageError
 from talkingface.core.types import Controls, Motion, Track
 from talkingface.face.mesh478_motion import RestingHead, driven_motion, mean_pose, pose_of_row, pose_rows
+from talkingface.face.morphable import fit_photo, load_mesh478
 from talkingface.face.pose import STABLE_POINTS, Pose
 
 SIZE = (400, 300)
@@ -83,3 +84,37 @@ def test_a_head_is_placed_where_the_drivers_is() -> None:
     np.testing.assert_allclose(_driven(_moving(), "none", twice).pose, pose, atol=1e-4)
     with pytest.raises(UsageError, match="name it with --face"):
         _driven(_moving(), "none")
+
+
+def _smiling_at_first(strength: float) -> Track:
+    """The sample's face, resting, after a first second with the corners of its mouth apart and the brows up."""
+    model, points = load_mesh478(), sample_points().astype(np.float64)
+    expression = np.zeros(model.expression.shape[-1], np.float32)
+    expression[[2, model.num_mouth]] = strength
+    smile = _unit(points) * model.displacement(expression)
+    share = np.clip((35 - np.arange(COUNT)) / 10, 0, 1)[:, None, None]
+    return Track(
+        landmarks=(points + share * smile).astype(np.float32), times_s=np.arange(COUNT) / 25,
+        confidence=np.ones(COUNT, np.float32), size=SIZE,
+    )  # fmt: skip
+
+
+def test_a_face_that_drives_its_own_photo_rests_in_it_whatever_it_shows() -> None:
+    track, model = _smiling_at_first(2.5), load_mesh478()
+    head = RestingHead(points=track.landmarks[0], size=SIZE)
+
+    rest = fit_photo(model, head.points)
+
+    def missed(driven: Motion) -> float:
+        shape = rest.resting + model.displacement(driven.expression[0])
+        drawn = rest.scale[0] * shape @ rest.rotation[0].T + rest.translation[0]
+        return float(np.linalg.norm(drawn - head.points, axis=-1)[:468].mean()) / _unit(head.points)
+
+    assert missed(_driven(track, "first", head)) < 0.5 * missed(_driven(track, "first"))
+
+
+def test_another_face_is_driven_from_its_own_rest() -> None:
+    track = _smiling_at_first(2.5)
+    wide = sample_points() * np.float32([1.25, 1, 1])
+    other = _driven(track, "first", RestingHead(points=wide, size=SIZE))
+    np.testing.assert_array_equal(other.expression, _driven(track, "first").expression)

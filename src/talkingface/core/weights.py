@@ -179,7 +179,7 @@ def load_pickle_weights_only(path: str | Path) -> Any:
         return torch.load(Path(path), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"there is no file {path}") from error
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, KeyError, AttributeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError) as error:
         raise WeightsError(
             f"{path} was refused: it is damaged or holds more than tensors, and loading it could run code"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 _SLOPE = 0.02
 _STRIDES = {1: (1, 1, 1, 1), 2: (2, 1, 1, 1), 3: (2, 2, 1, 1), 4: (2, 2, 1, 1), 16: (2, 2, 2, 2)}
@@ -43,20 +44,20 @@ class WindowAttention(nn.Module):
         return weights[0] @ vectors
 
 
-def mlp(widths: tuple[int, ...]) -> _Mlp:
+class Mlp(nn.Module):
     """Linear layers without bias, ReLU between them; `widths` from the input's to the output's."""
-    return _Mlp(widths)
 
-
-class _Mlp(nn.Module):
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         pairs = pairwise(widths)
         self.net = nn.ModuleList(nn.Linear(before, after, bias=False) for before, after in pairs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        first, *others = self.net
-        x = first(x)
-        for layer in others:
-            x = layer(x.relu())
+    def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
+        """`shared` [C]: further inputs, the last ones, that are the same for all rows [N, ...] of `x`."""
+        weights = [layer.get_parameter("weight") for layer in self.net]
+        # what is shared is multiplied once, not for every row
+        bias = None if shared is None else weights[0][:, x.shape[1] :] @ shared
+        x = functional.linear(x, weights[0][:, : x.shape[1]], bias)
+        for weight in weights[1:]:
+            x = functional.linear(x.relu(), weight)
         return x

@@ -14,7 +14,7 @@ from talkingface.nn.direction_encoding import SH_FEATURES, frequency_features, h
 from talkingface.nn.grid_encoder import GridEncoder
 from talkingface.nn.ray_march import unpack_bits
 from talkingface.systems.geneface.config import RadNerfConfig
-from talkingface.systems.geneface.official.condition import WindowAttention, WindowEncoder, mlp
+from talkingface.systems.geneface.official.condition import Mlp, WindowAttention, WindowEncoder
 
 BOX = (-1.0, -0.5, -1.0, 1.0, 0.5, 1.0)
 """Lower and upper corner of what is drawn, in the field's coordinates."""
@@ -58,12 +58,12 @@ class HeadField(nn.Module):
         self.position_embedder = make_grid(config, 3)
         placed = self.position_embedder.num_features
         hidden = (config.ambient_width,) * (config.ambient_layers - 1)
-        self.ambient_net = mlp((placed + config.condition, *hidden, config.ambient))
+        self.ambient_net = Mlp((placed + config.condition, *hidden, config.ambient))
         self.ambient_embedder = make_grid(config, config.ambient)
         hidden = (config.sigma_width,) * (config.sigma_layers - 1)
-        self.sigma_net = mlp((placed + self.ambient_embedder.num_features, *hidden, 1 + config.geometry))
+        self.sigma_net = Mlp((placed + self.ambient_embedder.num_features, *hidden, 1 + config.geometry))
         hidden = (config.color_width,) * (config.color_layers - 1)
-        self.color_net = mlp((SH_FEATURES + config.geometry + config.code, *hidden, 3))
+        self.color_net = Mlp((SH_FEATURES + config.geometry + config.code, *hidden, 3))
 
     def encode_condition(self, windows: Tensor) -> Tensor:
         """Windows [S, frames, inputs] around a frame -> its condition [condition]."""
@@ -72,15 +72,13 @@ class HeadField(nn.Module):
     def density(self, points: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points [M, 3] -> densities [M], ambient coordinates [M, 2] in [-1, 1] and geometry features [M, geometry]."""
         placed = self.position_embedder(points)
-        given = torch.cat([placed, condition.expand(len(points), -1)], -1)
-        ambient = self.ambient_net(given).tanh()
+        ambient = self.ambient_net(placed, condition).tanh()
         moved = self.sigma_net(torch.cat([placed, self.ambient_embedder(ambient)], -1))
         return _exp(moved[:, 0]), ambient, moved[:, 1:]
 
     def color(self, directions: Tensor, geometry: Tensor, code: Tensor) -> Tensor:
         """Colours [M, 3] in [0, 1] seen along unit directions [M, 3], for one individual code [code]."""
-        given = [harmonic_features(directions), geometry, code.expand(len(geometry), -1)]
-        return self.color_net(torch.cat(given, -1)).sigmoid()
+        return self.color_net(torch.cat([harmonic_features(directions), geometry], -1), code).sigmoid()
 
     def occupied(self) -> Tensor:
         """bool [side^3] in Morton order: cells where something may be."""
@@ -107,8 +105,8 @@ class TorsoField(HeadField):
                 nn.Linear(32, _HEAD_FEATURES),
             )
             given += _HEAD_FEATURES
-        self.torso_deform_net = mlp((given, 64, 64, 2))
-        self.torso_canonicial_net = mlp((self.torso_embedder.num_features + given, 32, 32, 4))
+        self.torso_deform_net = Mlp((given, 64, 64, 2))
+        self.torso_canonicial_net = Mlp((self.torso_embedder.num_features + given, 32, 32, 4))
 
     def torso(
         self, places: Tensor, pose: Tensor, code: Tensor, head: tuple[Tensor, Tensor] | None = None

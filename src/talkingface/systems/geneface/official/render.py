@@ -15,6 +15,7 @@ from talkingface.systems.geneface.official.radnerf import HeadField, TorsoField
 
 LOSS_WEIGHTS = {"mse": 1.0, "entropy": 1e-4, "ambient": 0.1}
 _AMBIENT_STEPS = 250_000
+_BLOCK = 4096  # samples whose features stay in the cache; memory does not grow with the picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +42,14 @@ def render_head(field: HeadField, rays: Rays, condition: Tensor, background: Ten
     """The head over `background` [N, 3], with individual code [code] (row 0 in inference)."""
     near, far = box_range(rays.origins, rays.directions, field.aabb_infer, field.config.min_near)
 
-    def look(points: Tensor, ids: Tensor, _places: Tensor) -> tuple[Tensor, Tensor]:
+    def ask(points: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         sigma, _, geometry = field.density(points, condition)
         return sigma, field.color(rays.directions[ids], geometry, code)
+
+    def look(points: Tensor, ids: Tensor, _places: Tensor) -> tuple[Tensor, Tensor]:
+        blocks = [ask(*block) for block in zip(points.split(_BLOCK), ids.split(_BLOCK), strict=True)]
+        sigma, colours = zip(*blocks, strict=True)
+        return torch.cat(sigma), torch.cat(colours)
 
     steps = field.config.max_steps
     made = render_rays(near, far, rays.origins, rays.directions, field.occupied(), look, steps)

@@ -1,0 +1,157 @@
+"""Released files become weights: both layouts, archives, and what is refused."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from talkingface.core.errors import InputError, UsageError, WeightsError
+from talkingface.systems.geneface.config import RadNerfConfig
+from talkingface.systems.geneface.official.audio2motion import AudioToMotion
+from talkingface.systems.geneface.official.importing import import_geneface, renderer_config
+from talkingface.systems.geneface.official.postnet import MotionDiscriminator, PostNet
+from talkingface.systems.geneface.official.radnerf import HeadField, TorsoField
+from talkingface.systems.geneface.official.syncnet import LandmarkSyncNet
+
+SMALL = replace(RadNerfConfig(), codes=20, side=16, log2_rows=8, finest=64)
+
+
+def save(path: Path, children: dict, *, flat: bool = False, step: int = 10) -> Path:
+    """A checkpoint of the published program, in the newer or the older layout."""
+    if flat:
+        children = {f"{child}.{name}": value for child, state in children.items() for name, value in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(
+        {"epoch": 1, "global_step": step, "optimizer_states": [{}], "state_dict": children},
+        path,
+        _use_new_zipfile_serialization=False,
+    )
+    return path
+
+
+def state(network: nn.Module, fill: float | None = None) -> dict[str, torch.Tensor]:
+    made = {name: value.clone() for name, value in network.state_dict().items()}
+    if fill is not None:
+        made = {name: torch.full_like(value, fill) for name, value in made.items()}
+    return made
+
+
+def under(prefix: str, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}.{name}": value for name, value in values.items()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Checkpoints of every stage; networks inside the post-net's file hold other numbers than the stages' own."""
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("released")
+    sync, motion = LandmarkSyncNet(), AudioToMotion()
+    save(root / "lrs3/syncnet/model_ckpt_steps_10.ckpt", {"model": state(sync, 1.0)})
+    save(root / "lrs3/syncnet/model_ckpt_steps_9.ckpt", {"model": state(sync, 9.0)})
+    save(
+        root / "lrs3/lm3d_vae_sync/model_ckpt_steps_10.ckpt",
+        {"syncnet_task": under("model", state(sync, 2.0)), "model": state(motion, 2.0)},
+    )
+    of_motion = under("model", state(motion, 3.0)) | under("syncnet_task.model", state(sync, 4.0))
+    save(
+        root / "May/postnet/model_ckpt_steps_10.ckpt",
+        {
+            "audio2motion_task": of_motion,
+            "syncnet_task": under("model", state(sync, 5.0)),
+            "disc_model": state(MotionDiscriminator()),
+            "model": state(PostNet()),
+        },
+    )
+    save(root / "May/head/model_ckpt_steps_10.ckpt", {"model": state(HeadField(SMALL))})
+    save(root / "May/torso/model_ckpt_steps_10.ckpt", {"model": state(TorsoField(SMALL))}, flat=True)
+    (root / "May/torso/config.yaml").write_text(
+        "log2_hashmap_size: 8\ndesired_resolution: 64\ntorso_shrink: 0.7\nbase_config:\n- ./egs/base.yaml\n"
+    )
+    (root / "May/head/config.yaml").write_text("log2_hashmap_size: 8\ndesired_resolution: 64\n")
+    return root
+
+
+def test_everything_that_was_released(folder):
+    made = import_geneface([folder / "lrs3", folder / "May"])
+    assert made.name == "geneface.official"
+    parts = {name.split(".")[0] for name in made.tensors}
+    assert parts == {"syncnet", "audio2motion", "postnet", "discriminator", "head", "torso"}
+    # of the post-net's checkpoint, and there of the sync expert that trained it
+    assert np.all(made.tensors["audio2motion.mel_encoder.0.weight"] == 3)
+    assert np.all(made.tensors["syncnet.hubert_encoder.0.conv_block.0.weight"] == 5)
+    config = made.card["config"]["renderer"]
+    assert (config["codes"], config["side"], config["torso_shrink"]) == (20, 16, 0.7)
+    assert made.tensors["head.density_bitfield"].dtype == np.uint8
+    notes = "\n".join(made.card["notes"])
+    assert "parsing is missing; get 79999_iter.pth" in notes and "head is missing" not in notes
+    assert {"file", "sha256"} == set(made.card["origin"][0])
+
+
+def test_imported_fields_draw_what_the_checkpoint_draws(folder):
+    made = import_geneface([folder / "May/torso"])
+    config = RadNerfConfig(**made.card["config"]["renderer"])
+    field = TorsoField(config)
+    loaded = {name.removeprefix("torso."): torch.from_numpy(value) for name, value in made.tensors.items()}
+    field.load_state_dict(loaded, strict=False)
+    places, pose = torch.rand(5, 2), torch.rand(6)
+    original = TorsoField(config)
+    stored = torch.load(folder / "May/torso/model_ckpt_steps_10.ckpt", weights_only=True)["state_dict"]
+    original.load_state_dict({name.removeprefix("model."): value for name, value in stored.items()})
+    for ours, theirs in zip(
+        field.torso(places, pose, field.torso_individual_codes[0]),
+        original.torso(places, pose, original.torso_individual_codes[0]),
+        strict=True,
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_archives(folder, tmp_path):
+    archive = tmp_path / "lrs3.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in (folder / "lrs3").rglob("*.ckpt"):
+            opened.write(path, f"checkpoints/{path.relative_to(folder)}")
+        opened.writestr("../outside.ckpt", b"escapes")
+        opened.writestr("read.me", b"not read")
+    with pytest.raises(WeightsError, match=r"outside\.ckpt was refused"):
+        import_geneface([archive])
+    assert not (tmp_path.parent / "outside.ckpt").exists()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in (folder / "lrs3").rglob("*.ckpt"):
+            opened.write(path, f"checkpoints/{path.relative_to(folder)}")
+    made = import_geneface([archive])
+    assert made.card["parts"] == {"syncnet": "model_ckpt_steps_10.ckpt", "audio2motion": "model_ckpt_steps_10.ckpt"}
+
+
+def test_what_is_refused(folder, tmp_path):
+    with pytest.raises(UsageError, match="give the files"):
+        import_geneface([])
+    with pytest.raises(InputError, match="there is no file"):
+        import_geneface([tmp_path / "none.zip"])
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        import_geneface([tmp_path / "cut.zip"])
+    other = tmp_path / "other.ckpt"
+    torch.save({"state_dict": {"model": {"weight": torch.zeros(2)}}}, other)
+    with pytest.raises(WeightsError, match=r"no file of geneface: it holds model\.weight"):
+        import_geneface([other])
+    broken = state(PostNet())
+    broken.pop("block3.1.bias")
+    with pytest.raises(WeightsError, match=r"postnet\) does not fit: 1 tensors are missing \(block3\.1\.bias\)"):
+        import_geneface([save(tmp_path / "model_ckpt_steps_1.ckpt", {"model": broken})])
+    second = save(tmp_path / "b/model_ckpt_steps_2.ckpt", {"model": state(HeadField(SMALL))})
+    (tmp_path / "b/config.yaml").write_text("log2_hashmap_size: 8\ndesired_resolution: 64\n")
+    with pytest.raises(UsageError, match="are both head"):
+        import_geneface([folder / "May/head", second])
+
+
+def test_the_renderers_settings_come_from_its_tensors():
+    field = HeadField(replace(SMALL, inputs=44, window=16, smoothed=8))
+    config = renderer_config(field.state_dict(), {"grid_interpolation_type": "smoothstep", "log2_hashmap_size": 8})
+    assert (config.inputs, config.window, config.smoothed, config.codes) == (44, 16, 8, 20)
+    assert config.interpolation == "smoothstep" and not config.head_aware

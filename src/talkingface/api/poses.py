@@ -39,7 +39,7 @@ class HeadPose:
         """Refuse what the system does not take. Raises UsageError, InputError."""
         check_pose(spec, "video" if self.kind == "drive" else self.kind, str(self.path))
         if isinstance(self.held, Motion):
-            _with_pose(check_motion(self.held, spec.motion_space, str(self.path)), self.path)
+            _with_pose(check_motion(self.held, spec.space_of(self.held.space), str(self.path)), self.path)
 
     def rows(self, system: System, avatar: Avatar | None, controls: Controls) -> np.ndarray | None:
         """Head pose rows [T, P] of a file at the system's clock; None where the pose is no file's.

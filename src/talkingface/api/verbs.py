@@ -270,7 +270,7 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     source = open_source(face)
     check_use(source)
     spec = _spec_of(source, choice)
-    check_motion(moved, spec.motion_space, name)
+    check_motion(moved, spec.space_of(moved.space), name)
     controls = _checked(spec, source, HeadPose(kind="generated"), MotionOptions(), choice, choice)
     system = _load_for(source, spec, choice)
     check_motion(moved, system.motion_space, name)

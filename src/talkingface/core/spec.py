@@ -32,6 +32,9 @@ class SystemSpec:
     clip_backgrounds: tuple[Background, ...] | None = None
     """Those while the clip itself is shown (`--pose source`); None: the same."""
     motion_space: MotionSpace
+    """What motion means with the default weights."""
+    other_spaces: tuple[MotionSpace, ...] = ()
+    """What it may mean with others: `System.motion_space` of a loaded system says which."""
     latency_frames: Mapping[str, int] | None
     """Frames of lookahead from speech to motion for each `delay`; None: needs the whole voice."""
     presets: tuple[str, ...]
@@ -57,6 +60,10 @@ class SystemSpec:
     baselines: Mapping[str, str] = field(default_factory=dict)
     """What `evaluate --systems` also shows as a floor: name -> a preset whose `render` draws the system's own motion
     without weights."""
+
+    def space_of(self, name: str) -> MotionSpace:
+        """The space called `name` if there is one, else the usual one."""
+        return next((space for space in self.other_spaces if space.name == name), self.motion_space)
 
     @property
     def fps(self) -> float:

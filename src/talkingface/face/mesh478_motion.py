@@ -99,6 +99,13 @@ def _fit(track: Track, head: RestingHead | None) -> FaceFit:
     return fit_track(model, track, resting)
 
 
+def pose_on(fit: FaceFit, points: np.ndarray) -> Pose:
+    """The pose in which a driver's own neutral shape lies on the avatar's points [478, 3]: a face that drives itself
+    rests exactly there."""
+    rotation, scale, translation = fit_similarity(fit.neutral[STABLE_POINTS], points[STABLE_POINTS])
+    return Pose(rotation=rotation, scale=float(scale), translation=translation)
+
+
 def _poses(fit: FaceFit, track: Track, origin: str, head: RestingHead | None) -> np.ndarray:
     heads, seen = (fit.rotation, fit.scale, fit.translation), track.confidence > 0
     if origin == "mean":
@@ -109,9 +116,7 @@ def _poses(fit: FaceFit, track: Track, origin: str, head: RestingHead | None) ->
         return pose_rows(*heads, rest)
     if head is None:
         raise UsageError("--pose-origin none needs a face to measure against; name it with --face")
-    # the driver's own neutral shape is laid on the avatar's points: a face that drives itself rests exactly there
-    rotation, scale, translation = fit_similarity(fit.neutral[STABLE_POINTS], head.points[STABLE_POINTS])
-    rest = Pose(rotation=rotation, scale=float(scale), translation=translation)
+    rest = pose_on(fit, head.points)
     share = np.array(head.size) / track.size  # shares of the picture, if the two pictures differ
     moved = np.column_stack([fit.translation[:, :2] * share, fit.translation[:, 2]])
     return pose_rows(fit.rotation, fit.scale * float(np.sqrt(share.prod())), moved, rest)

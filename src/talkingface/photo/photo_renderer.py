@@ -8,17 +8,22 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from talkingface.core.cache import content_hash
+from talkingface.core.config import from_dict
 from talkingface.core.digest import array_digest, background_key
+from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.kept import Kept
 from talkingface.core.motion import batches, skip_frames
 from talkingface.core.pace import PACES
 from talkingface.core.stream import ordered_map_with
 from talkingface.core.types import Controls, Frames, Motion
+from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.matte import near_colours
 from talkingface.face.pose import head_box
 from talkingface.face.raster import Box
 from talkingface.photo.composite import Drawer, HiddenMouth, hidden_mouth, showing
-from talkingface.photo.refine import Drawn, Refiner, View, composite_residual, look_at, make_view
+from talkingface.photo.config import RefinerConfig
+from talkingface.photo.refine import Drawn, NoRefiner, Refiner, View, composite_residual, look_at, make_view
 from talkingface.photo.rig import MAX_SHIFT, NO_GAINS, Rig, load_rig
 from talkingface.photo.scene import Scene, face_unit, make_scene
 from talkingface.photo.window import window_at, window_side
@@ -177,3 +182,26 @@ def _on_other_background(
     scene = replace(scene, person=np.ascontiguousarray(person), background=behind)
     still = cv2.convertScaleAbs(person[..., :3] + behind * (1 - alpha[..., None]))
     return scene, still
+
+
+_REFINERS = Kept[Refiner](2)
+
+
+def load_refiner(weights: str, device: str = "cpu") -> Refiner:
+    """The refiner of weights that have one, for systems whose own have none; loaded once. "": one that changes nothing.
+
+    Raises WeightsError.
+    """
+    if not weights:
+        return NoRefiner(RefinerConfig())
+    ref = find_weights(weights)
+
+    def load() -> Refiner:
+        loaded = load_weights(ref)
+        try:
+            config = from_dict(RefinerConfig, loaded.card["config"]["refiner"])
+        except (KeyError, TypeError, UsageError) as error:
+            raise WeightsError(f"weights {weights} hold no refiner; name others") from error
+        return Refiner(loaded.tensors, config, device)
+
+    return _REFINERS.get((content_hash(ref.folder / "card.json"), device), load)

@@ -8,7 +8,8 @@ import numpy as np
 
 from parity.fixtures import load_fixture
 from talkingface.systems.pcavs.alignment import align, crop
-from talkingface.systems.pcavs.data import augment, mel, timing
+from talkingface.systems.pcavs.data import mel, timing
+from talkingface.systems.pcavs.official import augment
 
 
 def test_alignment():

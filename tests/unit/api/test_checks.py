@@ -18,6 +18,7 @@ from talkingface.core.spec import SystemSpec
 from talkingface.core.types import Controls, Motion, Photo
 from talkingface.systems.headpose import SPEC as HEADPOSE
 from talkingface.systems.pcavs import SPEC as PCAVS
+from talkingface.systems.pcavs.official.system import OfficialSystem
 from talkingface.systems.portrait import SPEC as PORTRAIT
 
 
@@ -100,14 +101,15 @@ def test_fit_refuses_before_work(photo: Path) -> None:
 def test_what_the_shipped_systems_refuse() -> None:
     with pytest.raises(UsageError, match="headpose takes a video, not a photo"):
         check_source(HEADPOSE, Photo(rgb=np.zeros((4, 4, 3), np.uint8)))
-    with pytest.raises(UsageError, match="pcavs only takes --background keep or transparent"):
-        check_controls(PCAVS, Controls(background="white"), of_clip=False)
+    with pytest.raises(UsageError, match="pcavs only takes --background keep"):
+        check_controls(OfficialSystem.SPEC, Controls(background="white"), of_clip=False)
+    check_controls(PCAVS, Controls(background="white"), of_clip=False)
     with pytest.raises(UsageError, match="only takes --background keep while a clip is shown"):
         check_controls(PORTRAIT, Controls(background="white", pose="source"), of_clip=True)
     check_controls(PORTRAIT, Controls(background="white", pose="source"), of_clip=False)
     check_controls(HEADPOSE, Controls(background="white", pose="source"), of_clip=True)
     with pytest.raises(UsageError, match="pcavs has no --pose-origin first; known: none, mean"):
-        check_controls(PCAVS, Controls(pose_origin="first"), of_clip=False)
+        check_controls(OfficialSystem.SPEC, Controls(pose_origin="first"), of_clip=False)
     with pytest.raises(InputError, match=r"me\.jpg is a photo, which holds no motion"):
         check_pose(PORTRAIT, "photo", "me.jpg")
     check_pose(PCAVS, "photo", "me.jpg")

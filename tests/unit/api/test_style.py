@@ -9,8 +9,10 @@ import pytest
 
 import talkingface
 from clips import sway, write_face_video
+from talkingface.core.checks import check_style
 from talkingface.core.errors import FaceError, InputError, SpeechError, UsageError
 from talkingface.core.style import AVERAGE, Style, load_style, save_style
+from talkingface.systems.pcavs.official.system import OfficialSystem
 from talkingface.video.write import VideoWriter
 from voices import make_voice, write_wav
 
@@ -55,7 +57,7 @@ def test_what_is_no_clip_is_refused(photo: Path, tmp_path: Path) -> None:
 
 def test_styles_are_for_speech_and_for_systems_that_can(photo: Path, voice_file: Path, clip: Path) -> None:
     with pytest.raises(UsageError, match="system pcavs takes no --style"):
-        talkingface.animate(photo, voice_file, system="pcavs", style="missing.json")
+        check_style(OfficialSystem.SPEC, AVERAGE)
     with pytest.raises(UsageError, match="leave out --style, or --drive"):
         talkingface.animate(photo, voice_file, drive=clip, style=AVERAGE)
     with pytest.raises(UsageError, match="read_style"):

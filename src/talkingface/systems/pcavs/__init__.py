@@ -2,22 +2,26 @@
 
 from talkingface.core.motion_space import Columns, MotionSpace
 from talkingface.core.spec import SystemSpec
+from talkingface.face.mesh478_space import MESH478
+
+CODES = MotionSpace(
+    name="pcavs",
+    expression=(Columns(unit="mouth code less that of silence", most=1000),),
+    pose=(Columns(unit="pose code less that of the face's picture", most=1000),),
+    blink=False,
+)
+"""The motion of the published networks."""
 
 SPEC = SystemSpec(
     name="pcavs",
-    summary="any face, any voice, the pose of any video: a face crop drawn from codes of identity, mouth and pose",
+    summary="any face, any voice, the pose of any video, joined by codes of mouth and pose",
     source=("photo", "clip"),
     driving=("audio", "video"),
     poses=("still", "generated", "source", "video", "photo", "motion", "angles"),
-    # not "first": it can lie at one end of a movement, and codes from twice as far as in training tear faces
-    pose_origins=("none", "mean"),
-    backgrounds=("keep", "transparent"),
-    motion_space=MotionSpace(
-        name="pcavs",
-        expression=(Columns(unit="mouth code less that of silence", most=1000),),
-        pose=(Columns(unit="pose code less that of the face's picture", most=1000),),
-        blink=False,
-    ),
+    pose_origins=("none", "first", "mean"),
+    backgrounds=("keep", "transparent", "replace"),
+    motion_space=MESH478,
+    other_spaces=(CODES,),
     latency_frames=None,
     presets=("compact", "official", "tiny", "tiny_official"),
     factory="talkingface.systems.pcavs.system:PcavsSystem",

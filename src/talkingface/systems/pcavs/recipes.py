@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from talkingface.systems.pcavs.compact.pipeline import make_compact, reenact_recipe, train_and_held_out
+from talkingface.systems.pcavs.compact.pipeline import make_compact
 from talkingface.systems.pcavs.official.pipeline import make_angles, make_trained, stage_recipe
 from talkingface.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[[Any, Path], Recipe]] = {
-    "reenact": lambda config, crops: reenact_recipe(*train_and_held_out(crops), config),
     "identity": lambda config, crops: stage_recipe("identity", config.official, crops),
     "sync": lambda config, crops: stage_recipe("sync", config.official, crops),
     "generator": lambda config, crops: stage_recipe("generator", config.official, crops),

@@ -1,115 +1,50 @@
-"""`pcavs`: one face picture, any voice, the head pose of any video."""
+"""`pcavs`: one face picture, any voice, the head pose of any video. Which of its two designs runs, the config says."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-
-from talkingface.core.errors import UsageError
-from talkingface.core.motion_space import MotionSpace
+from talkingface.core.errors import WeightsError
 from talkingface.core.spec import SystemSpec
-from talkingface.core.system import Renderer, System, Weights
-from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo
+from talkingface.core.system import System, Weights
 from talkingface.systems.pcavs import SPEC
-from talkingface.systems.pcavs.avatar import from_clip, from_photo
-from talkingface.systems.pcavs.codes import encode_clip, rest_pose
 from talkingface.systems.pcavs.config import PcavsConfig
-from talkingface.systems.pcavs.init_weights import init_tensors
-from talkingface.systems.pcavs.pose.head_pose import HeadPose
-from talkingface.systems.pcavs.pose.pose_map import PoseMap
-from talkingface.systems.pcavs.renderer import FaceRenderer
-from talkingface.systems.pcavs.variants import load_variant
 
 
 class PcavsSystem(System):
     """Zhou et al. 2021. See docs/systems/pcavs.md.
 
-    Motion in space `pcavs`: `expression` is the mouth code minus that of silence, `pose` the pose code minus that of
-    the avatar's picture. `variant` holds the networks, `head_pose` turns angles and voices into pose codes; nothing
-    changes them, so threads may share a system.
+    `PcavsSystem(weights, config)` is a `CompactSystem` or an `OfficialSystem`. Nothing changes either afterwards, so
+    threads may share one.
     """
 
     SPEC: ClassVar[SystemSpec] = SPEC
 
-    def __init__(self, weights: Weights | None, config: PcavsConfig, device: str = "cpu") -> None:
-        super().__init__(weights, config, device)
-        # weights may lack a pose map or a head motion (the authors' do): then heads stay at rest
-        tensors = init_tensors(config.pose_numbers) if weights is None else weights.tensors
-        self.variant = load_variant(config, None if weights is None else tensors, device)
-        self.head_pose = HeadPose(PoseMap.load(tensors), tensors, config.pose_numbers)
+    def __new__(cls, weights: Weights | None, config: PcavsConfig, device: str = "cpu") -> Any:
+        """The design that `config` names."""
+        if cls is not PcavsSystem:
+            return super().__new__(cls)
+        if config.variant == "official":
+            from talkingface.systems.pcavs.official.system import OfficialSystem
 
-    def fit(
-        self,
-        source: Photo | Clip,
-        *,
-        face_index: int | None = None,
-        size: int | str | None = None,
-        folder: Path | None = None,
-    ) -> Avatar:
-        """See `System.fit`. Nothing is trained: of a clip the best frame serves as the photo."""
-        if isinstance(source, Photo):
-            kind, face = "photo", from_photo(source, face_index, size)
-            tensors = face.tensors
-        else:
-            clip = encode_clip(source, self.variant, face_index)
-            assert clip.tracked is not None
-            kind, face = "clip", from_clip(clip.tracked, face_index)
-            tensors = {**face.tensors, "clip.pose": clip.codes.pose}
-        name = "" if self.weights is None else self.weights.card.get("name", "")
-        card = {"system": SPEC.name, "weights": name, "kind": kind, "notes": face.notes}
-        return Avatar(system=SPEC.name, card=card, tensors=tensors)
+            return super().__new__(OfficialSystem)
+        from talkingface.systems.pcavs.compact.system import CompactSystem
 
-    def motion_from_audio(
-        self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls
-    ) -> Iterator[Motion]:
-        """See `System.motion_from_audio`. The level of the whole voice counts: nothing comes before its end."""
-        samples = np.concatenate([np.zeros(0, np.float32), *pieces])
-        mouth = self.variant.encode_audio(samples) - self.variant.silence
-        pose = self.head_pose.from_audio(samples, len(mouth), controls)
-        yield _motion(mouth * np.float32(controls.expression_scale), pose)
-
-    def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
-        """See `System.motion_from_video`. With origin "none", the default, the head is held as in the video, and a
-        photo gives one frame; place and size are about the video's mean, because the codes know no others. Without an
-        avatar everything is about the mean."""
-        codes = encode_clip(source, self.variant, None).codes
-        rest = self._pose_origin(avatar, codes.pose, controls)
-        mouth = codes.mouth - self.variant.silence
-        yield _motion(
-            mouth * np.float32(controls.expression_scale), (codes.pose - rest) * np.float32(controls.pose_scale)
-        )
-
-    def _pose_origin(self, avatar: Avatar | None, poses: np.ndarray, controls: Controls) -> np.ndarray:
-        """The code float32 [P] that poses [T, P] of a driver are measured from."""
-        origin = controls.pose_origin or ("mean" if avatar is None else "none")
-        if origin == "none":
-            if avatar is None:
-                raise UsageError("--pose-origin none needs a face to measure against; name it with --face")
-            return rest_pose(avatar, self.variant)
-        if controls.pose_origin is not None and len(poses) == 1:
-            raise UsageError("--pose-origin mean needs a video; for a photo use --pose-origin none")
-        return poses.mean(axis=0)
-
-    def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
-        """See `System.pose_from_angles`."""
-        return self.head_pose.from_angles(angles_rad)
-
-    @property
-    def motion_space(self) -> MotionSpace:
-        """See `System.motion_space`: codes as long as these weights make them."""
-        return SPEC.motion_space.with_codes(expression=len(self.variant.silence), pose=self.config.pose_numbers)
-
-    def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
-        """See `System.make_renderer`. Draws the face crop, or with `crop` "full" the whole picture around it."""
-        poses = None
-        if controls.pose == "source" and "clip.pose" in avatar.tensors:
-            poses = avatar.tensors["clip.pose"] - rest_pose(avatar, self.variant)
-        return FaceRenderer(avatar, self.variant, controls, poses)
+        return super().__new__(CompactSystem)
 
 
-def _motion(mouth: np.ndarray, pose: np.ndarray) -> Motion:
-    space = SPEC.motion_space
-    return Motion(space=space.name, expression=mouth, pose=pose.astype(np.float32), blink=None, fps=space.fps)
+@contextlib.contextmanager
+def weights_that_fit() -> Iterator[None]:
+    """Around the loading of networks: what does not fit is a WeightsError in one line."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError) as error:
+        # a fault of the machine, not of the weights
+        if "out of memory" in str(error):
+            raise
+        problem = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"the weights do not fit their configuration ({problem}); install or train them again"
+        ) from error

@@ -91,7 +91,7 @@ def head_shifts(matrices: np.ndarray) -> np.ndarray:
     """Shifts [T, 2] that make a clip's crops (`alignment`, [T, 2, 3]) follow the head and not the mouth.
 
     The published alignment keeps the mouth's centre in place, so the eyes rise when it opens: speech could be
-    learned from a pose code. Only the compact networks are trained on shifted crops.
+    learned from a pose code. Poses are measured on crops that are shifted so.
     """
     shifts = matrices[..., 2].astype(np.float64)
     return gaussian_filter1d(shifts, HEAD_FRAMES, axis=0, mode="nearest") - shifts

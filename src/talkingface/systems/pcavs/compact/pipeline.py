@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from talkingface.clips.manifest import prepared_clips
 from talkingface.core.config import to_dict
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.state import arrays, named
 from talkingface.systems.pcavs import SPEC
-from talkingface.systems.pcavs.compact.data import fit_pose_map
-from talkingface.systems.pcavs.compact.mouth_recipe import MouthsRecipe
-from talkingface.systems.pcavs.compact.networks import CompactNetworks, MouthNet, PoseNet, signed_pictures
-from talkingface.systems.pcavs.compact.reenact_recipe import DRAWING, ReenactRecipe
-from talkingface.systems.pcavs.compact.speech_recipe import SpeechRecipe, encode_mouths
-from talkingface.systems.pcavs.config import PcavsConfig, preset
-from talkingface.systems.pcavs.data.crops import CropClip, crop_clips, make_crops
-from talkingface.systems.pcavs.pose.pose_map import PoseMap
+from talkingface.systems.pcavs.compact.mouth_recipe import MouthRecipe, clip_codes
+from talkingface.systems.pcavs.compact.mouths import MouthClip, mouth_clips
+from talkingface.systems.pcavs.compact.networks import MouthNet
+from talkingface.systems.pcavs.compact.speech_recipe import SpeechRecipe
+from talkingface.systems.pcavs.config import CompactConfig, preset
+from talkingface.systems.pcavs.data.crops import make_crops
 from talkingface.training.head_motion_fit import train_head_motion
-from talkingface.training.pipeline import (
-    OWN_ORIGIN,
-    RESEARCH,
-    Stage,
-    Trained,
-    held_back_of,
-    make_card,
-    run_stages,
-    save_made,
-)
+from talkingface.training.pipeline import RESEARCH, Stage, Trained, held_back_of, make_card, run_stages, save_made
 from talkingface.training.recipe import Recipe
 
-STEPS = {"reenact": 8000, "mouths": 8500, "speech": 600}
-MOUTHS_FROM, ADVERSARIAL_FROM = 3000, 5600
-"""Steps of the first round, see `ReenactRecipe`."""
+STEPS = {"mouth": 2500, "speech": 700}
 SEED = 1
-BATCH = 12
-Voice = Callable[[CropClip], np.ndarray]
-"""The sound of a clip, float32 [N] at 16 kHz from its first frame on."""
 UNSURE_SOUND = ("quiz_elisha",)
 """People whose listed lag is wrong: their sound is not used."""
 
@@ -50,105 +32,65 @@ def make_compact(data: Path, folder: Path) -> Path:
     """Every stage; finished ones in `folder` are skipped, interrupted ones go on. Returns the weights folder."""
     crops, prepared = make_crops(data, folder), folder / "prepared"
     config = preset("compact")
-    train, held_out = train_and_held_out(crops)
-    done = train_compact(train, held_out, folder / "pcavs-compact", config, prepared_voices(prepared))
-    networks = drawing_networks(done, config)
-    found = compact_pose_map(train, networks.pose, config).tensors()
-    found |= train_head_motion(prepared, load_mesh478(), free_only=False)
-    tensors = named("speech", arrays(done["speech"].networks["speech"]))
-    for name in DRAWING:
-        tensors |= named(name, arrays(done["mouths"].networks[name]))
-    tensors |= {name: value.astype(np.float16) for name, value in found.items()}
+    train, held_out = train_and_held_out(crops, prepared, config.compact)
+    done = train_compact(train, held_out, folder / "pcavs-compact", config.compact)
+    mouth = _mouth_net(done, config.compact)
+    tensors = {part: arrays(done[part].networks[part]) for part in STEPS}
+    weights = {name: value for part, state in tensors.items() for name, value in named(part, state).items()}
+    weights["rest"] = rest_code(train, mouth, config.compact)
+    head_motion = train_head_motion(prepared, load_mesh478(), free_only=False)
+    weights |= {name: value.astype(np.float16) for name, value in head_motion.items()}
     card = make_card(
         "pcavs.compact", done, terms=RESEARCH, seed=SEED, config=config,
         data=f"{len(train)} train clips of {len({clip.person for clip in train})} people, word clips of anchors among "
         "them",
         held_back=f"{held_back_of(prepared_clips(prepared, 'train'))}, and all val people",
-        origin=f"{OWN_ORIGIN}; no outside networks but those that {config.compact.encoder} began with: a discriminator "
-        "that was trained along stands in for VGG19 and VGGFace, measured points and landmark networks of lips and "
-        "lids for FAN, and identity is learned with the picture",
         system=SPEC.name,
-        version=3,
+        version=4,
         paper="arXiv 2104.11116",
-        can="move a face by the head pose of any video and by any voice, with the photo's own sharpness",
-        cannot="turn heads far: from about 25 degrees on cheeks and ears stretch; draw teeth sharply; close eyes or "
-        "move a gaze",
+        can="move a face by the head pose of any video and by any voice or mouth, with the photo's own pixels",
+        cannot="turn heads further than a photo shows, about 24 degrees; what the refiner of portrait cannot",
     )  # fmt: skip
-    return save_made(folder, tensors, card)
+    return save_made(folder, weights, card)
 
 
-def train_and_held_out(crops: Path) -> tuple[list[CropClip], list[CropClip]]:
-    """The train clips of a folder of crops, and the val clips of other people."""
-    train = list(crop_clips(crops, split="train"))
+def train_and_held_out(crops: Path, prepared: Path, config: CompactConfig) -> tuple[list[MouthClip], list[MouthClip]]:
+    """The train clips, and the val clips of other people."""
+    train, val = (list(mouth_clips(crops, prepared, config.mouth_px, split)) for split in ("train", "val"))
     people = {clip.person for clip in train}
-    return train, [clip for clip in crop_clips(crops, split="val") if clip.person not in people]
-
-
-def prepared_voices(prepared: Path) -> Voice:
-    """The sound of clips of a prepared folder."""
-    found = {clip.slug: clip for clip in prepared_clips(prepared)}
-    return lambda clip: found[clip.slug].load_samples()
+    return train, [clip for clip in val if clip.person not in people]
 
 
 def train_compact(
-    train: Sequence[CropClip], held_out: Sequence[CropClip], folder: Path, config: PcavsConfig, voice: Voice,
+    train: Sequence[MouthClip], held_out: Sequence[MouthClip], folder: Path, config: CompactConfig,
     steps: Mapping[str, int] = STEPS,
 ) -> dict[str, Trained]:  # fmt: skip
-    """The three trainings in `folder`: heads, then mouths and eyes, then speech."""
-    convolutions = {"precision": "bf16", "channels_last": True}
+    """Both trainings in `folder`: mouths that are seen, then speech."""
 
-    def reenact(done: Mapping[str, Trained]) -> Recipe:
-        return reenact_recipe(train, held_out, config)
-
-    def mouths(done: Mapping[str, Trained]) -> Recipe:
-        return MouthsRecipe(train, config, done["reenact"].networks, held_out=held_out, batch_size=BATCH)
+    def mouth(done: Mapping[str, Trained]) -> Recipe:
+        return MouthRecipe(train, config, held_out=held_out)
 
     def speech(done: Mapping[str, Trained]) -> Recipe:
-        return speech_recipe(train, held_out, drawing_networks(done, config).mouth, config, voice)
+        usable = [clip for clip in train if clip.person not in UNSURE_SOUND]
+        return SpeechRecipe(usable, config, _mouth_net(done, config), held_out=held_out, seed=SEED)
 
-    def stage(make: Callable[[Mapping[str, Trained]], Recipe], **options: Any) -> Stage:
-        count = steps[make.__name__]
-        often = {"evaluate_every": max(1, count // 8), "preview_every": max(1, count // 8)}
-        # with other ones the folder's stage is another training, and is refused
-        settings = {"config": to_dict(config), "batch": BATCH}
-        return Stage(name=make.__name__, steps=count, make=make, settings=settings, options={**often, **options})
-
-    stages = [stage(reenact, **convolutions), stage(mouths, **convolutions), stage(speech)]
-    return run_stages(folder, stages, seed=SEED, ema_decay=0.998, checkpoint_every_s=180)
-
-
-def drawing_networks(done: Mapping[str, Trained], config: PcavsConfig) -> CompactNetworks:
-    """The networks that pictures trained; speech is new."""
-    networks = CompactNetworks(config.codes, config.compact)
-    for name in DRAWING:
-        networks.get_submodule(name).load_state_dict(done["mouths"].networks[name])
-    return networks
+    convolutions = {"precision": "bf16", "channels_last": True}
+    stages = [
+        Stage(
+            name=make.__name__, steps=steps[make.__name__], make=make, settings={"config": to_dict(config)},
+            options={"evaluate_every": max(1, steps[make.__name__] // 8), **options},
+        )
+        for make, options in ((mouth, convolutions), (speech, {}))
+    ]  # fmt: skip
+    return run_stages(folder, stages, seed=SEED, ema_decay=0.998, checkpoint_every_s=120)
 
 
-def reenact_recipe(train: Sequence[CropClip], held_out: Sequence[CropClip], config: PcavsConfig) -> ReenactRecipe:
-    """The first round."""
-    return ReenactRecipe(
-        train, config, held_out=held_out, mouths_from=MOUTHS_FROM, adversarial_from=ADVERSARIAL_FROM, batch_size=BATCH
-    )
+def rest_code(clips: Sequence[MouthClip], net: MouthNet, config: CompactConfig) -> np.ndarray:
+    """The mean code float32 [C] of mouths at rest: for a driver of whom only one picture is known."""
+    return np.mean([clip_codes(clip, net, config, about_rest=False)[clip.quiet].mean(axis=0) for clip in clips], axis=0)
 
 
-def speech_recipe(
-    train: Sequence[CropClip], held_out: Sequence[CropClip], mouth: MouthNet, config: PcavsConfig, voice: Voice
-) -> SpeechRecipe:
-    """Sound to the codes of the trained network `mouth`."""
-    mouth.eval()
-    readout = mouth.facts.weight.detach().numpy(), mouth.facts.bias.detach().numpy()
-    usable = [clip for clip in train if clip.person not in UNSURE_SOUND]
-    clips, others = (list(encode_mouths(clips, mouth, config, voice)) for clips in (usable, held_out))
-    return SpeechRecipe(clips, config, readout, held_out=others, seed=SEED)
-
-
-def compact_pose_map(clips: Sequence[CropClip], net: PoseNet, config: PcavsConfig) -> PoseMap:
-    """The pose map of the trained pose network from frames whose poses are known."""
-    net.eval()
-
-    @torch.no_grad()
-    def encode(clip: CropClip, frames: np.ndarray, rows: list[dict[str, Any]]) -> np.ndarray:
-        return net(signed_pictures(torch.from_numpy(np.stack([row["pose"] for row in rows])))).float().numpy()
-
-    return fit_pose_map(clips, config.compact, encode)
+def _mouth_net(done: Mapping[str, Trained], config: CompactConfig) -> MouthNet:
+    net = MouthNet(config)
+    net.load_state_dict(done["mouth"].networks["mouth"])
+    return net.eval().requires_grad_(False)

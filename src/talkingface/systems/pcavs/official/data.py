@@ -12,7 +12,7 @@ from torch import Tensor
 
 from talkingface.core.errors import InputError
 from talkingface.systems.pcavs.alignment.crop import loader_crop
-from talkingface.systems.pcavs.data.augment import draw_augmentation
+from talkingface.systems.pcavs.official.augment import draw_augmentation
 
 
 class TrainingClip(Protocol):

@@ -8,28 +8,29 @@ import numpy as np
 import torch
 
 from talkingface.core.device import likes_bfloat16
-from talkingface.core.errors import UsageError
 from talkingface.core.types import Track
 from talkingface.nn.seeding import seeded
 from talkingface.systems.pcavs.alignment.align import alignment, similarity, three_points, warp
 from talkingface.systems.pcavs.alignment.crop import from_network, loader_crop, network_matrix, to_network
-from talkingface.systems.pcavs.alignment.paste import Square
-from talkingface.systems.pcavs.codes import Codes
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.data.mel import mel_windows, speech_mel
 from talkingface.systems.pcavs.data.timing import audible_frames
-from talkingface.systems.pcavs.init_weights import SEED
+from talkingface.systems.pcavs.official.codes import Codes
 from talkingface.systems.pcavs.official.data import sized
 from talkingface.systems.pcavs.official.fast import FastRenderer
+from talkingface.systems.pcavs.official.init_weights import SEED
 from talkingface.systems.pcavs.official.networks.build import load_official, make_official
-from talkingface.systems.pcavs.variants import Face
+from talkingface.systems.pcavs.official.paste import Square
 
 _WINDOWS = 64
 """Windows of sound encoded at a time; always full, so that a row does not depend on the number of others."""
 
 
 class OfficialVariant:
-    """See `variants.Variant`. `tensors`: the weights, or None for random ones."""
+    """Loaded networks, which nothing changes afterwards. `tensors`: the weights, or None for random ones.
+
+    `silence` float32 [M]: the mouth code of no sound.
+    """
 
     def __init__(self, config: PcavsConfig, tensors: Mapping[str, np.ndarray] | None, device: str) -> None:
         self._config, self._device, sizes = config, device, config.official.sizes
@@ -44,7 +45,7 @@ class OfficialVariant:
         self.silence = self._encode_windows(np.zeros((1, 1, 80, 20), np.float32))[0]
 
     def encode_audio(self, samples: np.ndarray) -> np.ndarray:
-        """See `variants.Variant`."""
+        """Mouth codes float32 [T, M] of a whole voice, mono float32 [N] at 16 kHz: one for each frame begun in it."""
         count = audible_frames(len(samples))
         mel = speech_mel(samples)
         starts = range(0, count, _WINDOWS)
@@ -57,7 +58,7 @@ class OfficialVariant:
         return codes.float().cpu().numpy()
 
     def encode_video(self, track: Track, pictures: Iterator[np.ndarray]) -> Codes:
-        """See `variants.Variant`."""
+        """Codes of a tracked clip whose `pictures` are given again, uint8 [H, W, 3]."""
         matrices = alignment(three_points(track.landmarks), track.confidence > 0)
         mouths, poses = [], []
         for rgb, matrix in zip(pictures, matrices, strict=True):
@@ -72,12 +73,6 @@ class OfficialVariant:
         pictures = to_network(sized(loader_crop(crops), self._config.official.sizes.crop_px))
         poses = [self.fast.pose(picture) for picture in torch.from_numpy(pictures).to(self._device)]
         return torch.stack(poses).float().cpu().numpy()
-
-    def face(self, rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None, side: int) -> Face:
-        """See `variants.Variant`."""
-        if matte is not None:
-            raise UsageError("the published networks draw the background too; use --background keep")
-        return OfficialFace(self, rgb, landmarks)
 
     def encode_photo(self, rgb: np.ndarray, matrix: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
         """A photo as the networks take it, [1, 3, S, S], and its pose code [P]."""
@@ -96,7 +91,7 @@ class OfficialVariant:
 
 
 class OfficialFace:
-    """See `variants.Face`. Squares have the networks' size, whatever size is asked for."""
+    """A photo prepared for drawing, in squares of the networks' size. `rest` float32 [P]: its pose code."""
 
     def __init__(self, variant: OfficialVariant, rgb: np.ndarray, landmarks: np.ndarray) -> None:
         matrix = similarity(three_points(landmarks[None]))
@@ -105,10 +100,10 @@ class OfficialFace:
         side = picture.shape[-1]
         self.square = Square(matrix=network_matrix(matrix, side), side=side)
 
-    def draw(self, mouth: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """See `variants.Face`."""
+    def draw(self, mouth: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        """Squares uint8 [B, S, S, 3] from codes [B, M] and [B, P]. Any number of threads may call it."""
         mouths = self._variant.embed(mouth)
         poses = torch.from_numpy(np.ascontiguousarray(pose, np.float32)).to(mouths.device)
         # frame by frame: see `fast` for why a batch would be slower
         drawn = [self._generate(m, p).cpu().numpy() for m, p in zip(mouths, poses, strict=True)]
-        return from_network(np.stack(drawn)), None
+        return from_network(np.stack(drawn))

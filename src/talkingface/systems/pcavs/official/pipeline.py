@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from talkingface.core.cache import user_path
 from talkingface.core.config import from_dict, to_dict, upgrade
 from talkingface.core.device import likes_bfloat16, pick_device
+from talkingface.core.progress import report_progress
 from talkingface.core.weights import find_weights, load_weights, save_weights
 from talkingface.face.morphable import load_mesh478
-from talkingface.systems.pcavs.compact.data import fit_pose_map
 from talkingface.systems.pcavs.config import PcavsConfig
 from talkingface.systems.pcavs.data.crops import CropClip, crop_clips, make_crops
 from talkingface.systems.pcavs.official.config import OfficialConfig
@@ -21,14 +22,16 @@ from talkingface.systems.pcavs.official.generator_stage import GeneratorRecipe
 from talkingface.systems.pcavs.official.inference import OfficialVariant
 from talkingface.systems.pcavs.official.networks.build import PARTS, RENAMED_PARTS, parts_of
 from talkingface.systems.pcavs.official.networks.vgg import vgg19, vgg_face
+from talkingface.systems.pcavs.official.pose.pose_features import FEATURE_UNITS, crop_features
+from talkingface.systems.pcavs.official.pose.pose_map import PoseMap, regress_pose_map
 from talkingface.systems.pcavs.official.stages import IdentityRecipe, SyncRecipe
-from talkingface.systems.pcavs.pose.pose_map import PoseMap
 from talkingface.training.checkpoint import FILE_NAME, load_networks
 from talkingface.training.head_motion_fit import train_head_motion
 from talkingface.training.pipeline import Stage, Terms, Trained, make_card, run_stages, save_made
 from talkingface.training.recipe import Recipe
 
 SEED = 1
+MAP_FRAMES = 24
 
 
 def stage_recipe(stage: str, config: OfficialConfig, crops: Path, begin: Mapping[str, Any] | None = None) -> Recipe:
@@ -132,12 +135,23 @@ def add_angles(weights: str | Path, crops: Path, folder: Path, name: str) -> Pat
     # E as it runs in use, in its precision there
     variant = OfficialVariant(config, loaded.tensors, pick_device())
     tensors = dict(loaded.tensors)
-    tensors |= official_pose_map(list(crop_clips(crops, split="train")), variant, config).tensors()
+    tensors |= official_pose_map(list(crop_clips(crops, split="train")), variant).tensors()
     tensors |= train_head_motion(folder / "prepared", load_mesh478(), free_only=False)
     card = {**loaded.card, "angles": "learned from tracked clips"}
     return save_weights(folder / "weights" / name, tensors, card).folder
 
 
-def official_pose_map(clips: Sequence[CropClip], variant: OfficialVariant, config: PcavsConfig) -> PoseMap:
-    """The pose map of E from frames whose poses are known."""
-    return fit_pose_map(clips, config.compact, lambda clip, frames, rows: variant.encode_poses(clip.frames(frames)))
+def official_pose_map(clips: Sequence[CropClip], variant: OfficialVariant) -> PoseMap:
+    """The pose map of E from frames whose poses are known, `MAP_FRAMES` of each clip."""
+    codes, features = [], []
+    for number, clip in enumerate(clips):
+        report_progress("mapping poses", number, len(clips))
+        usable = np.flatnonzero(clip.weight > 0)
+        if len(usable) < 2:
+            continue
+        chosen = usable[np.unique(np.linspace(0, len(usable) - 1, MAP_FRAMES).astype(int))]
+        own, measured = variant.encode_poses(clip.frames(chosen)), crop_features(clip)[chosen]
+        # about the person's mean: what is left between people is not pose
+        codes.append(own - own.mean(axis=0))
+        features.append(measured - measured.mean(axis=0))
+    return regress_pose_map(np.concatenate(codes), np.concatenate(features), FEATURE_UNITS)

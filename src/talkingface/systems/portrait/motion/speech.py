@@ -10,6 +10,7 @@ from talkingface.audio.speech_encoder import SpeechEncoder
 from talkingface.core.types import Controls, Motion
 from talkingface.face.head_motion import HeadMotion
 from talkingface.face.mesh478_space import MESH478
+from talkingface.face.mouth_shape import parting, stretching
 from talkingface.nn.quantised import dequantised
 from talkingface.nn.speech_encoder_config import DELAYS
 from talkingface.systems.portrait.config import PortraitConfig
@@ -39,13 +40,8 @@ class MouthShaper:
     """The same for a lower lip on the upper teeth, and how far the lips part then at most."""
 
     def __init__(self, measures: np.ndarray, gain: np.ndarray) -> None:
-        change = np.linalg.pinv(measures.astype(np.float64)) @ np.diag(np.asarray(gain, np.float64) - 1) @ measures
-        self._stretch = (np.eye(measures.shape[1]) + change).T.astype(np.float32)
+        self._stretch, self._towards = stretching(measures, gain), parting(measures)
         self._gap = measures[0].astype(np.float32)
-        # Lips meet half by the likeliest change that moves them by one, half by that which leaves jaw and width alone:
-        # with the first alone the jaw agrees less with real ones, with the second it does not take part.
-        alone = np.linalg.pinv(measures)[:, 0]
-        self._towards = (0.5 * self._gap / (self._gap @ self._gap) + 0.5 * alone).astype(np.float32)
         self._freedom, self._pause, self._spoken = 1.0, 0, False
 
     def push(self, rows: SpeechRows) -> np.ndarray:

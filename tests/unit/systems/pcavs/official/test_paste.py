@@ -5,7 +5,7 @@ import pytest
 
 from talkingface.systems.pcavs.alignment.align import SIZE_PX, warp
 from talkingface.systems.pcavs.alignment.crop import loader_crop, network_matrix
-from talkingface.systems.pcavs.alignment.paste import Place, Square
+from talkingface.systems.pcavs.official.paste import Place, Square
 
 MATRIX = np.array([[0.6, -0.1, -20.0], [0.1, 0.6, -40.0]])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from talkingface.core.types import Photo, Track
 from talkingface.systems.pcavs.alignment.align import outside, similarity, three_points
-from talkingface.systems.pcavs.codes import LONGEST_PX
+from talkingface.systems.pcavs.official.codes import LONGEST_PX
 from talkingface.video.resize import shrink, with_longest
 
 if TYPE_CHECKING:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from talkingface.core.motion import ping_pong
-from talkingface.core.types import Avatar, Clip, Motion, Photo, Track
+from talkingface.core.types import Avatar, Clip, Photo, Track
+from talkingface.systems.pcavs.follow import FPS
 
 if TYPE_CHECKING:
     from talkingface.clips.tracked import TrackedClip
-    from talkingface.systems.pcavs.variants import Variant
+    from talkingface.systems.pcavs.official.inference import OfficialVariant
 
-FPS = 25.0
 LONGEST_PX = 1280
 """Clips are tracked and encoded at this size at most."""
 STEADY_FRAMES = 0.8
@@ -37,7 +35,7 @@ class EncodedClip:
     codes: Codes
 
 
-def encode_clip(source: Photo | Clip, variant: Variant, face_index: int | None) -> EncodedClip:
+def encode_clip(source: Photo | Clip, variant: OfficialVariant, face_index: int | None) -> EncodedClip:
     """Track the face of a clip (cached) or photo and encode it. Raises InputError, FaceError."""
     from talkingface.clips.tracked import track_clip
     from talkingface.face.track import bridge, smooth_spans, smooth_track, track_image
@@ -53,21 +51,10 @@ def encode_clip(source: Photo | Clip, variant: Variant, face_index: int | None) 
     return EncodedClip(tracked, Codes(mouth, smooth_spans(pose, tracked.track.spans, STEADY_FRAMES)))
 
 
-def rest_pose(avatar: Avatar, variant: Variant) -> np.ndarray:
+def rest_pose(avatar: Avatar, variant: OfficialVariant) -> np.ndarray:
     """The pose code float32 [P] of an avatar's picture."""
     return _encode_photo(avatar.tensors["rgb"], avatar.tensors["landmarks"], variant).pose[0]
 
 
-def _encode_photo(rgb: np.ndarray, landmarks: np.ndarray, variant: Variant) -> Codes:
+def _encode_photo(rgb: np.ndarray, landmarks: np.ndarray, variant: OfficialVariant) -> Codes:
     return variant.encode_video(Track.still(landmarks, (rgb.shape[1], rgb.shape[0])), iter([rgb]))
-
-
-def follow_poses(motions: Iterable[Motion], pose: np.ndarray) -> Iterator[Motion]:
-    """Motion at any rate with the pose rows [T, P] of a clip at 25 fps: past its end backwards, then forwards."""
-    for piece in motions:
-        # in between, poses are mixed: at 50 frames a second every other picture would repeat the one before
-        at = (piece.start + np.arange(len(piece))) * (FPS / piece.fps)
-        before = at.astype(np.int64)
-        share = (at - before)[:, None].astype(np.float32)
-        rows = pose[ping_pong(before, len(pose))] * (1 - share) + pose[ping_pong(before + 1, len(pose))] * share
-        yield replace(piece, pose=rows.astype(np.float32))

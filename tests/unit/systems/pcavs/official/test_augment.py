@@ -5,7 +5,7 @@ import pytest
 
 from talkingface.systems.pcavs.alignment.align import SIZE_PX
 from talkingface.systems.pcavs.alignment.crop import from_network, loader_crop, network_matrix, to_network
-from talkingface.systems.pcavs.data.augment import draw_augmentation
+from talkingface.systems.pcavs.official.augment import draw_augmentation
 
 
 def frames(count: int) -> np.ndarray:

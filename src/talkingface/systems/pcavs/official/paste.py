@@ -19,21 +19,17 @@ _COARSE_SIGMA = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """Where generated squares lie: `matrix` float64 [2, 3] from picture to square (pixel numbers), its `side` in px.
-
-    `keeps_colours`: the square has the picture's own colours; none have to be matched at its edge.
-    """
+    """Where generated squares lie: `matrix` float64 [2, 3] from picture to square (pixel numbers), its `side` in px."""
 
     matrix: np.ndarray
     side: int
-    keeps_colours: bool = False
 
 
 class Place:
     """Where squares go in a picture uint8 [H, W, 3]."""
 
     def __init__(self, picture: np.ndarray, square: Square) -> None:
-        self._picture, self._side, self._keeps_colours = picture, square.side, square.keeps_colours
+        self._picture, self._side = picture, square.side
         height, width = picture.shape[:2]
         side, matrix = square.side, square.matrix
         back = cv2.invertAffineTransform(matrix)
@@ -59,7 +55,6 @@ class Place:
         self._reach = _coarse(near_edge(side, MATCHED))[..., None]
         # a square that is enlarged by less than 0.9 loses detail in a bilinear warp: it is doubled first
         self._doubles = float(np.hypot(*matrix[:, 0])) < 0.9
-        self._flat_back = self._back
         if self._doubles:
             shift = self._back[:, 2] - self._back[:, :2] @ (0.25, 0.25)
             self._back = np.column_stack([self._back[:, :2] / 2, shift])
@@ -76,20 +71,11 @@ class Place:
         result = self._picture.copy()
         if not self._is_inside:
             return result
-        # where hair has moved away, colours differ from those that were there: matching them left grey stains
-        face = square if self._keeps_colours else self._matched(square)
+        face = self._matched(square)
         if self._doubles:  # sharper than a bilinear warp, and much faster than a bicubic one
             face = cv2.resize(face, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
         face = cv2.warpAffine(face, self._back, self._size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         result[self._region] = cv2.blendLinear(face, result[self._region], self._alpha, 1 - self._alpha)
-        return result
-
-    def paste_mask(self, mask: np.ndarray, square: np.ndarray) -> np.ndarray:
-        """The picture's mask uint8 [H, W] with a square's, uint8 [S, S], in its place; a new one."""
-        result = mask.copy()
-        if self._is_inside:
-            face = cv2.warpAffine(square, self._flat_back, self._size, flags=cv2.INTER_LINEAR)
-            result[self._region] = cv2.blendLinear(face, result[self._region], self._alpha, 1 - self._alpha)
         return result
 
     def _matched(self, square: np.ndarray) -> np.ndarray:

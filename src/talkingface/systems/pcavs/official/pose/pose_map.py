@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkingface.systems.pcavs.pose.pose_features import CLOSURE, NUM_TURNS, PLACE_X, PLACE_Y, SIZE
+from talkingface.systems.pcavs.official.pose.pose_features import CLOSURE, NUM_TURNS, PLACE_X, PLACE_Y, SIZE
 
 RIDGE = 1e-2
 

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import nn
 
-from talkingface.systems.pcavs.pose.pose_features import FEATURE_UNITS
-from talkingface.systems.pcavs.pose.pose_map import PoseMap
+from talkingface.systems.pcavs.official.pose.pose_features import FEATURE_UNITS
+from talkingface.systems.pcavs.official.pose.pose_map import PoseMap
 
 SEED = 0
 _POSE, _BROWS, _TAPS = 6, 4, 9
-
-
-def init_random(networks: nn.Module) -> None:
-    """Seeded random parameters everywhere: layers that start at zero would leave the picture as it is."""
-    rng = torch.Generator().manual_seed(SEED)
-    with torch.no_grad():
-        for value in networks.parameters():
-            # deviations that keep activations of every layer alive
-            fan = max(1, value[0].numel()) if value.ndim > 1 else 16
-            value.copy_(torch.randn(value.shape, generator=rng) * fan**-0.5)
 
 
 def init_tensors(pose_numbers: int) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from talkingface.core.types import Controls
 from talkingface.systems.pcavs.alignment.crop import EYES
 from talkingface.systems.pcavs.data.mel import speech_gain
 from talkingface.systems.pcavs.data.timing import COLUMNS_PER_FRAME
-from talkingface.systems.pcavs.pose.pose_map import PoseMap
+from talkingface.systems.pcavs.official.pose.pose_map import PoseMap
 
 UNIT = 1.42 * EYES
 """Usual distance of the outer eye corners in halves of the square's side: the unit of shifts in head motion."""

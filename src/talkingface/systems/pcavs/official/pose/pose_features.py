@@ -5,17 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from talkingface.core.types import Track
 from talkingface.face.blink import eye_closure
-from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.systems.pcavs.alignment.align import (
     EYE_POINTS_LEFT,
     EYE_POINTS_RIGHT,
-    similarity,
-    three_points,
-    to_crop,
+    head_shifts,
 )
 from talkingface.systems.pcavs.alignment.crop import EYES, on_square, square_matrix
+from talkingface.systems.pcavs.data.crops import CropClip
 
 TURN_UNIT, PLACE_UNIT, SIZE_UNIT, CLOSURE_UNIT = 0.2, 0.12, 0.12, 0.35
 """Units of the features, about a standard deviation: radians; halves of the side; logarithm; closure."""
@@ -29,8 +26,6 @@ NOSE_BRIDGE = (168, 6, 197, 195)
 """Points that no mouth moves."""
 NOSE_HEIGHT = -0.25
 """Where the nose's bridge usually is in the square, in [-1, 1]."""
-MOST = np.array([3.5, 3.5, 3.5, 2.5, 2.5, 1.5, 9, 9], np.float32)
-"""How far features may lead a face from its mean, softly: further than in training, nothing is drawn well."""
 
 
 def pose_features(rotation: np.ndarray, points: np.ndarray, closure: float, brows: float) -> np.ndarray:
@@ -59,16 +54,9 @@ def raised_brows(points: np.ndarray) -> np.ndarray:
     return np.clip((height - np.median(height)) / BROWS_UNIT, -3, 3)
 
 
-def track_features(track: Track) -> np.ndarray:
-    """Features float32 [T, 8] of a tracked head about their mean, softly limited.
-
-    Places are those in one fixed crop: how a head moves through the picture is part of its pose, too.
-    """
-    fixed = similarity(three_points(track.landmarks), track.confidence > 0)
-    crop = to_crop(track.landmarks, np.repeat(fixed[None], len(track), axis=0))
-    points = on_square(crop, square_matrix(2), 2)
-    rotation = fit_track(load_mesh478(), track).rotation
-    rows = zip(rotation, points, closures(crop), raised_brows(crop), strict=True)
-    features = np.stack([pose_features(*row) for row in rows])
-    away = features - features.mean(axis=0)
-    return MOST * np.tanh(away / MOST)
+def crop_features(clip: CropClip) -> np.ndarray:
+    """Features float32 [T, 8] of a training clip, whose crops first follow the head."""
+    points = clip.landmarks.astype(np.float64) + head_shifts(clip.matrices)[:, None]
+    on = on_square(points, square_matrix(2), 2)
+    rows = zip(Rotation.from_rotvec(clip.pose).as_matrix(), on, closures(points), raised_brows(points), strict=True)
+    return np.stack([pose_features(*row) for row in rows])

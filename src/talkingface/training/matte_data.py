@@ -83,14 +83,16 @@ def _shrunk(rgb: np.ndarray) -> np.ndarray:
     return cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def make_composite(people: Sequence[Sequence[Keyed]], walls: Sequence[np.ndarray], rng: _Rng) -> Composite:
-    """One person before one background, as a camera and a codec might give it."""
+def make_composite(
+    people: Sequence[Sequence[Keyed]], walls: Sequence[np.ndarray], rng: _Rng, recoloured: bool = True
+) -> Composite:
+    """One person before one background, as a camera and a codec give it; `recoloured`: in clothes of any colour."""
     side = int(rng.integers(*CANVAS_PX))
     frames = people[int(rng.integers(len(people)))]
     keyed = _placed(frames[int(rng.integers(len(frames)))], side, rng)
     if rng.random() < 0.35:
         keyed = _with_strands(keyed, rng)
-    keyed = _coloured(keyed, rng)
+    keyed = _coloured(keyed, rng, recoloured)
     behind = _background(side, keyed, walls, rng).astype(np.float32)
     if rng.random() < 0.25:  # the person's shadow on the wall
         dx, dy = rng.uniform(-0.06, 0.06, 2) * side
@@ -161,12 +163,12 @@ def _with_strands(keyed: Keyed, rng: _Rng) -> Keyed:
     return Keyed(alpha, (keyed.person + gained * colours).clip(0, 255 * alpha[..., None]))
 
 
-def _coloured(keyed: Keyed, rng: _Rng) -> Keyed:
+def _coloured(keyed: Keyed, rng: _Rng, recoloured: bool) -> Keyed:
     """Another light and other colours."""
     own = (keyed.person / np.maximum(keyed.alpha, 1e-2)[..., None]).clip(0, 255) / 255
-    if rng.random() < 0.35:  # nobody wears blue before blue
+    if recoloured and rng.random() < 0.35:  # nobody wears blue before blue
         own = own[..., rng.permutation(3)]
-    if rng.random() < 0.5:
+    if recoloured and rng.random() < 0.5:
         tints = np.exp(rng.normal(0, 0.4, (3, 3, 3))).astype(np.float32)
         own = own * cv2.resize(tints, own.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(0.2, 4)
     own = own ** np.exp(rng.normal(0, 0.35)) * np.exp(rng.normal(0, 0.15, 3) + rng.normal(0, 0.15))

@@ -59,11 +59,11 @@ def test_one_command_from_clips_to_weights(tmp_path: Path, monkeypatch: pytest.M
         with VideoWriter(tmp_path / f"{slug}.mp4", (256, 256), 25, synthetic=None) as writer:
             writer.write(keyed_person().over(np.full((256, 256, 3), (50, 80, 190), np.uint8)))
     (tmp_path / "manifest.csv").write_text("\n".join(listed))
-    monkeypatch.setattr(matte, "STEPS", 2)
+    monkeypatch.setattr(matte, "STEPS", {"plain": 2, "coloured": 1})
     made = matte.make_weights(tmp_path, tmp_path / "runs")
     weights = load_weights(find_weights(made))
     assert weights.card["licence"] == "CC-BY-4.0" and weights.card["data"].startswith("1 people")
-    assert weights.card["metrics"]["refiner.guided"] > 0 and "enter.weight" in weights.tensors
+    assert weights.card["metrics"]["coloured.guided"] > 0 and "enter.weight" in weights.tensors
     (tmp_path / "manifest.csv").write_text("\n".join([listed[0], listed[-1]]))
     with pytest.raises(InputError, match="even backdrop"):
         matte.make_weights(tmp_path, tmp_path / "others")

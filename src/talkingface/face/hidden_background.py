@@ -21,11 +21,11 @@ TRACED_PX = 256
 """Lines are followed at this size; the colours at their ends are taken from the whole picture."""
 FAR = 0.16
 """Of the longer side: from there on behind the person the smooth fill takes over. No head turns that far."""
-LEAST_EDGE = 25.0
+LEAST_EDGE = 80.0
 """Mean square of the gradient, levels squared, from which edges are continued."""
-GRAIN, VARIATION, VARIATION_RADIUS = 3.0, 2.0, 0.025
-"""How far the seen background may differ from the filled one: levels, and deviations of the background within a radius
-(of the longer side)."""
+GRAIN, VARIATION, NEARBY = 3.0, 2.0, 0.025
+"""How far the seen background may differ from the filled one: levels, and deviations of the background nearby (of the
+longer side)."""
 SEEN_THROUGH = (0.4, 0.8)
 """Opacities between which less and less is seen of the background."""
 _STEP = 0.75
@@ -56,26 +56,33 @@ def background_seen(rgb: np.ndarray, alpha: np.ndarray, own: np.ndarray, filled:
     before a plain wall a difference is hair that the matte has missed, before stripes it is a stripe.
     """
     a = alpha[..., None]
-    solved = ((rgb - a * own.astype(np.float32)) / np.maximum(1 - a, 0.2)).clip(0, 255)
-    believed = GRAIN + VARIATION * _variation(rgb, alpha)
+    deviation, darkest, brightest = _seen_nearby(rgb, alpha)
+    solved = (rgb - a * own.astype(np.float32)) / np.maximum(1 - a, 0.2)
+    solved = np.clip(solved, darkest - GRAIN, brightest + GRAIN)
+    believed = GRAIN + VARIATION * deviation
     correction = np.clip(solved - filled, -believed, believed)
     seen = np.clip((SEEN_THROUGH[1] - a) / (SEEN_THROUGH[1] - SEEN_THROUGH[0]), 0, 1)
     return np.round(filled + seen * correction).clip(0, 255).astype(np.uint8)
 
 
-def _variation(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Standard deviation of the background around each pixel, in levels: float32 [H, W, 1]."""
+def _seen_nearby(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the background that is seen around each pixel: standard deviation float32 [H, W, 1], least and greatest
+    values [H, W, 3], in levels."""
     h, w = rgb.shape[:2]
     size = _within(SMOOTH_PX, w, h)
     known = cv2.resize((alpha <= SEEN_ALPHA).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     picture = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    sigma = VARIATION_RADIUS * max(size)
+    sigma = NEARBY * max(size)
     weight = cv2.GaussianBlur(known, (0, 0), sigma) + 1e-3
     mean, square = (
         cv2.GaussianBlur(power * known[..., None], (0, 0), sigma) / weight[..., None] for power in (picture, picture**2)
     )
     deviation = np.sqrt((square - mean**2).clip(0).mean(-1))
-    return cv2.resize(deviation, (w, h))[..., None]
+    seen = (known > 0.999)[..., None]
+    window = np.ones((2 * round(2 * sigma) + 1,) * 2, np.uint8)
+    darkest = np.minimum(cv2.erode(np.where(seen, picture, 255), window), mean)
+    brightest = np.maximum(cv2.dilate(np.where(seen, picture, 0), window), mean)
+    return cv2.resize(deviation, (w, h))[..., None], cv2.resize(darkest, (w, h)), cv2.resize(brightest, (w, h))
 
 
 def push_pull(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -200,7 +200,7 @@ def person_over(rgb: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> n
     Where no colour could do that at the found opacity, the opacity is raised until one can.
     """
     colour, behind = rgb.astype(np.float32), background.astype(np.float32)
-    darker = 1 - colour / np.maximum(behind, 1)
+    darker = (behind - colour) / np.maximum(behind, 1)
     lighter = (colour - behind) / np.maximum(255 - behind, 1)
     alpha = np.clip(np.maximum(alpha, np.maximum(darker, lighter).max(-1)), 0, 1)
     rest = 255 - np.ceil(alpha * 255)[..., None]  # rounded up, or colour without opacity would be left over

@@ -74,6 +74,9 @@ def keyed_well(rgb: np.ndarray) -> bool:
 def rows(scores: list[dict[str, Any]]) -> list[Row]:
     """Means over clips, and the worst clip of each measure."""
     found = [Row(name="clips", value=len(scores))]
+    if scores and all("unmoved" in score for score in scores):
+        steady = float(np.mean([score["unmoved"] for score in scores]))
+        found.append(Row(name="change of the true matte itself, there, %", value=steady))
     labels = {
         "error": "mean absolute error, %",
         "outline": f"the same within {BAND_PX} px of the outline, %",
@@ -130,7 +133,9 @@ def score(frames: list[Keyed], seed: int, make: _Matte, sheet: Path | None = Non
         sheet.parent.mkdir(parents=True, exist_ok=True)
         shown = [np.repeat((255 * alpha).astype(np.uint8)[..., None], 3, -1) for alpha in (frames[0].alpha, found[0])]
         write_image(sheet, np.concatenate([frames[0].over(background), *shown], axis=1))
-    return compare(np.stack(found), np.stack([frame.alpha for frame in frames]))
+    truth = np.stack([frame.alpha for frame in frames])
+    unmoved = compare(np.repeat(truth[:1], len(truth), axis=0), truth)["flicker"]
+    return {**compare(np.stack(found), truth), "unmoved": unmoved}
 
 
 def compare(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -29,7 +29,7 @@ INPUTS, FOLD, WIDTHS = 5, 2, (24, 32, 48, 64)
 """Of the U-Net: the planes of `face.matte.refiner_input`, and channels at 1/2 to 1/16 of the picture."""
 PICTURES, SEED = 8, 1
 """`PICTURES` in a batch, two parts of each."""
-STEPS = {"plain": 1560, "coloured": 1200}
+STEPS = {"plain": 1560, "coloured": 600}
 """At first people wear their own colours, then any: outlines are learned faster than that clothes may be blue."""
 HELD_OUT = 24
 

@@ -29,6 +29,27 @@ _LANES = np.uint64(0x00FF00FF00FF00FF)
 _HALF = np.uint64(0x0080008000800080)
 _EVEN = np.uint64(0x00FF00FF)
 _ODD = np.uint64(0xFF00FF00)
+_OPAQUE = np.uint32(0xFF000000)
+_WEIGHT_BITS = 7
+
+
+def _catmull_rom() -> np.ndarray:
+    """Weights of four neighbours for 256 places between the middle two: uint64 [256, 4], sums 128, modulo 2**64."""
+    t = np.arange(256) / 256
+    exact = (
+        np.stack([((2 - t) * t - 1) * t, (3 * t - 5) * t * t + 2, ((4 - 3 * t) * t + 1) * t, (t - 1) * t * t], 1) / 2
+    )
+    whole = np.rint(exact * (1 << _WEIGHT_BITS)).astype(np.int64)
+    whole[np.arange(256), exact.argmax(1)] += (1 << _WEIGHT_BITS) - whole.sum(1)
+    return whole.astype(np.uint64)
+
+
+# Lanes must not become negative: 64 is added to what a row gives, 32 to what a column gives, and half for rounding.
+_CUBIC = _catmull_rom()
+_BITS = np.uint64(_WEIGHT_BITS)
+_ROW_ROUND, _COLUMN_ROUND = np.uint64(0x2040204020402040), np.uint64(0x1040104010401040)
+_WIDER_LANES = np.uint64(0x01FF01FF01FF01FF)
+_ADDED = 96
 
 
 def _input(dtype: types.Type, ndim: int) -> types.Array:
@@ -211,6 +232,39 @@ def _bilinear(texture, u, v):
     return (((top << eight) + (bottom - top) * fy + _HALF) >> eight) & _LANES
 
 
+@njit(nogil=True, error_model="numpy")
+def _cubic_row(row, x0, x1, x2, x3, fx):
+    """All four channels between columns `x1` and `x2`, with 64 added."""
+    total = _texel(row[x0]) * _CUBIC[fx, 0] + _texel(row[x1]) * _CUBIC[fx, 1]
+    total += _texel(row[x2]) * _CUBIC[fx, 2] + _texel(row[x3]) * _CUBIC[fx, 3]
+    return ((total + _ROW_ROUND) >> _BITS) & _WIDER_LANES
+
+
+@njit(nogil=True, error_model="numpy")
+def _cubic(texture, u, v):
+    """As `_bilinear`, by Catmull-Rom's spline through 4 x 4 texels; bilinear where one of these is not opaque."""
+    x, y = np.int64(u >> 8), np.int64(v >> 8)
+    right, bottom = texture.shape[1] - 1, texture.shape[0] - 1
+    x0, x1 = np.uint64(max(x - 1, 0)), np.uint64(x)
+    x2, x3 = np.uint64(min(x + 1, right)), np.uint64(min(x + 2, right))
+    a, b = texture[np.uint64(max(y - 1, 0))], texture[np.uint64(y)]
+    c, d = texture[np.uint64(min(y + 1, bottom))], texture[np.uint64(min(y + 2, bottom))]
+    common = a[x0] & a[x1] & a[x2] & a[x3] & b[x0] & b[x1] & b[x2] & b[x3]
+    common &= c[x0] & c[x1] & c[x2] & c[x3] & d[x0] & d[x1] & d[x2] & d[x3]
+    if common < _OPAQUE:
+        return _bilinear(texture, u, v)
+    fx, fy = np.uint64(u & 255), np.uint64(v & 255)
+    total = _cubic_row(a, x0, x1, x2, x3, fx) * _CUBIC[fy, 0] + _cubic_row(b, x0, x1, x2, x3, fx) * _CUBIC[fy, 1]
+    total += _cubic_row(c, x0, x1, x2, x3, fx) * _CUBIC[fy, 2] + _cubic_row(d, x0, x1, x2, x3, fx) * _CUBIC[fy, 3]
+    lanes = ((total + _COLUMN_ROUND) >> _BITS) & _WIDER_LANES
+    value = np.uint64(0)
+    for lane in range(4):
+        shift = np.uint64(16 * lane)
+        channel = np.int64((lanes >> shift) & np.uint64(511)) - _ADDED
+        value |= np.uint64(min(max(channel, 0), 255)) << shift
+    return value
+
+
 @_kernel(_input(types.uint8, 3), _U8_3)
 def add_alpha(rgb, rgba):
     """Copy the colours and set alpha to 255."""
@@ -267,7 +321,9 @@ def look_up(texture, places, coverage, box, out):
             if cover_row[x] == 0:
                 continue
             u, v = min(max(place_row[x, 0], zero), u_limit), min(max(place_row[x, 1], zero), v_limit)
-            value = _bilinear(texture, u, v)
+            # where nothing moved by a fraction of a pixel, pixels are copied
+            is_whole = (u | v) & 255 == 0
+            value = _texel(texture[np.uint64(v >> 8), np.uint64(u >> 8)]) if is_whole else _cubic(texture, u, v)
             out_row[x, 0] = value & np.uint64(255)
             out_row[x, 1] = (value >> np.uint64(32)) & np.uint64(255)
             out_row[x, 2] = (value >> np.uint64(16)) & np.uint64(255)

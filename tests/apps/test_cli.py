@@ -102,7 +102,7 @@ def test_faults_are_one_line_with_the_code_of_their_class(
     check_refused(capsys, 2, "is also an input", "evaluate", photo, "-o", tmp_path / "e.json", "--html", photo)
     check_refused(capsys, 2, "two results", "evaluate", photo, "-o", out, "--html", out)
     check_refused(capsys, 2, "is also an input", "bench", "--face", photo, "--report", photo)
-    check_refused(capsys, 2, "is also an input", "train", "portrait.refiner", tmp_path, "-o", tmp_path, "--steps", "1")
+    check_refused(capsys, 2, "is also an input", "train", "portrait.face", tmp_path, "-o", tmp_path, "--steps", "1")
     check_refused(capsys, 2, "unknown device", "animate", photo, voice_file, "-o", out, *meter, "--device", "tpu")
     (tmp_path / "empty.wav").write_bytes(b"")
     check_refused(capsys, 3, "is empty", "animate", photo, tmp_path / "empty.wav", "-o", out, *meter)

@@ -94,7 +94,7 @@ class Drawing:
         self._drawer = Drawer(make_scene(photo, points), hidden_mouth(photo, points))
         config = refiner.config
         self._side = window_side(points)
-        self._look = look_at(photo, points, config)
+        self._look = look_at(photo, points, config, None, refiner.mouth_for(points))
 
     def draw(self, targets: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Bare warps and mended pictures for at most BATCH sets of landmarks."""

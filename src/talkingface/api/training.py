@@ -30,7 +30,7 @@ SHARED_PIPELINES = {
 
 
 def recipe_names(system: str) -> list[str]:
-    """Full names ("portrait.refiner") of the single trainings that `system` offers."""
+    """Full names ("portrait.face") of the single trainings that `system` offers."""
     return sorted(f"{system}.{name}" for name in _recipes(system, "RECIPES"))
 
 
@@ -84,7 +84,7 @@ def train(
 ) -> Outcome:
     """Run a training of `steps` steps, going on from the last checkpoint in `folder` if there is one.
 
-    `recipe` is "<system>.<name>" ("portrait.refiner"), `data` a folder of prepared clips, `config` a JSON file or a
+    `recipe` is "<system>.<name>" ("portrait.face"), `data` a folder of prepared clips, `config` a JSON file or a
     preset name (default: the system's first preset); it is written to `folder` as `config.json`. Further options go to
     `training.trainer.Trainer`. Raises UsageError, InputError, OutputError.
     """

@@ -109,7 +109,7 @@ def _load(spec: SystemSpec, ref: store.WeightsRef, device: str) -> System:
 
 def fit(
     face: Face,
-    *,
+    *more: Face,
     face_index: int | None = None,
     size: int | str | None = None,
     folder: str | Path | None = None,
@@ -117,7 +117,8 @@ def fit(
 ) -> Avatar:
     """Make an avatar, which `animate` takes in place of a face, as often as you like.
 
-    `face`: a photo, a clip, an RGB picture uint8 [H, W, 3], or an avatar folder (which is loaded). `face_index` counts
+    `face`: a photo, a clip, an RGB picture uint8 [H, W, 3], or an avatar folder (which is loaded). `more`: photos of
+    the person with an open mouth, whose teeth are then drawn (systems with `SPEC.more_photos`). `face_index` counts
     faces from the left, None takes the largest; `size` see `Controls.size`. A system that trains (`headpose`) keeps
     unfinished work in `folder` and goes on from there. Further options: `core.options.FitOptions`.
     `core.weights.save_avatar` keeps it. Raises FaceError, InputError, UsageError, ConsentError.
@@ -127,6 +128,9 @@ def fit(
     Controls(size=size)  # type: ignore[arg-type]  # for its check
     record = load_checked(choice.consent, face, required=choice.require_consent)
     source = open_source(face)
+    photos = [_further_photo(each) for each in more]
+    if photos and not _spec_of(source, choice).more_photos:
+        raise UsageError(f"{_spec_of(source, choice).name} takes one photo or video; leave out the others")
     if isinstance(source, Avatar) and not (choice.config is None and folder is None):
         raise UsageError("this is an avatar already; give the photo or video to fit it again")
     system = _load_for(source, _spec_of(source, choice), choice)
@@ -136,7 +140,16 @@ def fit(
     if not isinstance(avatar, Avatar):
         place = None if folder is None else Path(folder)
         avatar = system.fit(avatar, face_index=face_index, size=size, folder=place)
+    if photos:
+        avatar = system.add_photos(avatar, photos)
     return with_consent(avatar, record, required=choice.require_consent)
+
+
+def _further_photo(face: Face) -> Photo:
+    source = open_source(face)
+    if not isinstance(source, Photo):
+        raise UsageError("what follows the first face must be photos of the same person; give a video first, or alone")
+    return source
 
 
 def _with_config(system: System, config: str) -> System:

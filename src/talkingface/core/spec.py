@@ -28,6 +28,8 @@ class SystemSpec:
     video, a photo, a motion file, a table of angles."""
     pose_origins: tuple[PoseOrigin, ...] = ()
     """What head motion from a video may be measured from, the default first; (): that cannot be chosen."""
+    more_photos: bool = False
+    """Whether an avatar can be told more by further photos of the person (`System.add_photos`)."""
     backgrounds: tuple[Background, ...] = ("keep",)
     clip_backgrounds: tuple[Background, ...] | None = None
     """Those while the clip itself is shown (`--pose source`); None: the same."""

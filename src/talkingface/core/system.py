@@ -7,7 +7,7 @@ Stages are generators: typed pieces in, typed pieces out. Recurrent state is a l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -90,6 +90,10 @@ class System(ABC):
         `folder` (None: in the user's cache) and goes on from there.
         Raises FaceError, InputError, UsageError.
         """
+
+    def add_photos(self, avatar: Avatar, photos: Sequence[Photo]) -> Avatar:
+        """`avatar` with what further photos of the person show (`SPEC.more_photos`). Raises FaceError."""
+        raise NotImplementedError(f"{self.SPEC.name} declares no further photos")
 
     @abstractmethod
     def motion_from_audio(

@@ -15,12 +15,13 @@ from talkingface.core.pace import PACES
 from talkingface.core.spool import Spool
 from talkingface.core.stream import ordered_map_with
 from talkingface.core.types import NUM_POINTS, Controls, Frames, Motion
-from talkingface.face.morphable import LinearFaceModel
+from talkingface.face.morphable import LinearFaceModel, inner_lip_gap
 from talkingface.face.pose import head_box
 from talkingface.face.raster import Box, Warper, to_rgba
 from talkingface.face.search import turn
 from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
 from talkingface.photo.composite import hidden_mouth
+from talkingface.photo.mouth import OpenMouth
 from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
 from talkingface.photo.window import window_at, window_side
 from talkingface.video.jpeg import from_jpeg, to_jpeg
@@ -34,17 +35,22 @@ class ClipRenderer:
 
     `landmarks` [T, 478, 3], `expression` [T, E], `rotation` [T, 3, 3] and `scale` [T] belong to the clip's frames at
     `fps`, as `video.read.read_frames(path, fps=fps)` gives them, turned counter-clockwise by `turns` quarters. Frames
-    whose `present` [T] is 0 do not show the face and pass as they are.
+    whose `present` [T] is 0 do not show the face and pass as they are. `mouth`: the person's open mouth; None:
+    an example.
     """
 
     def __init__(
         self, path: Path, fps: float, longest_px: int | None, model: LinearFaceModel, fit: dict[str, np.ndarray],
-        refiner: Refiner, controls: Controls, turns: int = 0,
+        refiner: Refiner, controls: Controls, turns: int = 0, mouth: OpenMouth | None = None,
     ) -> None:  # fmt: skip
         self._path, self._fps, self._longest_px, self._turns = path, fps, longest_px, turns
         self._model, self._fit, self._refiner, self._controls = model, fit, refiner, controls
         self._pace = PACES[controls.delay]
         self._triangles = _triangles()
+        if mouth is None:
+            closed = int(np.argmin(np.where(fit["present"], inner_lip_gap(fit["landmarks"]), np.inf)))
+            mouth = refiner.mouth_for(fit["landmarks"][closed])
+        self._mouth = mouth
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`. Past the clip's end it plays backwards, then forwards again."""
@@ -105,7 +111,8 @@ class ClipRenderer:
             self._warp(warper, picture, points, target, rgb[k])
             window = window_at(points, window_side(points), config.crop_px)
             drawn = Drawn(picture=rgb[k], alpha=None, source=points, target=target)
-            views.append(make_view(drawn, look_at(picture, points, config), window, config.mouth_px))
+            photo = look_at(picture, points, config, None, self._mouth)
+            views.append(make_view(drawn, photo, window, config.mouth_px))
         face, mouth = self._refiner.changes(views + [views[-1]] * (self._pace.batch - len(views)))
         for k, row in enumerate(rows):
             composite_residual(rgb[row], batch.pictures[row], views[k], face[k], mouth[k])

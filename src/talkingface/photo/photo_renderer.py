@@ -23,6 +23,7 @@ from talkingface.face.pose import head_box
 from talkingface.face.raster import Box
 from talkingface.photo.composite import Drawer, HiddenMouth, hidden_mouth, showing
 from talkingface.photo.config import RefinerConfig
+from talkingface.photo.mouth import MOUTH_PREFIX, OpenMouth, stored_mouth
 from talkingface.photo.refine import Drawn, NoRefiner, Refiner, View, composite_residual, look_at, make_view
 from talkingface.photo.rig import MAX_SHIFT, NO_GAINS, Rig, load_rig
 from talkingface.photo.scene import Scene, face_unit, make_scene
@@ -48,7 +49,8 @@ class PhotoSession:
     """A photo ready to be drawn before one background: everything that is paid once for a face.
 
     `scene` and how it rests, uint8 `still` [H, W, 3]; `rig` with the room that the picture leaves; the `mouth` behind
-    closed lips; `triangles` that show the person; the `region` that can change; the `side` of the refiner's window.
+    closed lips, and the person's mouth open in another picture, `inside`, if there is one; `triangles` that show the
+    person; the `region` that can change; the `side` of the refiner's window.
     Nothing changes it: systems and threads share it.
     """
 
@@ -57,6 +59,7 @@ class PhotoSession:
     scene: Scene
     rig: Rig
     mouth: HiddenMouth
+    inside: OpenMouth | None
     triangles: np.ndarray
     region: Box
     side: int
@@ -72,9 +75,9 @@ def open_photo(tensors: Mapping[str, np.ndarray], background: str = "keep") -> P
 
     Example: `PhotoRenderer(open_photo(avatar.tensors, controls.background), refiner, controls)`
     """
-    parts = [*(tensors[name] for name in PARTS), tensors.get("mouth_gains", NO_GAINS)]
-    key = array_digest(parts), background_key(background)
-    return _OPEN.get(key, lambda: make_session(tensors, background))
+    names = [*PARTS, *sorted(name for name in tensors if name.startswith(MOUTH_PREFIX))]
+    key = array_digest([*(tensors[name] for name in names), tensors.get("mouth_gains", NO_GAINS)])
+    return _OPEN.get((key, background_key(background)), lambda: make_session(tensors, background))
 
 
 def make_session(tensors: Mapping[str, np.ndarray], background: str = "keep") -> PhotoSession:
@@ -91,6 +94,7 @@ def make_session(tensors: Mapping[str, np.ndarray], background: str = "keep") ->
         scene=scene,
         rig=rig,
         mouth=hidden_mouth(rgb, points),
+        inside=stored_mouth(tensors),
         triangles=showing(scene),
         region=moving_region(scene),
         side=window_side(points),
@@ -105,7 +109,7 @@ class PhotoRenderer:
         self._scene, self._rig, self._mouth, self._triangles = photo.scene, photo.rig, photo.mouth, photo.triangles
         self._region, self._side = photo.region, photo.side
         points = photo.scene.points
-        self._photo = look_at(photo.rgb, points, refiner.config, photo.still)
+        self._photo = look_at(photo.rgb, points, refiner.config, photo.still, photo.inside or refiner.mouth_for(points))
         self._crop = head_box(points, photo.scene.size) if controls.crop == "head" else None
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:

@@ -12,13 +12,28 @@ from numba import types
 
 from talkingface.core.kernels import kernel
 from talkingface.nn.unet_cpu import CpuNet
+from talkingface.photo.composite import hidden_mouth
 from talkingface.photo.config import RefinerConfig
+from talkingface.photo.mouth import (
+    OpenMouth,
+    Patch,
+    carry,
+    dark_mouth,
+    fitted,
+    grey,
+    inside,
+    open_mouth,
+    patch_at,
+    shows_inside,
+    stored_mouth,
+)
 from talkingface.photo.window import (
     Window,
     away_from_ghosts,
     colour_balance,
     cut,
     eye_discs,
+    is_coloured,
     mouth_corner,
     openings,
     stillness,
@@ -29,6 +44,13 @@ from talkingface.video.resize import shrink
 
 STORED_PREFIX = "painter."
 """Begins the names of the refiner's tensors in weights files, which keep the name it once had."""
+EXAMPLE_PREFIX = f"{STORED_PREFIX}example."
+"""Begins the names of the tensors of the open mouth for photos that show none."""
+CAVITY = 0.8  # colour of what neither half covers, over that of a hidden mouth
+OPENING_BLUR_PX = 0.8
+LIPS_PX, SHADE_PX = 5, 13  # sides of the squares over which colours of lips, and shades, are averaged
+SHADE = (-0.35, 0.3)  # least and most of what is added to the inside of a mouth, over its own brightness
+SHADE_TINT = np.array([0.85, 1.0, 1.15], np.float32)  # of it: light that has been in a mouth is warm
 OUTLINE_PX = 2  # to either side of the person's outline, at half the crop's scale, no colour is added
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
 
@@ -101,18 +123,27 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The refiner's inputs for one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner, the discs of
-    the resting eyes, how much it rests, and the gains of `window.colour_balance`."""
+    """The refiner's inputs for one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner in it,
+    the discs of the resting eyes, how much it rests, and the gains of `window.colour_balance`.
+
+    `patch` is where the mouth patch lies in the frame, `lips` uint8 [h, w, 4] are its colours and opening, `inside`
+    float32 [h, w, 3] what is seen through the opening, `halves` uint8 [h, w, 2] where that shows both halves of it, and
+    `shade_tint` [3] the tint of shadows there.
+    """
 
     window: Window
     warped: np.ndarray
     still: np.ndarray
     masks: np.ndarray
-    own_mouth: np.ndarray
     corner: tuple[int, int]
     eyes: np.ndarray
     stillness: float
     balance: np.ndarray
+    patch: Patch
+    lips: np.ndarray
+    inside: np.ndarray
+    halves: np.ndarray
+    shade_tint: np.ndarray
 
     @property
     def pictures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -122,12 +153,14 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """What stays the same for all frames of a photo: the resting picture, its mouth patch, its colour balance; and what
-    is seen of the resting picture in the window around its own face."""
+    """What stays the same for all frames of a photo: resting picture, colour balance, the open mouth to show, the
+    colour [3] behind it and the tint [3] of its shadows; and what is seen of the resting picture in its own window."""
 
     still: np.ndarray
-    own_mouth: np.ndarray
     balance: np.ndarray
+    mouth: OpenMouth
+    dark: np.ndarray
+    shade_tint: np.ndarray
     window: Window
     seen: np.ndarray
 
@@ -138,25 +171,39 @@ class Photo:
         return shrink(cut(self.still, window.box()), (window.crop, window.crop))
 
 
-def look_at(rgb: np.ndarray, points: np.ndarray, config: RefinerConfig, still: np.ndarray | None = None) -> Photo:
-    """Prepare a photo uint8 [H, W, 3] with landmarks `points`; `still` where it rests before another background."""
-    window = window_at(points, window_side(points), config.crop_px)
-    square = (window.crop, window.crop)
-    own = shrink(cut(rgb, window.box()), square)
+def look_at(
+    rgb: np.ndarray,
+    points: np.ndarray,
+    config: RefinerConfig,
+    still: np.ndarray | None = None,
+    mouth: OpenMouth | None = None,
+) -> Photo:
+    """Prepare a photo uint8 [H, W, 3] with landmarks `points`; `still` where it rests before another background.
+
+    `mouth`: the open mouth whose inside is shown; None: the photo's own (see `Refiner.mouth_for`).
+    """
+    window, still = window_at(points, window_side(points), config.crop_px), rgb if still is None else still
+    coloured = is_coloured(rgb, points)
     return Photo(
-        still=rgb if still is None else still,
-        own_mouth=_mouth_patch(own, points, window, config.mouth_px),
+        still=still,
         balance=colour_balance(rgb, points),
+        mouth=open_mouth(rgb, points, config) if mouth is None else mouth if coloured else grey(mouth),
+        dark=CAVITY * hidden_mouth(rgb, points).colour,
+        shade_tint=SHADE_TINT if coloured else np.ones(3, np.float32),
         window=window,
-        seen=own if still is None else shrink(cut(still, window.box()), square),
+        seen=shrink(cut(still, window.box()), (window.crop, window.crop)),
     )
 
 
 def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int]) -> View:
-    """Look at a warped picture through `window`."""
+    """Look at a warped picture through `window`; `size` (width, height) of its mouth patch in crop pixels."""
     square = (window.crop, window.crop)
     points = window.to_crop(drawn.target)
     mouth, eyes = openings(points, square)
+    corner = mouth_corner(points, window.crop, size)
+    patch = patch_at(window, corner, size)
+    target = patch.to_patch(drawn.target)
+    upper, lower = carry(photo.mouth, target, patch.size)
     if drawn.alpha is None:
         person = np.full(mouth.shape, 255, np.uint8)
     else:
@@ -166,25 +213,16 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
         warped=shrink(cut(drawn.picture, window.box()), square),
         still=photo.through(window),
         masks=cv2.merge([person, eyes, mouth]),
-        own_mouth=photo.own_mouth,
-        corner=mouth_corner(points, window.crop, size),
+        corner=corner,
         eyes=eye_discs(window.to_crop(drawn.source)),
         stillness=stillness(drawn.source, drawn.target, window),
         balance=photo.balance,
+        patch=patch,
+        lips=cv2.merge([*cv2.split(patch.cut(drawn.picture)), openings(target, patch.size)[0]]),
+        inside=inside(upper, lower, photo.mouth.balance / photo.balance, photo.dark),
+        halves=cv2.merge([upper[..., 3], lower[..., 3]]),
+        shade_tint=photo.shade_tint,
     )
-
-
-def own_mouth(photo: np.ndarray, source: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
-    """The photo's own mouth patch and its opening, uint8 [h, w, 4], for landmarks `source` [478, 3]."""
-    return _mouth_patch(shrink(cut(photo, window.box()), (window.crop, window.crop)), source, window, size)
-
-
-def _mouth_patch(seen: np.ndarray, source: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
-    """`own_mouth` from what is `seen` of the photo in the window."""
-    points = window.to_crop(source)
-    x, y = mouth_corner(points, window.crop, size)
-    part = np.s_[y : y + size[1], x : x + size[0]]
-    return np.dstack([seen[part], openings(points, (window.crop, window.crop))[0][part]])
 
 
 class Refiner:
@@ -195,7 +233,8 @@ class Refiner:
         self.config = config
         named = {
             name: np.asarray(value, np.float32) for name, value in tensors.items() if name.startswith(STORED_PREFIX)
-        } or _init_weights(config)
+        } or init_weights(config)
+        self.example = stored_mouth(named, EXAMPLE_PREFIX) or dark_mouth(config)
         face, mouth = (
             {name[len(start) :]: value for name, value in named.items() if name.startswith(start)}
             for start in (f"{STORED_PREFIX}face.net.", f"{STORED_PREFIX}mouth.net.")
@@ -208,11 +247,20 @@ class Refiner:
             self._face = _TorchNet(FaceNet(config).net, face, device)
             self._mouth = _TorchNet(MouthNet(config).net, mouth, device)
 
+    def mouth_for(self, points: np.ndarray) -> OpenMouth | None:
+        """The mouth to carry over to a photo with landmarks `points` [478, 3]: None, its own, or the example's."""
+        return None if shows_inside(points) else fitted(self.example, points, self.config)
+
     def changes(self, views: list[View]) -> tuple[np.ndarray, np.ndarray]:
         """Changes of the face (share, colour) [B, S/2, S/2, 4] and of the mouth (colour) [B, h, w, 3], float32.
 
-        The same as `refiner_recipe.refiner_changes`, with all pixel work on small uint8 pictures.
+        The same as `face_changes` and `mouth_changes` of the recipes, with all pixel work on small uint8 pictures.
         """
+        face = self.face_changes(views)
+        return face, self.mouth_changes(views, face)
+
+    def face_changes(self, views: list[View]) -> np.ndarray:
+        """Share of the resting picture and colour to add, float32 [B, S/2, S/2, 4]."""
         half = self.config.crop_px // 2
         seen = np.empty((len(views), 9, half, half), np.float32)
         for planes, view in zip(seen, views, strict=True):
@@ -225,14 +273,22 @@ class Refiner:
         share *= away_from_ghosts(corners, eyes, self.config)
         gains = np.stack([v.balance for v in views])[:, :, None, None]
         colour *= np.stack([within_person(planes[6]) for planes in seen])[:, None] / gains
-        face = _merged(planes)
-        width, height = self.config.mouth_px
-        seen = np.empty((len(views), 8, height, width), np.float32)
-        for planes, view, change in zip(seen, views, face, strict=True):
-            _see_mouth(planes, view, change)
-        mouth = self._mouth(seen)
-        mouth /= gains
-        return face, _merged(mouth)
+        return _merged(planes)
+
+    def mouth_changes(self, views: list[View], face: np.ndarray) -> np.ndarray:
+        """Colour to add to the mouth patches after the changes `face` of `face_changes`: float32 [B, h, w, 3]."""
+        width, height = self.config.patch_px
+        seen = np.empty((len(views), 6, height, width), np.float32)
+        change = np.empty((len(views), height, width, 3), np.float32)
+        patches = []
+        for planes, added, view, colour in zip(seen, change, views, face, strict=True):
+            before = lips_before(view, colour)
+            patches.append(mouth_seen(view, before))
+            np.multiply(patches[-1][..., :3] - before, np.float32(1 / 255), out=added)
+            _scale(patches[-1], np.append(view.balance, np.ones(3, np.float32)) / 255, planes)
+        for added, patch, view, drawn in zip(change, patches, views, _merged(self._mouth(seen)), strict=True):
+            added += shaded(drawn, patch, view.balance, view.shade_tint)
+        return change
 
 
 def within_person(alpha: np.ndarray) -> np.ndarray:
@@ -252,8 +308,11 @@ class NoRefiner(Refiner):
     def __init__(self, config: RefinerConfig) -> None:
         self.config = config
 
+    def mouth_for(self, points: np.ndarray) -> OpenMouth | None:
+        return None
+
     def changes(self, views: list[View]) -> tuple[np.ndarray, np.ndarray]:
-        half, (width, height) = self.config.crop_px // 2, self.config.mouth_px
+        half, (width, height) = self.config.crop_px // 2, self.config.patch_px
         return np.zeros((len(views), half, half, 4), np.float32), np.zeros((len(views), height, width, 3), np.float32)
 
 
@@ -265,20 +324,33 @@ def _see_face(planes: np.ndarray, view: View) -> None:
         _scale(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), scale, planes[3 * k : 3 * k + 3])
 
 
-def _see_mouth(planes: np.ndarray, view: View, change: np.ndarray) -> None:
-    """Write the mouth patch refined by the face's `change`, its opening and the photo's own mouth, in the refiner's
-    tint, to float32 [8, h, w]."""
-    x, y = view.corner
-    height, width = planes.shape[1:]
-    part = np.s_[y : y + height, x : x + width]
-    share, *colour = cv2.split(_twice(change, view.corner, (width, height)))
-    scale = view.balance / 255
-    pictures = zip(cv2.split(view.warped[part]), cv2.split(view.still[part]), strict=True)
-    for k, (warped, still) in enumerate(pictures):
-        before = warped.astype(np.float32)
-        np.multiply(before + share * (still - before) + 255 * colour[k], scale[k], out=planes[k])
-    np.multiply(view.masks[part][..., 2], np.float32(1 / 255), out=planes[3])
-    _scale(view.own_mouth, np.append(scale, np.float32(1 / 255)), planes[4:])
+def lips_before(view: View, change: np.ndarray) -> np.ndarray:
+    """The mouth patch with the colour of the face's `change` [S/2, S/2, 4] added: float32 [h, w, 3] in [0, 255].
+
+    The share of the resting picture is left out: it is nothing at the mouth (`window.away_from_ghosts`).
+    """
+    (x, y), (width, height) = view.corner, view.patch.size
+    larger = _thrice(np.ascontiguousarray(change[..., 1:]), (x // 2, y // 2), (width // 3, height // 3))
+    return np.clip(view.lips[..., :3] + 255 * larger, 0, 255)
+
+
+def mouth_seen(view: View, before: np.ndarray) -> np.ndarray:
+    """What `MouthNet` sees: the patch `before` with its inside, the opening, and both halves: uint8 [h, w, 6]."""
+    opening = cv2.GaussianBlur(view.lips[..., 3], (0, 0), OPENING_BLUR_PX)[..., None] * np.float32(1 / 255)
+    filled = before + opening * (view.inside - before)
+    return np.dstack([cv2.convertScaleAbs(filled), view.lips[..., 3], view.halves])
+
+
+def shaded(drawn: np.ndarray, seen: np.ndarray, balance: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """The colour float32 [h, w, 3] that `MouthNet`'s output `drawn` [h, w, 4] adds to what it has `seen` [h, w, 6].
+
+    Both are smooth. Behind the lips it only makes lighter or darker what is there: free to add colours, it would lay
+    the mean of all mouths over teeth and cavity, which is a grey plate. `tint` [3] is that of the shade.
+    """
+    opening = seen[..., 3:4] * np.float32(1 / 255)
+    colour = cv2.blur(drawn[..., :3], (LIPS_PX, LIPS_PX)) / balance
+    shade = np.clip(cv2.blur(drawn[..., 3], (SHADE_PX, SHADE_PX)), *SHADE)[..., None] * (tint / 255)
+    return colour + opening * (shade * seen[..., :3] - colour)
 
 
 def _merged(planes: np.ndarray) -> np.ndarray:
@@ -296,16 +368,16 @@ def _scale(picture: np.ndarray, factors: np.ndarray, planes: np.ndarray) -> None
         np.multiply(values, factor, out=plane)
 
 
-def _twice(change: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """The patch of `size` (width, height) at `corner`, in even pixels, of `change` [H, W, C] enlarged two times."""
+def _thrice(change: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """The part of `change` [H, W, C] of `size` (width, height) at `corner`, enlarged three times."""
     (x, y), (width, height) = corner, size
-    left, top = max(x // 2 - 1, 0), max(y // 2 - 1, 0)
-    near = change[top : (y + height) // 2 + 1, left : (x + width) // 2 + 1]
-    larger = cv2.resize(near, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    return larger[y - 2 * top : y - 2 * top + height, x - 2 * left : x - 2 * left + width]
+    left, top = max(x - 1, 0), max(y - 1, 0)
+    near = change[top : y + height + 1, left : x + width + 1]
+    larger = cv2.resize(near, None, fx=3, fy=3, interpolation=cv2.INTER_LINEAR)
+    return larger[3 * (y - top) : 3 * (y - top + height), 3 * (x - left) : 3 * (x - left + width)]
 
 
-def _init_weights(config: RefinerConfig) -> dict[str, np.ndarray]:
+def init_weights(config: RefinerConfig) -> dict[str, np.ndarray]:
     """Tensors of an untrained refiner."""
     from talkingface.photo.refiner_networks import FaceNet, MouthNet
 
@@ -332,8 +404,6 @@ def composite_residual(out: np.ndarray, still: np.ndarray, view: View, face: np.
     """Lay one frame's changes onto `out` uint8 [H, W, 3], in place."""
     window, still = view.window, np.ascontiguousarray(still)
     _lay(out, still, face, (float(window.x), float(window.y), float(window.side), float(window.side)))
-    x, y = view.corner
-    height, width = mouth.shape[:2]
-    place = (window.x + x / window.scale, window.y + y / window.scale, width / window.scale, height / window.scale)
-    no_share = np.concatenate([np.zeros((height, width, 1), np.float32), mouth], -1)
-    _lay(out, still, no_share, tuple(float(v) for v in place))
+    x0, y0, x1, y1 = view.patch.box
+    no_share = np.concatenate([np.zeros((*mouth.shape[:2], 1), np.float32), mouth], -1)
+    _lay(out, still, no_share, (float(x0), float(y0), float(x1 - x0), float(y1 - y0)))

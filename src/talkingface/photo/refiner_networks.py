@@ -2,10 +2,11 @@
 
 `FaceNet` takes the whole face at half scale and gives, per pixel, how much of the resting photo shows through
 (where the warp moved what did not move; never at the mouth) and what colour to add (light, shadow, lids). `MouthNet`
-takes the mouth at full scale and adds what no photo contains: the inside of the mouth, teeth, the meeting lips.
+takes the mouth at one and a half times the scale, with the inside of an open mouth in place (see `photo.mouth`), and
+shades it: teeth in the shadow of the lip, tongue, the meeting lips.
 
-Both give an affine change of the picture, out = in + share * (photo - in) + colour, so that the change can be
-enlarged and applied at the photo's own resolution.
+The changes are affine, out = in + share * (photo - in) + colour, so that they can be enlarged and applied at the
+photo's own resolution.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from talkingface.nn.unet import UNet as _UNet
+from talkingface.nn.unet import UNet
 from talkingface.photo.config import RefinerConfig
 
 FACE_INPUTS = 9  # warped rgb, resting rgb, person, eye openings, mouth opening
-MOUTH_INPUTS = 8  # refined rgb, mouth opening, the photo's own mouth rgb and opening
+MOUTH_INPUTS = 6  # rgb with the inside of the mouth in place, mouth opening, upper and lower half of the inside
 
 
 class FaceNet(nn.Module):
@@ -25,7 +26,7 @@ class FaceNet(nn.Module):
 
     def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
-        self.net = _UNet(FACE_INPUTS, 4, 4, config.face_widths)
+        self.net = UNet(FACE_INPUTS, 4, 4, config.face_widths)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         out = self.net(x)
@@ -33,11 +34,12 @@ class FaceNet(nn.Module):
 
 
 class MouthNet(nn.Module):
-    """[B, 8, h, w] in [0, 1] -> colour [B, 3, h, w] to add to the mouth patch."""
+    """[B, 6, h, w] in [0, 1] -> colour [B, 3, h, w] to add to the lips, and shade [B, 1, h, w] of what lies behind them
+    (see `refine.shaded`)."""
 
     def __init__(self, config: RefinerConfig) -> None:
         super().__init__()
-        self.net = _UNet(MOUTH_INPUTS, 3, 2, config.mouth_widths)
+        self.net = UNet(MOUTH_INPUTS, 4, 3, config.mouth_widths)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import talkingface
+from media_files import write_clip
 from meter_system import SPEC
 from talkingface.core.checks import check_controls, check_pose, check_source
 from talkingface.core.errors import InputError, TalkingFaceError, UsageError
@@ -96,6 +97,14 @@ def test_fit_refuses_before_work(photo: Path) -> None:
     for options, problem in (({"size": 3}, "size"), ({"face_index": -1}, "--face-index")):
         with pytest.raises(UsageError, match=problem):
             talkingface.fit(photo, system="meter", device="cpu", **options)
+    with pytest.raises(UsageError, match="meter takes one photo or video; leave out the others"):
+        talkingface.fit(photo, photo, system="meter", device="cpu")
+
+
+def test_further_faces_are_photos(photo: Path, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4")
+    with pytest.raises(UsageError, match="must be photos of the same person"):
+        talkingface.fit(photo, tmp_path / "clip.mp4")
 
 
 def test_what_the_shipped_systems_refuse() -> None:

@@ -201,7 +201,7 @@ def test_work_that_somebody_holds_is_refused_before_it_begins(tmp_path: Path, ph
     with WorkFolder(tmp_path / "r-work", "it"), pytest.raises(UsageError, match="the report .* is being made"):
         talkingface.evaluate(voice_file, tmp_path / "r.json")
     with WorkFolder(tmp_path / "run", "it"), pytest.raises(UsageError, match="the training .* is being made"):
-        train("portrait.refiner", tmp_path, tmp_path / "run", steps=1)
+        train("portrait.face", tmp_path, tmp_path / "run", steps=1)
     assert not (tmp_path / "run").exists()
 
 

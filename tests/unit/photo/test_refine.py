@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from faces import drawn_picture, mesh_points
-from talkingface.photo.refine import Drawn, Refiner, View, composite_residual, look_at, make_view
+from talkingface.photo.refine import (
+    Drawn,
+    Refiner,
+    View,
+    composite_residual,
+    init_weights,
+    lips_before,
+    look_at,
+    make_view,
+    mouth_seen,
+)
 from talkingface.photo.window import Window, window_at, window_side
 from talkingface.systems.portrait.config import preset
 
 CONFIG = preset("tiny").refiner
-SIZE = CONFIG.mouth_px
+SIZE, PATCH = CONFIG.mouth_px, CONFIG.patch_px
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +40,14 @@ def view_of(points: np.ndarray, picture: np.ndarray, source: np.ndarray | None =
 def changes(share: float = 0.0, colour: float = 0.0, mouth: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     face = np.full((128, 128, 4), colour, np.float32)
     face[..., 0] = share
-    return face, np.full((SIZE[1], SIZE[0], 3), mouth, np.float32)
+    return face, np.full((*PATCH[::-1], 3), mouth, np.float32)
 
 
 def test_a_view_has_the_networks_sizes():
     view = view_of(mesh_points(), drawn_picture())
     assert view.warped.shape == view.still.shape == (256, 256, 3)
     assert view.masks.shape == (256, 256, 3) and view.masks.dtype == np.uint8
-    assert view.own_mouth.shape == (SIZE[1], SIZE[0], 4)
+    assert view.lips.shape == (*PATCH[::-1], 4) and view.halves.shape == (*PATCH[::-1], 2)
 
 
 def test_no_change_changes_nothing():
@@ -89,7 +100,7 @@ def test_changes_do_not_depend_on_the_neighbours_in_the_batch(refiner):
     first, second = view_of(mesh_points(), drawn_picture()), view_of(mesh_points(40), drawn_picture()[::-1].copy())
     face, mouth = refiner.changes([first, second, second, first])
     again = refiner.changes([second, first, first, second])
-    assert face.shape == (4, 128, 128, 4) and mouth.shape == (4, SIZE[1], SIZE[0], 3)
+    assert face.shape == (4, 128, 128, 4) and mouth.shape == (4, *PATCH[::-1], 3)
     assert face.dtype == np.float32 and face.flags.c_contiguous
     assert np.array_equal(face[0], again[0][1]) and np.array_equal(mouth[0], again[1][2])
     assert face[..., 0].min() >= 0 and face[..., 0].max() <= 1
@@ -119,11 +130,11 @@ def test_the_resting_photo_never_shows_through_a_moved_head(refiner):
 
 
 def test_the_fast_way_gives_what_training_saw():
-    """`Refiner` folds uint8 pictures itself; the recipe's plain torch version is what it has to equal."""
+    """`Refiner` folds uint8 pictures itself; the recipes' plain torch versions are what it has to equal."""
     import torch
 
     from talkingface.photo.refiner_networks import FaceNet, MouthNet
-    from talkingface.systems.portrait.refiner_recipe import refiner_changes, to_tensors
+    from talkingface.systems.portrait import mouth_recipe, refiner_recipe
 
     torch.manual_seed(2)
     nets = {"painter.face.": FaceNet(CONFIG), "painter.mouth.": MouthNet(CONFIG)}
@@ -131,19 +142,38 @@ def test_the_fast_way_gives_what_training_saw():
         for values in net.parameters():
             torch.nn.init.normal_(values, std=0.2)
     tensors = {prefix + k: v.numpy() for prefix, net in nets.items() for k, v in net.state_dict().items()}
+    refiner = Refiner(init_weights(CONFIG) | tensors, CONFIG)
     moved = mesh_points() + np.float32([3, 0, 0])
     views = [view_of(mesh_points(), drawn_picture(), moved), view_of(mesh_points(40), drawn_picture()[::-1].copy())]
     assert 0 < views[0].stillness < views[1].stillness == 1
-    names = ("warped", "still", "masks", "own_mouth", "corner", "eyes", "stillness", "balance")
+    names = ("warped", "still", "masks", "corner", "eyes", "stillness", "balance")
     samples = [{name: np.asarray(getattr(view, name)) for name in names} for view in views]
-    batch = to_tensors([{**sample, "truth": sample["still"]} for sample in samples])
+    batch = refiner_recipe.to_tensors([{**sample, "truth": sample["still"]} for sample in samples])
     batch["stillness"] = batch["stillness"].float()
     with torch.no_grad():
-        wanted = refiner_changes(nets["painter.face."].eval(), nets["painter.mouth."].eval(), batch, CONFIG)
-    for fast, slow in zip(Refiner(tensors, CONFIG).changes(views), wanted, strict=True):
-        slow = slow.permute(0, 2, 3, 1).numpy()
-        slow[..., -3:] /= np.stack([view.balance for view in views])[:, None, None]
-        assert np.abs(fast - slow).max() < 0.02 * max(1.0, float(np.abs(slow).max()))
+        wanted = refiner_recipe.face_changes(nets["painter.face."].eval(), batch, CONFIG)
+    face, mouth = refiner.changes(views)
+    assert_close(face, wanted, views)
+    before = [lips_before(view, change) for view, change in zip(views, face, strict=True)]
+    seen = [mouth_seen(view, lips) for view, lips in zip(views, before, strict=True)]
+    samples = [
+        {"seen": patch, "truth": patch[..., :3], "balance": v.balance} for patch, v in zip(seen, views, strict=True)
+    ]
+    with torch.no_grad():
+        batch = mouth_recipe.to_tensors(samples)
+        wanted = mouth_recipe.refine_mouth(nets["painter.mouth."].eval(), batch["seen"])
+    gains = np.stack([view.balance for view in views])[:, None, None]
+    refined = wanted.permute(0, 2, 3, 1).numpy() / gains
+    inner = np.s_[:, 8:-8, 8:-8]  # the means there reach over the border
+    made = np.stack(before) / 255 + mouth
+    assert np.abs(made - refined)[inner].max() < 0.02 * max(1.0, float(np.abs(refined).max()))
+
+
+def assert_close(fast: np.ndarray, wanted: Any, views: list[View]) -> None:
+    """Colours to add, in the picture's own tint and in the refiner's."""
+    slow = wanted.permute(0, 2, 3, 1).numpy().copy()
+    slow[..., -3:] /= np.stack([view.balance for view in views])[:, None, None]
+    assert np.abs(fast - slow).max() < 0.02 * max(1.0, float(np.abs(slow).max()))
 
 
 def test_tensors_decide_what_is_painted(refiner):
@@ -157,6 +187,7 @@ def test_tensors_decide_what_is_painted(refiner):
         for name, value in net.state_dict().items():
             tensors[prefix + name] = torch.randn_like(value).numpy() if name.endswith("bias") else value.numpy()
     view = view_of(mesh_points(), drawn_picture())
+    tensors = init_weights(CONFIG) | tensors
     one, other = Refiner(tensors, CONFIG).changes([view]), refiner.changes([view])
     assert not np.allclose(one[0], other[0])
     assert np.array_equal(one[0], Refiner(tensors, CONFIG).changes([view])[0])

@@ -10,6 +10,7 @@ SPEC = SystemSpec(
     driving=("audio", "video"),
     poses=("still", "generated", "source", "video", "motion", "angles"),
     pose_origins=("first", "mean", "none"),
+    more_photos=True,
     backgrounds=("keep", "transparent", "replace"),
     clip_backgrounds=("keep",),
     motion_space=MESH478,

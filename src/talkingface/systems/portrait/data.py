@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from talkingface.clips.manifest import PreparedClip, prepared_clips, prepared_file, write_index
+from talkingface.clips.manifest import PreparedClip, manifest_rows, prepared_clips, prepared_file, write_index
 from talkingface.core.arrays import save_arrays
+from talkingface.core.errors import FaceError
 from talkingface.photo.scene import Scene, make_scene
 from talkingface.photo.window import FACE_IN_CROP, face_square
 from talkingface.video.jpeg import from_jpeg
 
-CROP_PX = 256
-MAX_REGION_PX = 416
+CROP_PX = 384
+MAX_REGION_PX = 624
 JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceClip:
-    """Frames of one clip at refiner scale: JPEG bytes, landmarks float32 [T, 478, 3] in their pixels."""
+    """Frames of one clip at refiner scale: JPEG bytes, landmarks float32 [T, 478, 3] in their pixels.
+
+    `face_px`: side of the face in the clip itself, which says how sharp the frames can be.
+    """
 
     slug: str
     jpegs: list[bytes]
     landmarks: np.ndarray
+    face_px: float = 0.0
 
     def frame(self, index: int) -> np.ndarray:
         """Frame as uint8 RGB."""
@@ -63,14 +69,14 @@ def make_face_clip(path: Path, landmarks: np.ndarray, confidence: np.ndarray, ke
             kept.append(number)
     points = landmarks[kept].astype(np.float32)
     points = np.concatenate([points[..., :2] * scale + matrix[:, 2], points[..., 2:] * scale], -1).astype(np.float32)
-    return FaceClip(slug=path.stem, jpegs=jpegs, landmarks=points)
+    return FaceClip(slug=path.stem, jpegs=jpegs, landmarks=points, face_px=side)
 
 
 def save_face_clip(path: Path, clip: FaceClip) -> None:
     """One .npz without pickles: all JPEGs end to end, and where each begins."""
     sizes = np.array([len(j) for j in clip.jpegs])
     data = np.frombuffer(b"".join(clip.jpegs), np.uint8)
-    save_arrays(path, jpegs=data, sizes=sizes, landmarks=clip.landmarks)
+    save_arrays(path, jpegs=data, sizes=sizes, landmarks=clip.landmarks, face_px=clip.face_px)
 
 
 def load_face_clip(path: Path) -> FaceClip:
@@ -79,7 +85,22 @@ def load_face_clip(path: Path) -> FaceClip:
         ends = np.cumsum(file["sizes"])
         data = file["jpegs"].tobytes()
         jpegs = [data[end - size : end] for end, size in zip(ends, file["sizes"], strict=True)]
-        return FaceClip(slug=path.stem, jpegs=jpegs, landmarks=file["landmarks"])
+        return FaceClip(slug=path.stem, jpegs=jpegs, landmarks=file["landmarks"], face_px=float(file["face_px"]))
+
+
+def free_portraits(data: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Picture uint8 [H, W, 3] and landmarks [478, 3] of each public-domain train portrait of a data folder."""
+    from talkingface.face.track import track_image
+    from talkingface.video.image import read_image
+
+    for row in manifest_rows(data, kind="portrait", split="train"):
+        if row["licence_class"] == "public-domain":
+            try:
+                face = track_image(read_image(data / row["file"]).rgb)
+            except FaceError as problem:
+                print(f"left out: {row['slug']}: {problem}")
+            else:
+                yield face.rgb, face.landmarks
 
 
 def crop_prepared(prepared: Path, folder: Path) -> None:

@@ -14,12 +14,14 @@ import numpy as np
 
 from talkingface.clips.manifest import manifest_rows, prepared_clips
 from talkingface.core.config import to_dict
-from talkingface.core.errors import FaceError, UsageError
+from talkingface.core.errors import UsageError
+from talkingface.core.weights import find_weights, load_weights
 from talkingface.photo.config import RefinerConfig
-from talkingface.photo.refine import STORED_PREFIX
+from talkingface.photo.mouth import OpenMouth, to_tensors
+from talkingface.photo.refine import EXAMPLE_PREFIX, STORED_PREFIX, Refiner, init_weights
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
-from talkingface.systems.portrait.data import crop_prepared
+from talkingface.systems.portrait.data import crop_prepared, free_portraits
 from talkingface.training.pipeline import (
     FREE,
     RESEARCH,
@@ -33,7 +35,11 @@ from talkingface.training.pipeline import (
 from talkingface.training.prepare import prepare_data, something
 from talkingface.training.speaking_clips import FREE_LICENCES
 
-REFINER_STEPS = {"clean": 4000, "research": 3500}
+FACE_STEPS = {"clean": 4000, "research": 3500}
+MOUTH_STEPS = {"clean": 1500, "research": 2500}
+LEAST_FACE_PX = {"clean": 120.0, "research": 200.0}
+"""Sides of faces from which teeth can be told apart; few free clips show one so large."""
+_REFINER_OPTIONS = {"ema_decay": 0.998, "channels_last": True, "preview_every": 250, "evaluate_every": 500}
 ENCODERS = {"clean": "clean", "research": "v1"}
 """The speech encoder that each hears by: its heads were trained along with it."""
 MOUTH_GAIN = {"best": (1.1, 1.45, 1.25), "low": (1.25, 1.7, 1.3)}
@@ -43,15 +49,26 @@ FREE_CLIP = "public-domain or CC BY train clip"
 TERMS = {"clean": FREE, "research": RESEARCH}
 
 
-def _refiner(config: PortraitConfig, data: Path) -> Any:
-    from talkingface.systems.portrait.refiner_recipe import RefinerRecipe
+def _face(config: PortraitConfig, data: Path) -> Any:
+    from talkingface.systems.portrait.refiner_recipe import FaceRecipe
 
+    return FaceRecipe(*_refiner_files(data, free_only=False), _refiner_config(config))
+
+
+def _mouth(config: PortraitConfig, data: Path) -> Any:
+    from talkingface.systems.portrait.mouth_recipe import MouthRecipe
+
+    refiner = Refiner(load_weights(find_weights(SPEC.default_weights)).tensors, _refiner_config(config))
+    return MouthRecipe(*_refiner_files(data, free_only=False), refiner, [refiner.example])
+
+
+def _refiner_config(config: PortraitConfig) -> RefinerConfig:
     if config.refiner is None:
         raise UsageError("this config has no refiner to train; give --config official")
-    return RefinerRecipe(*_refiner_files(data, free_only=False), config.refiner)
+    return config.refiner
 
 
-RECIPES: dict[str, Callable[[PortraitConfig, Path], Any]] = {"refiner": _refiner}
+RECIPES: dict[str, Callable[[PortraitConfig, Path], Any]] = {"face": _face, "mouth": _mouth}
 """Recipe name -> recipe for a config and a folder of face clips with its index.json."""
 
 
@@ -69,7 +86,7 @@ def make_face_model(data: Path, folder: Path) -> Path:
     clips = [clip for clip in clips if clip.licence_class in FREE_LICENCES and clip.use != "motion"]
     clips = something([clip for clip in clips if clip.held_back is None], FREE_CLIP, data)
     tracks = [(clip.identity, clip.load_track()) for clip in clips]
-    portraits = list(_free_portraits(data))
+    portraits = [points for _, points in free_portraits(data)]
     tensors = model_to_tensors(learn_mesh478(tracks, portraits))
     for name in ("identity", "expression"):
         tensors[name] = tensors[name].astype(np.float16)
@@ -102,12 +119,13 @@ def make_weights(data: Path, folder: Path, tag: str) -> Path:
     model = load_mesh478()
     head_motion = train_head_motion(prepared, model, free_only=free_only)  # seconds; a folder unfit for it fails now
     speech = train_encoder(data, folder, ENCODERS[tag])
-    refiner = _train_refiner(crops, folder, tag)
+    refiner, example = _train_refiner(data, crops, folder, tag)
     mouth = speech_tensors(speech["heads"], model, MOUTH_GAIN)
-    tensors = mouth | halved(head_motion) | refiner_tensors(refiner.networks)
+    tensors = mouth | halved(head_motion) | to_tensors(example, EXAMPLE_PREFIX)
+    tensors |= refiner_tensors({name: done.networks[name] for name, done in refiner.items()})
     card = make_card(
         f"{SPEC.name}.{tag}",
-        {**speech, "refiner": refiner},
+        {**speech, **refiner},
         terms=TERMS[tag],
         data=_description(data, prepared, free_only),
         held_back=held_back_of(prepared_clips(prepared)),
@@ -133,24 +151,40 @@ def _description(data: Path, prepared: Path, free_only: bool) -> str:
     return f"{len(clips)} {kind}; {len(speech)} files of English speech; synthetic speech of known phones"
 
 
-def _train_refiner(crops: Path, folder: Path, tag: str) -> Trained:
-    """The refiner; `research` continues from the finished `clean` refiner, which is made first."""
-    from talkingface.systems.portrait.refiner_recipe import RefinerRecipe
+def _train_refiner(data: Path, crops: Path, folder: Path, tag: str) -> tuple[dict[str, Trained], OpenMouth]:
+    """`FaceNet`, and on top of it `MouthNet`; and the example mouth. `FaceNet` of `research` continues from that of
+    `clean`, which is made first."""
+    from talkingface.systems.portrait.mouth_recipe import MouthRecipe, example_mouths
+
+    config, examples = RefinerConfig(), example_mouths(data, crops, RefinerConfig())
+
+    def make(done: Mapping[str, Trained]) -> MouthRecipe:
+        refiner = Refiner(init_weights(config) | refiner_tensors(done["face"].networks), config)
+        files = _refiner_files(crops, free_only=tag == "clean")
+        return MouthRecipe(*files, refiner, examples, least_face_px=LEAST_FACE_PX[tag])
+
+    mouth = Stage(name="mouth", steps=MOUTH_STEPS[tag], make=make, settings=_settings(config), options=_REFINER_OPTIONS)
+    clean = run_stages(folder / "clean", [_face_stage(crops, "clean", {})], seed=SEED, device="cpu")
+    start = {} if tag == "clean" else clean["face"].networks
+    stages = [_face_stage(crops, tag, start), mouth]
+    return run_stages(folder / tag, stages, seed=SEED, device="cpu"), examples[0]
+
+
+def _face_stage(crops: Path, tag: str, start: Mapping[str, Mapping[str, Any]]) -> Stage:
+    from talkingface.systems.portrait.refiner_recipe import FaceRecipe
 
     config = RefinerConfig()
-    start = _train_refiner(crops, folder, "clean").networks if tag == "research" else None
-
-    def make(done: Mapping[str, Trained]) -> RefinerRecipe:
-        return RefinerRecipe(*_refiner_files(crops, free_only=tag == "clean"), config, start=start)
-
-    stage = Stage(
-        name="refiner",
-        steps=REFINER_STEPS[tag],
-        make=make,
-        settings={"config": to_dict(config)},
-        options={"ema_decay": 0.998, "channels_last": True, "preview_every": 250, "evaluate_every": 500},
+    return Stage(
+        name="face",
+        steps=FACE_STEPS[tag],
+        make=lambda done: FaceRecipe(*_refiner_files(crops, free_only=tag == "clean"), config, start=start),
+        settings=_settings(config),
+        options=_REFINER_OPTIONS,
     )
-    return run_stages(folder / tag, [stage], seed=SEED, device="cpu")["refiner"]
+
+
+def _settings(config: RefinerConfig) -> dict[str, Any]:
+    return {"config": to_dict(config)}
 
 
 def refiner_tensors(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -158,20 +192,8 @@ def refiner_tensors(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, np.n
     return {
         f"{STORED_PREFIX}{name}.{key}": value.detach().cpu().numpy().astype(np.float16)
         for name in ("face", "mouth")
-        for key, value in networks[name].items()
+        for key, value in networks.get(name, {}).items()
     }
-
-
-def _free_portraits(data: Path) -> Any:
-    from talkingface.face.track import track_image
-    from talkingface.video.image import read_image
-
-    for row in manifest_rows(data, kind="portrait", split="train"):
-        if row["licence_class"] == "public-domain":
-            try:
-                yield track_image(read_image(data / row["file"]).rgb).landmarks
-            except FaceError as problem:
-                print(f"left out: {row['slug']}: {problem}")
 
 
 PIPELINES: dict[str, Callable[[Path, Path], Path]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +18,7 @@ from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.face.track import smooth_track
 from talkingface.photo.avatar import DEFAULT_LONGEST_PX, cost_as_photo, longest_side, photo_face, photo_tensors
 from talkingface.photo.config import RefinerConfig
+from talkingface.photo.mouth import mouth_tensors, open_mouth_cost, stored_mouth
 from talkingface.photo.refine import NoRefiner, Refiner
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
@@ -70,8 +72,9 @@ class PortraitSystem(System):
         tracked = track_clip(clip, fps=fps, longest_px=longest_side(size), face_index=face_index, upright=True)
         rows = _clip_rows(tracked.track)
         rgb, landmarks = best_frame(tracked, cost_as_photo(rows["landmarks"], rows["expression"]))
-        tensors = self._judged(photo_tensors(rgb, None, landmarks))
-        tensors |= {f"clip.{name}": value for name, value in rows.items()}
+        shown = best_frame(tracked, open_mouth_cost(rows["landmarks"]))
+        tensors = photo_tensors(rgb, None, landmarks) | mouth_tensors([shown], self.refiner.config)
+        tensors = self._judged(tensors) | {f"clip.{name}": value for name, value in rows.items()}
         notes = [*tracked.notes, *tracked.gap_notes()]
         card = {
             **self._card("clip", notes), "fps": fps, "longest_px": longest_side(size) or 0, "turns": tracked.turns,
@@ -83,6 +86,16 @@ class PortraitSystem(System):
         from talkingface.photo.amplitude import mouth_gains
 
         return tensors | {"mouth_gains": mouth_gains(tensors, self.refiner)}
+
+    def add_photos(self, avatar: Avatar, photos: Sequence[Photo]) -> Avatar:
+        """See `System.add_photos`: the most telling open mouth of all is the one that is drawn."""
+        faces: list[Mapping[str, np.ndarray]] = [photo_face(photo, None, None)[0] for photo in photos]
+        if avatar.card["kind"] == "photo":
+            faces.append(avatar.tensors)
+        found = mouth_tensors([(face["rgb"], face["landmarks"]) for face in faces], self.refiner.config)
+        notes = [] if found else ["no photo shows an open mouth: average teeth are drawn"]
+        card = avatar.card | {"notes": [*avatar.card["notes"], *notes]}  # type: ignore[misc]
+        return replace(avatar, card=card, tensors={**avatar.tensors, **found})
 
     def _card(self, kind: str, notes: list[str]) -> dict[str, object]:
         weights = "" if self.weights is None else self.weights.card.get("name", "")
@@ -140,7 +153,8 @@ class PortraitSystem(System):
             )  # fmt: skip
             rows = _clip_rows(tracked.track)
         turns = int(avatar.card.get("turns") or 0)  # type: ignore[call-overload]
-        return ClipRenderer(avatar.files["clip"], fps, longest, load_mesh478(), rows, self.refiner, controls, turns)
+        return ClipRenderer(avatar.files["clip"], fps, longest, load_mesh478(), rows, self.refiner, controls, turns,
+                            stored_mouth(avatar.tensors))  # fmt: skip
 
 
 def _clip_rows(track: Track) -> dict[str, np.ndarray]:

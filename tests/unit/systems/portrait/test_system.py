@@ -12,10 +12,12 @@ from talkingface.clips.source import open_media
 from talkingface.core.errors import FaceError, InputError, UsageError
 from talkingface.core.motion import concatenate
 from talkingface.core.timing import as_rate
-from talkingface.core.types import Avatar, Controls, Motion
+from talkingface.core.types import Avatar, Controls, Motion, Photo
 from talkingface.core.weights import load_avatar, save_avatar
 from talkingface.face.camera import euler_degrees
-from talkingface.face.morphable import inner_lip_gap
+from talkingface.face.morphable import inner_lip_gap, load_mesh478
+from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
+from talkingface.face.track import track_image
 from talkingface.systems.portrait.config import preset
 from talkingface.systems.portrait.system import PortraitSystem
 from talkingface.video.image import write_image
@@ -56,6 +58,38 @@ def test_a_photo_becomes_an_avatar(avatar):
     assert avatar.tensors["landmarks"] == pytest.approx(sample_points(), abs=1e-3)
     assert inner_lip_gap(avatar.tensors["resting"]) < 0.012
     assert avatar.tensors["mouth_gains"] == pytest.approx(1, abs=0.31)
+
+
+def opened(system: PortraitSystem, avatar: Avatar) -> np.ndarray:
+    """The avatar's first frame with its mouth open."""
+    motion = still_motion(2)
+    motion.expression[:, 0] = 0.25 / opening_of_one()
+    return next(system.render(avatar, iter([motion]), Controls())).rgb[0]
+
+
+def opening_of_one() -> float:
+    model = load_mesh478()
+    row = np.eye(model.expression.shape[-1], dtype=np.float32)[0]
+    moved = model.displacement(row)
+    return float(moved[14, 1] - moved[13, 1])
+
+
+def test_further_photos_show_the_inside_of_the_mouth(system, avatar):
+    plain = opened(system, avatar)
+    green = plain.copy()
+    ring = track_image(plain).landmarks[[*INNER_LIP_UPPER, *INNER_LIP_LOWER[::-1]], :2]
+    cv2.fillPoly(green, [np.round(ring).astype(np.int32)], (40, 230, 40))
+    told = system.add_photos(avatar, [Photo(rgb=sample_picture()), Photo(rgb=green)])
+    assert told.card["notes"] == [] and "mouth.upper" not in avatar.tensors
+    changed = opened(system, told).astype(int) - plain
+    x, y = np.round(ring.mean(0)).astype(int)
+    assert changed[y, x, 1] > 60 and changed[y, x, 1] > changed[y, x, 0] + 60
+    assert not changed[: y - 60].any(), "only the mouth is another one"
+
+
+def test_photos_that_show_no_open_mouth_are_said_to(system, avatar):
+    told = system.add_photos(avatar, [Photo(rgb=sample_picture())])
+    assert "no photo shows an open mouth" in told.card["notes"][-1] and "mouth.upper" not in told.tensors
 
 
 def test_an_avatar_survives_being_saved(system, avatar, tmp_path):

@@ -17,14 +17,16 @@ SUMMARY = "make an avatar once, animate it often"
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
-    parser.add_argument("face", help="photo, video or folder of its pictures")
+    parser.add_argument(
+        "face", nargs="+", help="photo, video or folder of its pictures; then further photos of the person (portrait)"
+    )
     add_output(parser, "avatar folder to make; unfinished work is stored in FOLDER.part", "FOLDER")
     add_options(parser, FitOptions)
     add_options(parser, PictureOptions, only=("size", "face_index"))
 
 
-def run(face: str, output: str, **options: Any) -> None:
-    """Make the avatar of `face` in the folder `output`."""
+def run(face: list[str], output: str, **options: Any) -> None:
+    """Make the avatar of the faces in the folder `output`."""
     from talkingface import api
     from talkingface.apps.progress import Progress
     from talkingface.core import weights as store
@@ -40,7 +42,7 @@ def run(face: str, output: str, **options: Any) -> None:
     work = name_beside(whole, ".part")
     with WorkFolder(folder_beside(whole), f"the avatar {output}"):
         with Progress():
-            avatar = api.fit(face, folder=work, **options)
+            avatar = api.fit(*face, folder=work, **options)
         store.save_avatar(folder, avatar)
         remove_folder(work)
     notes = avatar.card.get("notes")

@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.add_argument(
         "recipe",
-        help="portrait.clean (from data folder to weights), portrait.refiner (one recipe), ...; a system's name alone "
+        help="portrait.clean (from data folder to weights), portrait.face (one recipe), ...; a system's name alone "
         "makes its default weights",
     )
     parser.add_argument(

@@ -9,16 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from talkingface.core.errors import InputError, UsageError, WeightsError
+from talkingface.nn.wav2vec2 import Wav2Vec2, Wav2Vec2Config
 from talkingface.systems.geneface.config import RadNerfConfig
 from talkingface.systems.geneface.official.audio2motion import AudioToMotion
 from talkingface.systems.geneface.official.importing import import_geneface, renderer_config
 from talkingface.systems.geneface.official.postnet import MotionDiscriminator, PostNet
 from talkingface.systems.geneface.official.radnerf import HeadField, TorsoField
+from talkingface.systems.geneface.official.speech import hubert_features, letter_windows
 from talkingface.systems.geneface.official.syncnet import LandmarkSyncNet
 
+SPEECH = Wav2Vec2Config(
+    channels=24, width=128, layers=1, heads=2, hidden=96, place_kernel=16, place_groups=4, letters=5
+)
 SMALL = replace(RadNerfConfig(), codes=20, side=16, log2_rows=8, finest=64)
 
 
@@ -155,3 +161,25 @@ def test_the_renderers_settings_come_from_its_tensors():
     config = renderer_config(field.state_dict(), {"grid_interpolation_type": "smoothstep", "log2_hashmap_size": 8})
     assert (config.inputs, config.window, config.smoothed, config.codes) == (44, 16, 8, 20)
     assert config.interpolation == "smoothstep" and not config.head_aware
+
+
+def test_speech_networks(tmp_path):
+    network = Wav2Vec2(SPEECH)
+    encoder = {name: value for name, value in network.state_dict().items() if not name.startswith("lm_head")}
+    head = {"lm_head.weight": torch.rand(5, SPEECH.width), "lm_head.bias": torch.rand(5)}
+    torch.save(under("hubert", encoder) | head, tmp_path / "pytorch_model.bin")
+    save_file(under("wav2vec2", {k: v.clone() for k, v in encoder.items()}) | head, tmp_path / "model.safetensors")
+    made = import_geneface([tmp_path])
+    assert made.card["parts"] == {"wav2vec2": "model.safetensors", "hubert": "pytorch_model.bin"}
+    assert "wav2vec2.lm_head.weight" in made.tensors and "hubert.lm_head.weight" not in made.tensors
+    hubert = Wav2Vec2(replace(SPEECH, letters=0)).eval()
+    hubert.load_state_dict(
+        {n.removeprefix("hubert."): torch.from_numpy(v) for n, v in made.tensors.items() if n[:3] == "hub"}
+    )
+    voice = np.random.default_rng(0).standard_normal(9000).astype(np.float32)
+    assert hubert_features(hubert, voice).shape == (27, SPEECH.width)
+    for short in (0, 100, 399):
+        assert (hubert_features(hubert, voice[:short]) == 0).all()
+    network.eval()
+    for count, frames in ((9000, 14), (200, 1), (0, 1)):
+        assert letter_windows(network, voice[:count]).shape == (frames, 16, 5)

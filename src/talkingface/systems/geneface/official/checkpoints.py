@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from talkingface.core.errors import InputError, UsageError, WeightsError
+from talkingface.core.foreign import read_foreign
 from talkingface.core.weights import load_pickle_weights_only
 
 State = dict[str, Tensor]
@@ -35,10 +36,11 @@ SIGNS = {
     "nerf": "model_coarse.density_linears.0.weight",
     "parsing": "cp.conv_avg.conv.weight",
     "reconstruction": "final_layers.0.weight",
+    "speech": "encoder.pos_conv_embed.conv.bias",
 }
 """A tensor that only one kind of network has."""
 _STEP = re.compile(r"model_ckpt_steps_(\d+)\.ckpt")
-_KNOWN = (".ckpt", ".pt", ".pth", ".yaml")
+_KNOWN = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".yaml")
 _LARGEST = 8 << 30
 
 
@@ -93,7 +95,7 @@ def _latest(files: Sequence[Path]) -> list[Path]:
     for path in files:
         if found := _STEP.fullmatch(path.name):
             steps[path.parent] = max(steps.get(path.parent, (-1, path)), (int(found[1]), path))
-        elif path.suffix != ".yaml":
+        elif path.suffix in _KNOWN and path.suffix != ".yaml":
             others.append(path)
     best = [path for path in others if not (path.name == "model_ckpt_best.pt" and path.parent in steps)]
     return [path for _, path in steps.values()] + best
@@ -101,12 +103,17 @@ def _latest(files: Sequence[Path]) -> list[Path]:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """The states in a file. Raises WeightsError if there are none that this system knows."""
-    flat = dict(_flat(_stored(load_pickle_weights_only(path))))
+    if path.suffix == ".safetensors":
+        flat = {name: torch.from_numpy(values) for name, values in read_foreign(path).items()}
+    else:
+        flat = dict(_flat(_stored(load_pickle_weights_only(path))))
     states: list[tuple[str, str, State]] = []
     for kind, sign in SIGNS.items():
         for name in [name for name in flat if name == sign or name.endswith(f".{sign}")]:
             prefix = name.removesuffix(sign)
             inside = {key.removeprefix(prefix): value for key, value in flat.items() if key.startswith(prefix)}
+            if kind == "speech":  # its head lies outside the prefix
+                inside = flat
             states.append((kind, prefix, inside))
     if not states:
         names = ", ".join(sorted(flat)[:3])

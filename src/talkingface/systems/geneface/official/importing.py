@@ -21,6 +21,7 @@ from talkingface.core.foreign import Imported, fit_tensors, module_shapes, origi
 from talkingface.nn.bisenet import BiSeNet
 from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.nn.state import named
+from talkingface.nn.wav2vec2 import Wav2Vec2, wav2vec2_config, wav2vec2_state
 from talkingface.systems.geneface.config import RadNerfConfig
 from talkingface.systems.geneface.official.audio2motion import AudioToMotion
 from talkingface.systems.geneface.official.audio2pose import AudioToPose
@@ -37,6 +38,8 @@ SOURCES = {
     "postnet": f"May.zip or another person's archive from {_RELEASE}",
     "head": f"May.zip or another person's archive from {_RELEASE}",
     "torso": f"May.zip or another person's archive from {_RELEASE}",
+    "hubert": "pytorch_model.bin of huggingface.co/facebook/hubert-large-ls960-ft",
+    "wav2vec2": "pytorch_model.bin of huggingface.co/cpierse/wav2vec2-large-xlsr-53-esperanto",
     "parsing": "79999_iter.pth of github.com/zllrunning/face-parsing.PyTorch",
     "reconstruction": "epoch_20.pth of github.com/sicxu/Deep3DFaceRecon_pytorch",
 }
@@ -116,8 +119,22 @@ def _read(found: _Found, checkpoint: Checkpoint, kind: str, prefix: str, state: 
         part, network = _vanilla(state)
         # a torso's checkpoint has the head's network beside its own
         found.add(part if "head_model" not in prefix else f"{part}_of_torso", checkpoint, state, network)
+    elif kind == "speech":
+        _read_speech(found, checkpoint, prefix, state)
     elif found.files.get(kind) != checkpoint.path:  # the first in a file is the one that the file is about
         found.add(kind, checkpoint, state, _network(kind, state))
+
+
+def _read_speech(found: _Found, checkpoint: Checkpoint, prefix: str, state: State) -> None:
+    """HuBERT without the letters that it was tuned on, or wav2vec 2.0 with them."""
+    try:
+        speech = wav2vec2_state(state)
+    except ValueError as error:
+        raise WeightsError(f"{checkpoint.path.name}: {error}") from error
+    if prefix == "hubert.":
+        speech = {name: value for name, value in speech.items() if not name.startswith("lm_head.")}
+    part = "hubert" if prefix == "hubert." else "wav2vec2"
+    found.add(part, checkpoint, speech, _made(lambda: Wav2Vec2(wav2vec2_config(speech))))
 
 
 def _network(kind: str, state: State) -> nn.Module:

@@ -10,6 +10,7 @@ from talkingface.face.topology import LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_
 LID_MEETING = 0.85  # closing lids meet this far down the eye opening
 LID_OVERLAP = 1.05
 CREASE_SHARE = 0.45
+TREMBLING = 0.1  # share of the opening by which tracked lids move while an eye stays open
 WIDEST = -0.6  # closure of eyes torn open
 _CREASES = np.array([  # skin above the upper lid, and the lid point that each follows
     (247, 246), (30, 161), (29, 160), (27, 159), (28, 158), (56, 157), (190, 173),
@@ -43,3 +44,16 @@ def lid_closure(landmarks: np.ndarray, neutral: np.ndarray) -> np.ndarray:
     travel = LID_OVERLAP * LID_MEETING + 1 - LID_MEETING
     closure = np.where(share > 0, share / (1 - CLOSED_SHARE), share / travel)
     return np.clip(closure, WIDEST, 1).astype(np.float32)
+
+
+def meeting_lids(landmarks: np.ndarray) -> np.ndarray:
+    """A track [T, 478, 3] whose lids meet where it has them nearly closed: trackers never see them meet."""
+    aspect = eye_aspect(landmarks)
+    share = 1 - aspect / max(float(np.percentile(aspect, 80)), 1e-6)
+    closure = np.clip((share - TREMBLING) / (1 - CLOSED_SHARE - TREMBLING), 0, 1)
+    wanted = np.minimum(1 - closure * (LID_OVERLAP * LID_MEETING + 1 - LID_MEETING), 1 - share)
+    gone = (1 - wanted / np.maximum(1 - share, 1e-6))[:, None, None]
+    met, opening = landmarks.copy(), landmarks[:, _LOWER] - landmarks[:, _UPPER]
+    met[:, _UPPER] += gone * LID_MEETING * opening
+    met[:, _LOWER] -= gone * (1 - LID_MEETING) * opening
+    return met

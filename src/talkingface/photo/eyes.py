@@ -42,6 +42,7 @@ _LASH_SEEN = (-0.15, -0.1, -0.05, 0.0, 0.05)  # where lashes are looked for, dow
 _EYES = ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468), (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473))
 _UPPER = np.array([upper[1:-1] for upper, _, _ in _EYES])
 _LOWER = np.array([lower[1:-1] for _, lower, _ in _EYES])
+_IRISES = np.array([iris for _, _, iris in _EYES])
 _CORNERS = np.array([(upper[0], upper[-1]) for upper, _, _ in _EYES])
 _ABOVE = np.array([(247, 30, 29, 27, 28, 56, 190), (414, 286, 258, 257, 259, 260, 467)])
 _BELOW = np.array([(25, 110, 24, 23, 22, 26, 112), (341, 256, 252, 253, 254, 339, 255)])
@@ -110,7 +111,15 @@ class Eyes:
         """
         right, down = np.sin(gaze.astype(np.float64))
         sight = head.T @ np.array([right, down, -np.sqrt(max(1 - right * right - down * down, 0.0))])
-        wanted = self.ball * sight[:2]
+        return self._limited(self.ball * sight[:2])
+
+    def followed(self, upright: np.ndarray) -> np.ndarray:
+        """The same for tracked landmarks [478, 3] in the photo's own pose: how far their irises lie from the photo's."""
+        moved = upright[_IRISES, :2].mean(0) - self.centre.mean(0)
+        corners = upright[_CORNERS, :2] - self.edges[[_PLACE[point] for point in _CORNERS.ravel()]].reshape(2, 2, 2)
+        return self._limited(moved - corners.mean((0, 1)))
+
+    def _limited(self, wanted: np.ndarray) -> np.ndarray:
         free = self.ends - IRIS_REACH * self.radius[:, None]
         left, right = np.maximum(FREE_SHARE * free.min(axis=0), 1e-3)
         most = np.array([left if wanted[0] < 0 else right, OPENING_SHARE * self.opening + 1e-3])

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from faces import sample_points
 from talkingface.core.errors import UsageError
 from talkingface.core.types import Controls, Motion, Track
+from talkingface.face.gaze import EYEBALL
 from talkingface.face.mesh478_motion import RestingHead, driven_motion, mean_pose, pose_of_row, pose_rows
 from talkingface.face.morphable import fit_photo, load_mesh478
 from talkingface.face.pose import STABLE_POINTS, Pose
@@ -118,3 +119,18 @@ def test_another_face_is_driven_from_its_own_rest() -> None:
     wide = sample_points() * np.float32([1.25, 1, 1])
     other = _driven(track, "first", RestingHead(points=wide, size=SIZE))
     np.testing.assert_array_equal(other.expression, _driven(track, "first").expression)
+
+
+def test_eyes_look_where_the_drivers_do_and_hold_it_while_they_blink() -> None:
+    track = _moving(0.0)
+    points = np.repeat(sample_points()[None], COUNT, 0)
+    points[20:, 468:478, 0] += 0.03 * _unit(sample_points())
+    points[30:32, 468:478, 0] -= 0.2 * _unit(sample_points())  # shut eyes hide the irises
+    for upper, lower in ((159, 145), (160, 144), (158, 153), (386, 374), (385, 380), (387, 373)):
+        points[30:32, upper] = points[30:32, lower]
+    still = Track(landmarks=points, times_s=track.times_s, confidence=track.confidence, size=SIZE)
+    gaze = _driven(still, "first").gaze
+    assert gaze is not None and gaze.shape == (COUNT, 2)
+    turned = gaze[22:, 0] - gaze[:18, 0].mean()
+    assert turned == pytest.approx(np.arcsin(0.03 / EYEBALL), abs=0.06)
+    assert not _driven(still, "first", gaze=0.0).gaze.any()  # type: ignore[union-attr]

@@ -132,5 +132,5 @@ def test_eyes_look_where_the_drivers_do_and_hold_it_while_they_blink() -> None:
     gaze = _driven(still, "first").gaze
     assert gaze is not None and gaze.shape == (COUNT, 2)
     turned = gaze[22:, 0] - gaze[:18, 0].mean()
-    assert turned == pytest.approx(np.arcsin(0.03 / EYEBALL), abs=0.06)
+    assert turned == pytest.approx(np.arcsin(0.03 / EYEBALL), abs=0.09)
     assert not _driven(still, "first", gaze=0.0).gaze.any()  # type: ignore[union-attr]

@@ -77,7 +77,9 @@ def driven_motion(track: Track, fps: float, controls: Controls, head: RestingHea
     own = _own_head(fit, head)
     if own is not None:  # so a face that drives its own photo rests in it, whatever expression the photo shows
         fit = fit_track(model, track, fit_photo(model, own.points).resting)
-    pose = _poses(fit, track, controls.pose_origin or "first", head).astype(np.float32) * np.float32(controls.pose_scale)
+    pose = _poses(fit, track, controls.pose_origin or "first", head).astype(np.float32) * np.float32(
+        controls.pose_scale
+    )
     return Motion(
         space=MESH478.name,
         space_version=MESH478.version,

@@ -114,7 +114,7 @@ class Eyes:
         return self._limited(self.ball * sight[:2])
 
     def followed(self, upright: np.ndarray) -> np.ndarray:
-        """The same for tracked landmarks [478, 3] in the photo's own pose: how far their irises lie from the photo's."""
+        """The same for tracked landmarks [478, 3] in the photo's own pose: how far they have moved in the eyes."""
         moved = upright[_IRISES, :2].mean(0) - self.centre.mean(0)
         corners = upright[_CORNERS, :2] - self.edges[[_PLACE[point] for point in _CORNERS.ravel()]].reshape(2, 2, 2)
         return self._limited(moved - corners.mean((0, 1)))

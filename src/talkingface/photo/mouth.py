@@ -31,6 +31,7 @@ MOUTH_PREFIX = "mouth."
 _CHIN = np.array([152, 148, 176, 377, 400, 175, 199])
 _LIPS = np.array(LIPS)
 _UPPER_LIP, _LOWER_LIP = np.array(INNER_LIP_UPPER), np.array(INNER_LIP_LOWER)
+TOOTH_LUMA, TOOTH_TINT = 0.6, 0.03  # how bright teeth are at least, over the skin, and how much less red
 _CORNERS = (78, 308)
 SHOWN = 0.06  # how far upper teeth reach below the resting upper lip, in widths of the mouth
 EDGE_PX = 1.2  # how soft the halves' edges are
@@ -170,9 +171,20 @@ def open_mouth_cost(points: np.ndarray) -> np.ndarray:
 
 
 def mouth_tensors(pictures: Sequence[tuple[np.ndarray, np.ndarray]], config: RefinerConfig) -> dict[str, np.ndarray]:
-    """The best open mouth of pictures uint8 [H, W, 3] with landmarks [478, 3], as tensors of an avatar; {} without."""
-    rgb, points = min(pictures, key=lambda picture: float(open_mouth_cost(picture[1])))
-    return to_tensors(open_mouth(rgb, points, config), MOUTH_PREFIX) if shows_inside(points) else {}
+    """Of pictures uint8 [H, W, 3] with landmarks [478, 3] the open mouth that shows most teeth, the first of equals, as
+    tensors of an avatar; {} without."""
+    mouths = [open_mouth(rgb, points, config) for rgb, points in pictures if shows_inside(points)]
+    return to_tensors(max(mouths, key=lambda mouth: round(teeth_share(mouth), 1)), MOUTH_PREFIX) if mouths else {}
+
+
+def teeth_share(mouth: OpenMouth) -> float:
+    """How much of what a mouth shows is teeth: bright, and less red than the skin; a tongue between them is not."""
+    seen = np.concatenate([half.reshape(-1, 4) for half in (mouth.upper, mouth.lower)]).astype(np.float32)
+    colours, opacity = seen[:, :3] * mouth.balance, seen[:, 3]
+    skin = mouth.upper[..., :3].reshape(-1, 3).mean(0) * mouth.balance
+    luma, tint = colours.mean(-1) / max(float(skin.mean()), 1.0), colours[:, 0] / np.maximum(colours.sum(-1), 1.0)
+    teeth = (luma > TOOTH_LUMA) & (tint < skin[0] / max(float(skin.sum()), 1.0) - TOOTH_TINT)
+    return float((teeth * opacity).sum() / max(float(opacity.sum()), 1.0))
 
 
 def stored_mouth(tensors: Mapping[str, np.ndarray], prefix: str = MOUTH_PREFIX) -> OpenMouth | None:
@@ -198,9 +210,9 @@ def dark_mouth(config: RefinerConfig) -> OpenMouth:
     return OpenMouth(upper=nothing, lower=nothing, points=points.astype(np.float32), balance=np.ones(3, np.float32))
 
 
-def shows_inside(points: np.ndarray) -> bool:
-    """Whether the mouth of landmarks [478, 3] is open enough to carry over."""
-    return float(inner_lip_gap(points)) >= LEAST_GAP
+def shows_inside(points: np.ndarray) -> np.ndarray:
+    """Whether mouths of landmarks [..., 478, 3] are open enough to carry over."""
+    return inner_lip_gap(points) >= LEAST_GAP
 
 
 def carry(mouth: OpenMouth, target: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from faces import mesh_points, open_mouth
-from talkingface.photo.mouth import SHOWN, OpenMouth, carry, fitted, grey, inside, open_mouth_cost, shows_inside
+from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
+from talkingface.photo.mouth import (
+    SHOWN,
+    OpenMouth,
+    carry,
+    fitted,
+    grey,
+    inside,
+    mouth_tensors,
+    open_mouth_cost,
+    shows_inside,
+    teeth_share,
+)
 from talkingface.photo.mouth import open_mouth as mouth_of
 from talkingface.systems.portrait.config import preset
 
@@ -116,3 +129,16 @@ def test_another_persons_teeth_hang_behind_resting_lips(mouth):
         own = np.flatnonzero((mouth.upper[..., 3] > 127).any(0))
         before = float(np.linalg.norm(mouth.points[308, :2] - mouth.points[78, :2]))
         assert np.ptp(columns) / width == pytest.approx(np.ptp(own) / before, rel=0.1)
+
+
+def test_teeth_are_told_from_a_tongue(points):
+    skin = np.uint8([180, 130, 110])
+    pictures = [np.broadcast_to(skin, (256, 256, 3)).copy() for _ in range(3)]
+    ring = points[[*INNER_LIP_UPPER, *INNER_LIP_LOWER[::-1]], :2].round().astype(np.int32)
+    for picture, colour in zip(pictures, ((200, 195, 185), (190, 90, 95), (40, 20, 20)), strict=True):
+        cv2.fillPoly(picture, [ring], colour)
+    teeth, tongue, dark = (teeth_share(mouth_of(picture, points, CONFIG)) for picture in pictures)
+    assert teeth > 0.9 and tongue < 0.1 and dark < 0.1
+    chosen = mouth_tensors([(picture, points) for picture in pictures[::-1]], CONFIG)
+    assert np.array_equal(chosen["mouth.upper"], mouth_of(pictures[0], points, CONFIG).upper)
+    assert mouth_tensors([(pictures[0], mesh_points())], CONFIG) == {}

@@ -114,3 +114,12 @@ def test_lids_count_as_closing_by_themselves_and_not_when_the_head_turns() -> No
     eyes = find_eyes(POINTS, eyes_picture())
     shares = [eyes.closing(close_lids(POINTS.astype(np.float64), closure)).mean() for closure in (0, 0.05, 0.4, 0.9)]
     assert shares[0] == shares[1] == 0 < shares[2] < shares[3] == 1
+
+
+def test_irises_follow_those_of_a_tracked_face() -> None:
+    eyes = find_eyes(POINTS, eyes_picture())
+    looking = POINTS.astype(np.float64)
+    assert eyes.followed(looking) == pytest.approx([0, 0], abs=1e-4)
+    looking[468:478, 0] += 1
+    assert eyes.followed(looking) == pytest.approx([1, 0], abs=0.3)
+    assert eyes.followed(looking + (5, 2, 0)) == pytest.approx(eyes.followed(looking), abs=1e-4), "in the head"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from talkingface.clips.manifest import manifest_rows, prepared_clips
+from talkingface.clips.manifest import PreparedClip, manifest_rows, prepared_clips
 from talkingface.core.config import to_dict
 from talkingface.core.errors import UsageError
 from talkingface.core.weights import find_weights, load_weights
@@ -52,7 +52,8 @@ TERMS = {"clean": FREE, "research": RESEARCH}
 def _face(config: PortraitConfig, data: Path) -> Any:
     from talkingface.systems.portrait.refiner_recipe import FaceRecipe
 
-    return FaceRecipe(*_refiner_files(data, free_only=False), _refiner_config(config))
+    people = [clip.identity for clip in _refiner_clips(data, free_only=False)]
+    return FaceRecipe(*_refiner_files(data, free_only=False), _refiner_config(config), people=people)
 
 
 def _mouth(config: PortraitConfig, data: Path) -> Any:
@@ -72,8 +73,12 @@ RECIPES: dict[str, Callable[[PortraitConfig, Path], Any]] = {"face": _face, "mou
 """Recipe name -> recipe for a config and a folder of face clips with its index.json."""
 
 
+def _refiner_clips(crops: Path, *, free_only: bool) -> list[PreparedClip]:
+    return [c for c in prepared_clips(crops, "train") if not free_only or c.licence_class in FREE_LICENCES]
+
+
 def _refiner_files(crops: Path, *, free_only: bool) -> tuple[list[Path], list[Path]]:
-    train = [c.file for c in prepared_clips(crops, "train") if not free_only or c.licence_class in FREE_LICENCES]
+    train = [clip.file for clip in _refiner_clips(crops, free_only=free_only)]
     return train, [clip.file for clip in prepared_clips(crops, "val") if clip.slug != "driver_two_faces"]
 
 
@@ -177,7 +182,12 @@ def _face_stage(crops: Path, tag: str, start: Mapping[str, Mapping[str, Any]]) -
     return Stage(
         name="face",
         steps=FACE_STEPS[tag],
-        make=lambda done: FaceRecipe(*_refiner_files(crops, free_only=tag == "clean"), config, start=start),
+        make=lambda done: FaceRecipe(
+            *_refiner_files(crops, free_only=tag == "clean"),
+            config,
+            people=[clip.identity for clip in _refiner_clips(crops, free_only=tag == "clean")],
+            start=start,
+        ),
         settings=_settings(config),
         options=_REFINER_OPTIONS,
     )

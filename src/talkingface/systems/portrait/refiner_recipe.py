@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkingface.core.errors import InputError
+from talkingface.face.blink import eye_aspect
+from talkingface.face.eyelids import meeting_lids
 from talkingface.photo.composite import Drawer, hidden_mouth
 from talkingface.photo.config import RefinerConfig
 from talkingface.photo.refine import within_person
@@ -33,9 +36,11 @@ from talkingface.photo.window import (
 from talkingface.systems.portrait.data import FaceClip, load_face_clip, source_scene
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
+from talkingface.training.sampling import person_shares
 from talkingface.video.resize import shrink
 
-SOURCES_PER_CLIP = {45: 2, 10**9: 6}  # clips up to so many frames offer so many source frames
+SAMPLES, EACH = 6000, 4  # made once and kept, so many with the same photo
+BLINK_SHARE = 0.35  # of the photos for which one of them is the frame with the most closed eyes
 EVALUATED_FRAMES = 4
 
 
@@ -62,12 +67,15 @@ def refine(face: FaceNet, batch: dict[str, Tensor], config: RefinerConfig) -> Te
 def make_sample(
     drawer: Drawer, photo: np.ndarray, target: np.ndarray, truth: np.ndarray, config: RefinerConfig
 ) -> dict[str, np.ndarray]:
-    """What the networks see of one frame, and the true frame: uint8 [S, S, C] each, and `corner` [2] (see `refine`)."""
+    """What the networks see of one frame, and the true frame: uint8 [S, S, C] each, and `corner` [2] (see `refine`).
+
+    Irises go where those of `target` [478, 3] are.
+    """
     source = drawer.scene.points
     square = (config.crop_px, config.crop_px)
     window = window_at(target, window_side(source), config.crop_px)
-    out = np.empty_like(photo)
-    alpha = drawer.draw(target, rigid_between(source, target), out)
+    out, rigid = np.empty_like(photo), rigid_between(source, target)
+    alpha = drawer.draw(target, rigid, out, gaze=drawer.scene.eyes.followed(rigid.inverse(target)))
     points = window.to_crop(target)
     mouth, eyes = openings(points, square)
     return {
@@ -98,15 +106,25 @@ def source_drawer(clip: FaceClip, index: int) -> Drawer:
     return Drawer(source_scene(clip, index), hidden_mouth(clip.frame(index), clip.landmarks[index]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    """A frame of a clip that serves as the photo, and the frames that are drawn from it."""
+
+    clip: int
+    source: int
+    targets: tuple[int, ...]
+
+
 class FaceRecipe(Recipe):
     """`FaceNet` against the true frame, but for the inside of the mouth, which is `MouthNet`'s (see `mouth_recipe`).
 
-    `train` and `held_out` are files of face clips (see `data.save_face_clip`); `start` holds networks to go on from.
+    `train` and `held_out` are files of face clips (see `data.save_face_clip`) of `people`, by whose number clips count;
+    `start` holds networks to go on from. What is drawn before does not change, so samples are made once and kept.
     """
 
     name = "portrait.face"
     phases = (Phase("refine", ("face",)),)
-    loss_weights = {"face": 1.3, "squared": 6.0, "edges": 0.5, "sparse": 0.02}
+    loss_weights = {"face": 1.3, "squared": 6.0, "edges": 0.5, "eyes": 0.1, "sparse": 0.02}
     optimizers = {"face": OptimizerConfig(lr=1e-3, warmup_steps=100)}
 
     def __init__(
@@ -115,7 +133,10 @@ class FaceRecipe(Recipe):
         held_out: list[Path],
         config: RefinerConfig,
         *,
-        batch_size: int = 8,
+        people: Sequence[str] | None = None,
+        samples: int = SAMPLES,
+        batch_size: int = 16,
+        seed: int = 1,
         start: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self.config = config
@@ -123,11 +144,23 @@ class FaceRecipe(Recipe):
         self.batch_size = batch_size
         self.clips = [load_face_clip(path) for path in train]
         self.held_out = [load_face_clip(path) for path in held_out]
-        usable = np.array([np.sqrt(min(len(c.jpegs), 80)) if len(c.jpegs) > 1 else 0.0 for c in self.clips])
-        if not usable.any():
+        frames = [len(clip.jpegs) if len(clip.jpegs) > 1 else 0 for clip in self.clips]
+        if not any(frames):
             raise InputError("the refiner needs pairs of frames; no clip has two that show its face")
-        self.chance = usable / usable.sum()
-        self.drawer_of = functools.lru_cache(maxsize=700)(self._make_drawer)
+        shares = person_shares(people or [str(path) for path in train], frames)
+        rng = np.random.default_rng(seed)
+        drawn = rng.choice(len(self.clips), max(1, samples // EACH), p=shares / shares.sum())
+        self.photos = [self._photo(int(clip), rng) for clip in drawn]
+        self._kept: dict[int, list[dict[str, np.ndarray]]] = {}
+        self._held: dict[str, list[dict[str, np.ndarray]]] = {}
+        self._locks = [threading.Lock() for _ in self.photos]
+
+    def _photo(self, number: int, rng: np.random.Generator) -> _Photo:
+        clip = self.clips[number]
+        source, *targets = (int(t) for t in rng.integers(len(clip.jpegs), size=EACH + 1))
+        if rng.random() < BLINK_SHARE:
+            targets[0] = int(eye_aspect(clip.landmarks).argmin())
+        return _Photo(number, source, tuple(targets))
 
     def networks(self) -> dict[str, nn.Module]:
         self.face = FaceNet(self.config)
@@ -135,33 +168,28 @@ class FaceRecipe(Recipe):
             self.face.load_state_dict(self.start["face"])
         return {"face": self.face}
 
-    def _make_drawer(self, clip: int, source: int) -> Drawer:
-        return source_drawer(self.clips[clip], source)
-
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         rng = make_rng(seed, step)
-        samples = [self._sample(rng) for _ in range(self.batch_size)]
-        return to_tensors(samples)
+        picked = [(int(rng.integers(len(self.photos))), int(rng.integers(EACH))) for _ in range(self.batch_size)]
+        return to_tensors([_augment(self._samples(number)[k], rng, self.config) for number, k in picked])
 
-    def _sample(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        number = int(rng.choice(len(self.clips), p=self.chance))
-        clip = self.clips[number]
-        offers = next(count for most, count in SOURCES_PER_CLIP.items() if len(clip.jpegs) <= most)
-        places = np.linspace(0, len(clip.jpegs) - 1, min(offers, len(clip.jpegs))).astype(int)
-        source = int(places[rng.integers(len(places))])
-        target = int(rng.integers(len(clip.jpegs)))
-        drawer = self.drawer_of(number, source)
-        sample = make_sample(drawer, clip.frame(source), clip.landmarks[target], clip.frame(target), self.config)
-        return _augment(sample, rng, self.config)
+    def _samples(self, number: int) -> list[dict[str, np.ndarray]]:
+        with self._locks[number]:
+            if number not in self._kept:
+                photo = self.photos[number]
+                self._kept[number] = _samples(self.clips[photo.clip], photo.source, photo.targets, self.config)
+        return self._kept[number]
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         outside = 1 - batch["masks"][:, 2:]
         truth = batch["truth"] * outside
         refined = refine(self.face, batch, self.config) * outside
+        eyes = near_eyes(batch["eyes"], self.config.crop_px)
         return {
             "face": (refined - truth).abs().mean(),
             "squared": (refined - truth).square().mean(),
             "edges": edge_loss(refined, truth),
+            "eyes": ((refined - truth).abs() * eyes).mean() / eyes.mean().clamp_min(1e-6),
             "sparse": (refined - batch["warped"] * outside).abs().mean(),
         }
 
@@ -171,11 +199,10 @@ class FaceRecipe(Recipe):
         for clip in self.held_out:
             if len(clip.jpegs) < 2:
                 continue
-            drawer = source_drawer(clip, 0)
-            picked = np.linspace(1, len(clip.jpegs) - 1, EVALUATED_FRAMES).astype(int)
-            batch = to_tensors(
-                [make_sample(drawer, clip.frame(0), clip.landmarks[i], clip.frame(i), self.config) for i in picked]
-            )
+            if clip.slug not in self._held:
+                picked = np.linspace(1, len(clip.jpegs) - 1, EVALUATED_FRAMES).astype(int).tolist()
+                self._held[clip.slug] = _samples(clip, 0, picked, self.config)
+            batch = to_tensors(self._held[clip.slug])
             full = refine(self.face, batch, self.config).clamp(0, 1)
             stages = (batch["still"], batch["warped"], full)
             rows.append([mean_psnr(pictures, batch["truth"]) for pictures in stages])
@@ -193,16 +220,26 @@ class FaceRecipe(Recipe):
     def preview(self, step: int) -> dict[str, np.ndarray]:
         rows = []
         for clip in self.held_out[:: max(1, len(self.held_out) // 6)][:6]:
-            drawer, last = source_drawer(clip, 0), len(clip.jpegs) * 2 // 3
-            batch = to_tensors(
-                [make_sample(drawer, clip.frame(0), clip.landmarks[last], clip.frame(last), self.config)]
-            )
+            batch = to_tensors(_samples(clip, 0, [len(clip.jpegs) * 2 // 3], self.config))
             full = refine(self.face, batch, self.config)
             rows.append(torch.cat([batch["still"], batch["warped"], full, batch["truth"]], 3)[0])
         if not rows:
             return {}
         picture = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0).numpy()
         return {"still_warp_refined_truth": np.round(picture * 255).astype(np.uint8)}
+
+
+def _samples(clip: FaceClip, source: int, targets: Sequence[int], config: RefinerConfig) -> list[dict[str, np.ndarray]]:
+    drawer, photo, landmarks = source_drawer(clip, source), clip.frame(source), meeting_lids(clip.landmarks)
+    return [make_sample(drawer, photo, landmarks[t], clip.frame(t), config) for t in targets]
+
+
+def near_eyes(eyes: Tensor, side: int) -> Tensor:
+    """[B, 1, side, side]: 1 within the discs `eyes` [B, 2, 3], else 0."""
+    place = torch.arange(side, device=eyes.device) + 0.5
+    x, y, radius = (eyes[..., k, None, None] for k in range(3))
+    inside = (place[None, None, :, None] - y) ** 2 + (place[None, None, None] - x) ** 2 < radius**2
+    return inside.any(1, keepdim=True).to(torch.float32)
 
 
 def mean_psnr(a: Tensor, b: Tensor) -> float:

@@ -9,7 +9,7 @@ from faces import drawn_picture, mesh_points, open_mouth
 from talkingface.core.errors import InputError
 from talkingface.systems.portrait.config import preset
 from talkingface.systems.portrait.data import FaceClip, save_face_clip
-from talkingface.systems.portrait.refiner_recipe import FaceRecipe, _augment, refine
+from talkingface.systems.portrait.refiner_recipe import FaceRecipe, _augment, near_eyes, refine
 
 CONFIG = preset("tiny").refiner
 
@@ -25,7 +25,7 @@ def recipe(tmp_path_factory) -> FaceRecipe:
         clip = FaceClip(slug=f"clip{number}", jpegs=jpegs, landmarks=np.stack(points))
         save_face_clip(folder / f"clip{number}.npz", clip)
         paths.append(folder / f"clip{number}.npz")
-    recipe = FaceRecipe(paths[:1], paths[1:], CONFIG, batch_size=2)
+    recipe = FaceRecipe(paths[:1], paths[1:], CONFIG, batch_size=2, samples=16)
     recipe.networks()
     return recipe
 
@@ -74,6 +74,27 @@ def test_the_inside_of_the_mouth_is_not_the_face_networks_matter(recipe):
     with torch.no_grad():
         one, two = (recipe.losses("refine", b, {})["face"] for b in (batch, other))
     assert torch.isclose(one, two, rtol=1e-3)
+
+
+def test_around_the_eyes_there_is_a_loss_of_its_own(recipe):
+    batch = recipe.batch(2, 0)
+    eyes = near_eyes(batch["eyes"], 256)
+    assert 0.005 < eyes.mean() < 0.2
+    x, y = batch["eyes"][0, 0, :2].round().int().tolist()
+    assert eyes[0, 0, y, x] == 1
+    wrong = {**batch, "truth": torch.where(eyes > 0, 1 - batch["truth"], batch["truth"])}
+    with torch.no_grad():
+        one, two = (recipe.losses("refine", b, {}) for b in (batch, wrong))
+    assert two["eyes"] > one["eyes"] + 0.05
+
+
+def test_samples_are_made_once(recipe):
+    recipe.batch(5, 0)
+    kept = {number: [sample["warped"] for sample in samples] for number, samples in recipe._kept.items()}
+    recipe.batch(5, 0)
+    assert kept and all(
+        mine is recipe._kept[number][k]["warped"] for number, samples in kept.items() for k, mine in enumerate(samples)
+    )
 
 
 def test_held_out_clips_are_scored(recipe):

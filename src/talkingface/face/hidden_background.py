@@ -15,6 +15,9 @@ from talkingface.core.kernels import kernel
 
 SEEN_ALPHA = 0.02
 """Opacity up to which a pixel shows the background alone."""
+BESIDE = 1 / 85
+"""Of the longer side: as far beside the person colours are not taken for the background's: there is hair that the matte
+missed."""
 SMOOTH_PX = 320
 """The smooth fill is made at this size: it has no detail to show."""
 TRACED_PX = 256
@@ -34,9 +37,8 @@ _STEP = 0.75
 def fill_background(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """`rgb` with the person (alpha > 0) painted over from around: uint8 [H, W, 3]."""
     h, w = rgb.shape[:2]
-    hole = cv2.dilate(
-        (alpha > SEEN_ALPHA).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(max(h, w) / 150))
-    )
+    beside = 2 * max(1, round(BESIDE * max(h, w))) + 1
+    hole = cv2.dilate((alpha > SEEN_ALPHA).astype(np.uint8), np.ones((beside, beside), np.uint8))
     size = _within(SMOOTH_PX, w, h)
     hole_small = (cv2.resize(hole, size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
     if hole_small.all():
@@ -56,18 +58,17 @@ def background_seen(rgb: np.ndarray, alpha: np.ndarray, own: np.ndarray, filled:
     before a plain wall a difference is hair that the matte has missed, before stripes it is a stripe.
     """
     a = alpha[..., None]
-    deviation, darkest, brightest = _seen_nearby(rgb, alpha)
     solved = (rgb - a * own.astype(np.float32)) / np.maximum(1 - a, 0.2)
-    solved = np.clip(solved, darkest - GRAIN, brightest + GRAIN)
-    believed = GRAIN + VARIATION * deviation
+    # an opacity that is too high would ask for more than is seen: a bright line beside dark hair
+    solved = np.clip(solved, np.minimum(filled, rgb), np.maximum(filled, rgb))
+    believed = GRAIN + VARIATION * _variation(rgb, alpha)
     correction = np.clip(solved - filled, -believed, believed)
     seen = np.clip((SEEN_THROUGH[1] - a) / (SEEN_THROUGH[1] - SEEN_THROUGH[0]), 0, 1)
     return np.round(filled + seen * correction).clip(0, 255).astype(np.uint8)
 
 
-def _seen_nearby(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the background that is seen around each pixel: standard deviation float32 [H, W, 1], least and greatest
-    values [H, W, 3], in levels."""
+def _variation(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Standard deviation of the background that is seen around each pixel, in levels: float32 [H, W, 1]."""
     h, w = rgb.shape[:2]
     size = _within(SMOOTH_PX, w, h)
     known = cv2.resize((alpha <= SEEN_ALPHA).astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -78,11 +79,7 @@ def _seen_nearby(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.nda
         cv2.GaussianBlur(power * known[..., None], (0, 0), sigma) / weight[..., None] for power in (picture, picture**2)
     )
     deviation = np.sqrt((square - mean**2).clip(0).mean(-1))
-    seen = (known > 0.999)[..., None]
-    window = np.ones((2 * round(2 * sigma) + 1,) * 2, np.uint8)
-    darkest = np.minimum(cv2.erode(np.where(seen, picture, 255), window), mean)
-    brightest = np.maximum(cv2.dilate(np.where(seen, picture, 0), window), mean)
-    return cv2.resize(deviation, (w, h))[..., None], cv2.resize(darkest, (w, h)), cv2.resize(brightest, (w, h))
+    return cv2.resize(deviation, (w, h))[..., None]
 
 
 def push_pull(values: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -107,7 +104,7 @@ def push_pull(values: np.ndarray, known: np.ndarray) -> np.ndarray:
         colour, weight = levels.pop()
         size = (weight.shape[1], weight.shape[0])
         coarse = cv2.resize(filled, size, interpolation=cv2.INTER_LINEAR)
-        share = np.clip(weight, 0, 1)[..., None]
+        share = np.clip(4 * weight, 0, 1)[..., None]  # one known pixel of four counts in full: colours stay local
         filled = colour / np.maximum(weight, 1e-6)[..., None] * share + coarse * (1 - share)
     return filled
 

@@ -29,6 +29,9 @@ LEAST_EDGE = 80.0
 GRAIN, VARIATION, NEARBY = 3.0, 2.0, 0.025
 """How far the seen background may differ from the filled one: levels, and deviations of the background nearby (of the
 longer side)."""
+STRAND = (0.9, 0.98)
+"""Cosines between a difference from the background and the way to the person's colours: from which it may be hair, and
+from which it is."""
 SEEN_THROUGH = (0.4, 0.8)
 """Opacities between which less and less is seen of the background."""
 _STEP = 0.75
@@ -64,7 +67,15 @@ def background_seen(rgb: np.ndarray, alpha: np.ndarray, own: np.ndarray, filled:
     believed = GRAIN + VARIATION * _variation(rgb, alpha)
     correction = np.clip(solved - filled, -believed, believed)
     seen = np.clip((SEEN_THROUGH[1] - a) / (SEEN_THROUGH[1] - SEEN_THROUGH[0]), 0, 1)
+    seen = seen * (1 - _likeness(rgb - filled.astype(np.float32), own - filled.astype(np.float32)))
     return np.round(filled + seen * correction).clip(0, 255).astype(np.uint8)
+
+
+def _likeness(difference: np.ndarray, to_person: np.ndarray) -> np.ndarray:
+    """How far differences [H, W, 3] from the background go the way to the person's colours: [H, W, 1] in [0, 1]."""
+    along = (difference * to_person).sum(-1, keepdims=True)
+    lengths = np.linalg.norm(difference, axis=-1, keepdims=True) * np.linalg.norm(to_person, axis=-1, keepdims=True)
+    return np.clip((along / np.maximum(lengths, 1) - STRAND[0]) / (STRAND[1] - STRAND[0]), 0, 1)
 
 
 def _variation(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:

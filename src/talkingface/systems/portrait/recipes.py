@@ -152,8 +152,9 @@ def _description(data: Path, prepared: Path, free_only: bool) -> str:
     speech = [row["licence_class"] for row in manifest_rows(data, kind="speech", split="train", language="en")]
     if free_only:
         clips, speech = ([licence for licence in found if licence in FREE_LICENCES] for found in (clips, speech))
-    kind = "public-domain and CC BY train clips" if free_only else "train clips; refiner begun as in clean"
-    return f"{len(clips)} {kind}; {len(speech)} files of English speech; synthetic speech of known phones"
+    kind = "public-domain and CC BY train clips" if free_only else "train clips; FaceNet begun as in clean"
+    sources = f"{len(clips)} {kind}", f"{len(speech)} files of English speech", "synthetic speech of known phones"
+    return "; ".join((*sources, "the example mouth: a public-domain portrait and frame"))
 
 
 def _train_refiner(data: Path, crops: Path, folder: Path, tag: str) -> tuple[dict[str, Trained], OpenMouth]:

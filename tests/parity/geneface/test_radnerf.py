@@ -105,8 +105,8 @@ def test_head_picture(dtype):
     check_rays(fixture, rays)
     with torch.no_grad():
         condition = field.encode_condition(fixture.input("cond_wins").to(dtype))
-    made = render.render_head(field, rays, condition, fixture.input("bg")[0].to(dtype), field.individual_embeddings[0])
-    assert_within(fixture, "rgb_map", made.rgb[None], PICTURE)
+    made = render.see_head(field, rays, condition, field.individual_embeddings[0])
+    assert_within(fixture, "rgb_map", made.over(fixture.input("bg")[0].to(dtype))[None], PICTURE)
     assert_within(fixture, "depth_map", made.depth[None], DEPTH)
 
 
@@ -249,8 +249,8 @@ def test_torso_picture(dtype):
     assert_within(fixture, "torso_alpha_map", behind.alpha, PICTURE)
     assert_within(fixture, "torso_rgb_map", behind.rgb[None], PICTURE)
     condition = field.encode_condition(fixture.input("cond_wins").to(dtype))
-    made = render.render_head(field, rays, condition, behind.rgb, field.individual_embeddings[0])
-    assert_within(fixture, "rgb_map", made.rgb[None], PICTURE)
+    made = render.see_head(field, rays, condition, field.individual_embeddings[0])
+    assert_within(fixture, "rgb_map", made.over(behind.rgb)[None], PICTURE)
     assert_within(fixture, "depth_map", made.depth[None], DEPTH)
 
 

@@ -62,11 +62,6 @@ def update_torso_occupancy(field: TorsoField, pose: Tensor, code: Tensor, noise:
     return float(field.density_grid_torso.mean())
 
 
-def mean_density(field: TorsoField) -> float:
-    """The torso's mean density, which checkpoints do not hold."""
-    return float(field.density_grid_torso.mean())
-
-
 def _centres(side: int, like: Tensor) -> Tensor:
     """Points [side^3, 3] in Morton order: cell corners spread over the cube, drawn in by half a cell."""
     cells = morton_cells(side, like.device).to(like.dtype)

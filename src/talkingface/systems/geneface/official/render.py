@@ -19,12 +19,16 @@ _BLOCK = 4096  # samples whose features stay in the cache; memory does not grow 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """A picture of N rays: `rgb` [N, 3] in [0, 1], `depth` [N] of the box's in [0, 1], `weights_sum` [N]."""
+class SeenHead:
+    """What N rays see of the head: `rgb` [N, 3] and `opacity` [N], and `depth` [N] as a share of the box's."""
 
     rgb: Tensor
     depth: Tensor
-    weights_sum: Tensor
+    opacity: Tensor
+
+    def over(self, behind: Tensor) -> Tensor:
+        """Colours [N, 3] in [0, 1] before others."""
+        return (self.rgb + (1 - self.opacity)[:, None] * behind).clamp(0, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +42,8 @@ class Behind:
 
 
 @torch.no_grad()
-def render_head(field: HeadField, rays: Rays, condition: Tensor, background: Tensor, code: Tensor) -> Rendered:
-    """The head over `background` [N, 3], with individual code [code] (row 0 in inference)."""
+def see_head(field: HeadField, rays: Rays, condition: Tensor, code: Tensor) -> SeenHead:
+    """The head by itself, with individual code [code] (row 0 in inference)."""
     near, far = box_range(rays.origins, rays.directions, field.aabb_infer, field.config.min_near)
 
     def ask(points: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,11 +57,8 @@ def render_head(field: HeadField, rays: Rays, condition: Tensor, background: Ten
 
     steps = field.config.max_steps
     made = render_rays(near, far, rays.origins, rays.directions, field.occupied(), look, steps)
-    rgb = made.image + (1 - made.weights_sum)[:, None] * background
     depth = (made.depth - near).clamp_min(0) / (far - near)
-    return Rendered(
-        rgb=rgb.clamp(0, 1), depth=torch.where(near < FAR, depth, 0), weights_sum=made.weights_sum.clamp(0, 1)
-    )
+    return SeenHead(rgb=made.image, depth=torch.where(near < FAR, depth, 0), opacity=made.weights_sum)
 
 
 def train_head(
@@ -101,6 +102,11 @@ def loss_weights(step: int) -> dict[str, float]:
     return LOSS_WEIGHTS | {"ambient": LOSS_WEIGHTS["ambient"] * min(step / _AMBIENT_STEPS, 1.0)}
 
 
+def mean_torso_density(field: TorsoField) -> float:
+    """The torso's mean density, which checkpoints do not hold."""
+    return float(field.density_grid_torso.mean())
+
+
 def torso_threshold(field: TorsoField, mean_density: float) -> float:
     """The occupancy from which a pixel may show the torso."""
     return min(field.config.torso_threshold, mean_density)
@@ -114,14 +120,17 @@ def draw_torso(
     code: Tensor,
     *,
     threshold: float = 0.0,
-    head: Rendered | None = None,
+    head: SeenHead | None = None,
 ) -> Behind:
-    """The torso over `background` [N, 3] at `places` [N, 2] (`Rays.background`)."""
+    """The torso over `background` [N, 3] at `places` [N, 2] (`Rays.background`).
+
+    A head-aware torso is told the `head`, always: the published program tosses a coin for every frame, which flickers.
+    """
     side = field.config.side
     grid = field.density_grid_torso.reshape(1, 1, side, side).to(places.dtype)
     density = functional.grid_sample(grid, places[None, None], align_corners=True)[0, 0, 0]
     shown = (density > threshold).nonzero()[:, 0]
-    seen = (head.rgb[shown], head.weights_sum[shown, None]) if head else None
+    seen = (head.rgb[shown], head.opacity[shown, None]) if head else None
     opacity, colour, moved = field.torso(places[shown], pose, code, seen)
     alpha = background.new_zeros(len(places), 1).index_put((shown,), opacity)
     colours = torch.zeros_like(background).index_put((shown,), colour)

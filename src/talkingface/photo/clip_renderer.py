@@ -28,6 +28,7 @@ from talkingface.video.jpeg import from_jpeg, to_jpeg
 
 RINGS = ((0.12, 0.35), (0.3, 0.0))  # distance outside the face outline in eye distances, share of its movement
 _SPOOL_QUALITY = 97
+_LEAST_MOVE_PX = 1 / 256  # what the warp rounds places to
 
 
 class ClipRenderer:
@@ -103,19 +104,19 @@ class ClipRenderer:
 
     def _dub(self, warper: Warper, rgb: np.ndarray, rows: list[int], batch: _Batch) -> None:
         """Draw the mouths of some `rows` of a batch into its pictures uint8 [K, H, W, 3]."""
-        config, views = self._refiner.config, []
+        config, views, tops = self._refiner.config, [], []
         for k in rows:
             picture, number = batch.pictures[k], int(batch.numbers[k])
             points = self._fit["landmarks"][number]
             target = self._target(number, batch.motion.expression[k])
-            self._warp(warper, picture, points, target, rgb[k])
+            tops.append(self._warp(warper, picture, points, target, rgb[k]))
             window = window_at(points, window_side(points), config.crop_px)
             drawn = Drawn(picture=rgb[k], alpha=None, source=points, target=target)
             photo = look_at(picture, points, config, None, self._mouth)
             views.append(make_view(drawn, photo, window, config.mouth_px))
         face, mouth = self._refiner.changes(views + [views[-1]] * (self._pace.batch - len(views)))
         for k, row in enumerate(rows):
-            composite_residual(rgb[row], batch.pictures[row], views[k], face[k], mouth[k])
+            composite_residual(rgb[row], batch.pictures[row], views[k], face[k], mouth[k], tops[k])
 
     def _target(self, number: int, expression: np.ndarray) -> np.ndarray:
         """The frame's own landmarks with the spoken mouth in place of the clip's."""
@@ -126,15 +127,24 @@ class ClipRenderer:
 
     def _warp(
         self, warper: Warper, picture: np.ndarray, points: np.ndarray, target: np.ndarray, out: np.ndarray
-    ) -> None:
-        """Draw the face of `picture` uint8 [H, W, 3] with landmarks [478, 3] moved to `target` into its copy `out`."""
+    ) -> int:
+        """Draw the face of `picture` uint8 [H, W, 3] with landmarks [478, 3] moved to `target` into its copy `out`.
+
+        Only the part of it that moves: brows and eyes stay the clip's own. Returns the row where that begins.
+        """
         outer, moved = _rings(points, target)
         vertices = np.concatenate([target, moved]).astype(np.float32)
-        shown = np.concatenate([points[:, :2], outer[:, :2]]).astype(np.float32)
+        shown = np.concatenate([points, outer]).astype(np.float32)
+        moves = (np.abs(vertices[:, :2] - shown[:, :2]) > _LEAST_MOVE_PX).any(1)
+        corners = np.unique(self._triangles[moves[self._triangles].any(1)])
+        if not len(corners):
+            return out.shape[0]
+        region = _around(np.concatenate([vertices[corners], shown[corners]]), out)
         x0, y0, x1, y1 = _around(shown, picture)
         face = to_rgba(picture[y0:y1, x0:x1])
-        warper.warp(face, shown - (x0, y0), vertices, self._triangles, out, region=_around(vertices, out))
+        warper.warp(face, shown[:, :2] - (x0, y0), vertices, self._triangles, out, region=region)
         hidden_mouth(picture, points).fill(out, target)
+        return region[1]
 
 
 @dataclass(frozen=True, slots=True)

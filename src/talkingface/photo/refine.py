@@ -400,10 +400,16 @@ class _TorchNet:
             return self._net(self._torch.from_numpy(pictures).to(self._device)).contiguous().cpu().numpy()
 
 
-def composite_residual(out: np.ndarray, still: np.ndarray, view: View, face: np.ndarray, mouth: np.ndarray) -> None:
-    """Lay one frame's changes onto `out` uint8 [H, W, 3], in place."""
+def composite_residual(
+    out: np.ndarray, still: np.ndarray, view: View, face: np.ndarray, mouth: np.ndarray, top: int = 0
+) -> None:
+    """Lay one frame's changes onto `out` uint8 [H, W, 3], in place. Above row `top` the face needs none: its change fades
+    out there."""
     window, still = view.window, np.ascontiguousarray(still)
-    _lay(out, still, face, (float(window.x), float(window.y), float(window.side), float(window.side)))
+    step = window.side / len(face)
+    above = int(np.clip((top - window.y) / step - EDGE_PX, 0, len(face) - 1))
+    place = float(window.x), window.y + above * step, float(window.side), window.side - above * step
+    _lay(out, still, face[above:], place)
     x0, y0, x1, y1 = view.patch.box
     no_share = np.concatenate([np.zeros((*mouth.shape[:2], 1), np.float32), mouth], -1)
     _lay(out, still, no_share, (float(x0), float(y0), float(x1 - x0), float(y1 - y0)))

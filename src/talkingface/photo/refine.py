@@ -403,8 +403,8 @@ class _TorchNet:
 def composite_residual(
     out: np.ndarray, still: np.ndarray, view: View, face: np.ndarray, mouth: np.ndarray, top: int = 0
 ) -> None:
-    """Lay one frame's changes onto `out` uint8 [H, W, 3], in place. Above row `top` the face needs none: its change fades
-    out there."""
+    """Lay one frame's changes onto `out` uint8 [H, W, 3], in place. Above row `top` the face needs none: its change
+    fades out there."""
     window, still = view.window, np.ascontiguousarray(still)
     step = window.side / len(face)
     above = int(np.clip((top - window.y) / step - EDGE_PX, 0, len(face) - 1))

@@ -46,8 +46,12 @@ def test_audio_to_motion(name):
         kernel=config["kernel"],
         encoder_layers=config["enc_layers"],
         decoder_layers=config["dec_layers"],
+        landmarks=config["in_out_dim"],
+        latent=config["latent"],
+        flow=audio2motion.FlowSizes(**{name: value for name, value in config["flow"].items() if name != "mean_only"}),
     )
     loaded(network, fixture)
+    assert config["strides"] == [audio2motion.STRIDE] and config["flow"]["mean_only"]
     motion, audio = fixture.input("y"), fixture.input("hubert")
     f0 = fixture.input("f0") if "f0" in fixture.inputs else None
     found = search(r"the last (\d+) frames of item (\d+) are 0", fixture.inputs["y_mask"])
@@ -74,7 +78,7 @@ def test_audio_to_motion(name):
 @torch.no_grad()
 def test_post_net(name):
     fixture = load_fixture("geneface", name)
-    network = postnet.PostNet(fixture.config.get("pitch_dim", 0))
+    network = postnet.PostNet(fixture.config.get("pitch_dim", 0), fixture.config["in_out_dim"])
     loaded(network, fixture)
     pitch = fixture.input("pitch_embedding") if "pitch_embedding" in fixture.inputs else None
     fixture.assert_close("y", network(fixture.input("x"), pitch), NETWORK)

@@ -17,6 +17,16 @@ LATENT, STRIDE = 16, 4
 _AUDIO, _PITCH, _PITCH_BINS = 64, 32, 300
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSizes:
+    """Sizes of the prior's flow."""
+
+    couplings: int = 4
+    hidden: int = 64
+    kernel: int = 3
+    layers: int = 4
+
+
 class _Coupling(nn.Module):
     """The second half of the channels moved by what the first half says."""
 
@@ -40,13 +50,14 @@ class _Coupling(nn.Module):
 class PriorFlow(nn.Module):
     """Between codes [B, 16, T] and noise: couplings, each followed by a flip of the channels."""
 
-    def __init__(
-        self, condition: int, *, couplings: int = 4, hidden: int = 64, kernel: int = 3, layers: int = 4
-    ) -> None:
+    def __init__(self, condition: int, latent: int, flow: FlowSizes) -> None:
         super().__init__()
         # flips stand between couplings in the published list and have no weights
         self.flows = nn.ModuleDict(
-            {str(2 * k): _Coupling(LATENT, hidden, kernel, layers, condition) for k in range(couplings)}
+            {
+                str(2 * k): _Coupling(latent, flow.hidden, flow.kernel, flow.layers, condition)
+                for k in range(flow.couplings)
+            }
         )
 
     def forward(self, codes: Tensor, condition: Tensor, mask: Tensor) -> Tensor:
@@ -63,11 +74,12 @@ class PriorFlow(nn.Module):
 
 
 class _Encoder(nn.Module):
-    def __init__(self, condition: int, width: int, kernel: int, layers: int) -> None:
+    def __init__(self, condition: int, width: int, kernel: int, layers: int, sizes: tuple[int, int]) -> None:
         super().__init__()
-        self.pre_net = nn.Sequential(nn.Conv1d(LANDMARKS, width, 2 * STRIDE, STRIDE, STRIDE // 2))
+        landmarks, latent = sizes
+        self.pre_net = nn.Sequential(nn.Conv1d(landmarks, width, 2 * STRIDE, STRIDE, STRIDE // 2))
         self.wn = WaveNet(width, kernel, layers, condition)
-        self.out_proj = nn.Conv1d(width, 2 * LATENT, 1)
+        self.out_proj = nn.Conv1d(width, 2 * latent, 1)
 
     def forward(self, motion: Tensor, condition: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.out_proj(self.wn(self.pre_net(motion) * mask, condition, mask)).chunk(2, 1)
@@ -75,23 +87,22 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    def __init__(self, condition: int, width: int, kernel: int, layers: int) -> None:
+    def __init__(self, condition: int, width: int, kernel: int, layers: int, sizes: tuple[int, int]) -> None:
         super().__init__()
-        self.pre_net = nn.Sequential(nn.ConvTranspose1d(LATENT, width, STRIDE, STRIDE))
+        landmarks, latent = sizes
+        self.pre_net = nn.Sequential(nn.ConvTranspose1d(latent, width, STRIDE, STRIDE))
         self.wn = WaveNet(width, kernel, layers, condition)
-        self.out_proj = nn.Conv1d(width, LANDMARKS, 1)
+        self.out_proj = nn.Conv1d(width, landmarks, 1)
 
     def forward(self, codes: Tensor, condition: Tensor, mask: Tensor) -> Tensor:
         return self.out_proj(self.wn(self.pre_net(codes) * mask, condition, mask))
 
 
 class _Vae(nn.Module):
-    def __init__(self, condition: int, width: int, kernel: int, encoder_layers: int, decoder_layers: int) -> None:
-        super().__init__()
-        self.g_pre_net = nn.Sequential(nn.Conv1d(condition, condition, 2 * STRIDE, STRIDE, STRIDE // 2))
-        self.encoder = _Encoder(condition, width, kernel, encoder_layers)
-        self.prior_flow = PriorFlow(condition)
-        self.decoder = _Decoder(condition, width, kernel, decoder_layers)
+    g_pre_net: nn.Sequential
+    encoder: _Encoder
+    prior_flow: PriorFlow
+    decoder: _Decoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +132,9 @@ class AudioToMotion(nn.Module):
         kernel: int = 5,
         encoder_layers: int = 8,
         decoder_layers: int = 4,
+        landmarks: int = LANDMARKS,
+        latent: int = LATENT,
+        flow: FlowSizes | None = None,
     ) -> None:
         super().__init__()
         self.mel_encoder = _narrowed(audio, _AUDIO)
@@ -129,7 +143,13 @@ class AudioToMotion(nn.Module):
             self.pitch_embed = nn.Embedding(_PITCH_BINS, _AUDIO)
             self.pitch_encoder = _narrowed(_AUDIO, _PITCH)
         condition = _AUDIO + (_PITCH if pitch else 0)
-        self.vae = _Vae(condition, width, kernel, encoder_layers, decoder_layers)
+        self.latent = latent
+        sizes = landmarks, latent
+        self.vae = _Vae()
+        self.vae.g_pre_net = nn.Sequential(nn.Conv1d(condition, condition, 2 * STRIDE, STRIDE, STRIDE // 2))
+        self.vae.encoder = _Encoder(condition, width, kernel, encoder_layers, sizes)
+        self.vae.prior_flow = PriorFlow(condition, latent, flow or FlowSizes())
+        self.vae.decoder = _Decoder(condition, width, kernel, decoder_layers, sizes)
 
     def encode_condition(self, audio: Tensor, f0: Tensor | None = None) -> Tensor:
         """Every other row, encoded: [B, condition, T]."""
@@ -157,7 +177,7 @@ class AudioToMotion(nn.Module):
         codes = mean + noise * log_std.exp()
         made = self.vae.prior_flow(codes, given, coarse)
         posterior = -0.5 * noise.square() - log_std
-        kl = ((posterior + 0.5 * made.square()) * coarse).sum() / coarse.sum() / LATENT
+        kl = ((posterior + 0.5 * made.square()) * coarse).sum() / coarse.sum() / self.latent
         decoded = self.vae.decoder(codes, condition, full) * full
         return Reconstruction(motion=decoded.transpose(1, 2), mean=mean, log_std=log_std, noise=made, kl=kl)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from talkingface.systems.geneface.official.audio2motion import LATENT, STRIDE, AudioToMotion
+from talkingface.systems.geneface.official.audio2motion import STRIDE, AudioToMotion
 from talkingface.systems.geneface.official.camera import Intrinsics, pixel_rays, pose_numbers
 from talkingface.systems.geneface.official.landmarks import CLAMP_STD, clamp, normalise, smooth
 from talkingface.systems.geneface.official.postnet import PostNet
@@ -46,7 +46,7 @@ def generate_landmarks(
         pitch = torch.from_numpy(np.pad(kept, (0, rows + missing - len(kept))))[None]
     condition = audio2motion.encode_condition(audio, pitch)
     drawn = torch.Generator().manual_seed(seed)
-    noise = torch.randn(1, LATENT, condition.shape[-1] // STRIDE, generator=drawn) * temperature
+    noise = torch.randn(1, audio2motion.latent, condition.shape[-1] // STRIDE, generator=drawn) * temperature
     motion = audio2motion.generate(condition, noise)
     if postnet is not None:
         motion = postnet(motion, None if pitch is None else audio2motion.embed_pitch(pitch))

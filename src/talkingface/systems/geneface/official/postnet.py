@@ -27,11 +27,11 @@ class PostNet(nn.Module):
     `pitch`: width of a pitch embedding [B, T, pitch] that it sees too.
     """
 
-    def __init__(self, pitch: int = 0) -> None:
+    def __init__(self, pitch: int = 0, landmarks: int = LANDMARKS) -> None:
         super().__init__()
-        self.block1 = _blocks(LANDMARKS + pitch, 128)
+        self.block1 = _blocks(landmarks + pitch, 128)
         self.block2 = _blocks(128, 256)
-        self.block3 = nn.Sequential(_Block(256, 128), nn.Conv1d(128, LANDMARKS, 1))
+        self.block3 = nn.Sequential(_Block(256, 128), nn.Conv1d(128, landmarks, 1))
 
     def forward(self, motion: Tensor, pitch: Tensor | None = None) -> Tensor:
         mask = (motion.abs().sum(-1) != 0)[:, None].to(motion)

@@ -25,8 +25,8 @@ from talkingface.video.resize import shrink
 
 GAPS, WIDTHS = (0.0, 0.05, 0.09, 0.13), (-0.05, 0.05)
 """Of the mouths that are drawn, in eye distances: how far open, and how far from the width at rest."""
-AIM = (1.02, 1.0)  # shares of gap and width that are to be seen
-TRUST = 0.75  # exponent of what is found missing: lips in speech miss less than in the probes, in paintings above all
+AIM = (1.0, 1.03)  # shares of gap and width that are to be seen
+TRUST = (0.75, 1.0)  # exponents of what is missing: gaps in speech miss less than in the probes, above all painted ones
 LEAST, MOST = (0.9, 0.95), (1.3, 1.3)
 """Limits of the gains of gap and width."""
 SEEN_REACH, SEEN_PX = 2.0, 400
@@ -73,7 +73,7 @@ def gains_of(asked: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Gains float32 [2] for measures of gap and width [K, 2] that were asked for and found."""
     apart = asked - asked.mean(0)
     slopes = (apart * found).sum(0) / np.maximum((apart * apart).sum(0), 1e-9)
-    return np.clip((np.array(AIM) / np.maximum(slopes, 1e-3)) ** TRUST, LEAST, MOST).astype(np.float32)
+    return np.clip((np.array(AIM) / np.maximum(slopes, 1e-3)) ** np.array(TRUST), LEAST, MOST).astype(np.float32)
 
 
 def _tracked(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ def test_the_probes_are_the_mouths_that_they_are_named_after() -> None:
 
 
 def test_what_moves_as_asked_stays_and_what_moves_less_is_moved_more() -> None:
-    assert gains_of(ASKED, ASKED) == pytest.approx(1, abs=0.02)
+    assert gains_of(ASKED, ASKED) == pytest.approx(1, abs=0.04)
     gap, width = gains_of(ASKED, ASKED * (0.85, 0.9) + 0.02)
-    assert 1.1 < gap < 1.15 and 1.05 < width < 1.1
+    assert 1.1 < gap < 1.15 and 1.1 < width < 1.2
 
 
 @pytest.mark.parametrize("found", [0.0, -1.0, 40.0])

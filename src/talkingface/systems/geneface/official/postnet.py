@@ -68,3 +68,28 @@ def fooled_loss(judged: Tensor) -> Tensor:
 def found_out_loss(judged: Tensor) -> Tensor:
     """Least squares: the judge's loss for made frames."""
     return judged.square().mean()
+
+
+LOSS_WEIGHTS = {"adversarial": 0.85, "person": 0.05, "sync": 0.1, "near": 0.0}
+"""Published weights of the adapter's losses; a variant gives 0.02 to `near`."""
+
+
+def adapter_losses(
+    judged: Tensor, adapted: Tensor, general: Tensor, mask: Tensor, of_person: Tensor, person: Tensor
+) -> dict[str, Tensor]:
+    """Unweighted losses of the adapter, without `sync` (`syncnet.sync_loss` of pairs of `adapted`).
+
+    `judged` [N, 1]: what the judge says of the `adapted` landmarks [B, T, 204] of many speakers, which were `general`
+    before, with a `mask` [B, T]; `of_person` [1, T', 204]: the person's own clip, generated and adapted, beside the
+    person's landmarks.
+    """
+    return {
+        "adversarial": fooled_loss(judged),
+        "person": (of_person - person).square().mean(),
+        "near": ((adapted - general).square().sum(-1) * mask).sum() / mask.sum(),
+    }
+
+
+def judge_losses(made: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """Losses of the judge for its numbers [N, 1] of adapted landmarks and of the person's own."""
+    return {"made": found_out_loss(made), "real": fooled_loss(real)}

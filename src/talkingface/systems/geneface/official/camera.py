@@ -126,7 +126,7 @@ def vanilla_rays(camera: np.ndarray, view: Intrinsics) -> tuple[np.ndarray, np.n
 
 def face_rectangles(points: np.ndarray, width: int, height: int) -> np.ndarray:
     """The face's rectangle int64 [T, 4] (x, y, width, height) about 68 points [T, 68, 2] of each frame."""
-    x, y = points[..., 0], points[..., 1]
+    x, y = np.moveaxis(np.asarray(points, np.float64), -1, 0)
     centre_x, centre_y = ((x.min(1) + x.max(1)) / 2).astype(int), y[:, 27].astype(int)
     half_width = ((x.max(1) - centre_x) * 1.5).astype(int)
     half_height = ((y[:, 8] - centre_y) * 1.15).astype(int)

@@ -23,6 +23,7 @@ from talkingface.face.topology import FACE_OVAL, mouth_triangles, skin_triangles
 from talkingface.photo.composite import hidden_mouth
 from talkingface.photo.mouth import OpenMouth
 from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
+from talkingface.photo.rig import NO_GAINS, amplified
 from talkingface.photo.window import window_at, window_side
 from talkingface.video.jpeg import from_jpeg, to_jpeg
 
@@ -36,17 +37,18 @@ class ClipRenderer:
 
     `landmarks` [T, 478, 3], `expression` [T, E], `rotation` [T, 3, 3] and `scale` [T] belong to the clip's frames at
     `fps`, as `video.read.read_frames(path, fps=fps)` gives them, turned counter-clockwise by `turns` quarters. Frames
-    whose `present` [T] is 0 do not show the face and pass as they are. `mouth`: the person's open mouth; None:
+    whose `present` [T] is 0 do not show the face and pass as they are. `gains`: see `Rig`. `mouth`: the person's; None:
     an example.
     """
 
     def __init__(
         self, path: Path, fps: float, longest_px: int | None, model: LinearFaceModel, fit: dict[str, np.ndarray],
         refiner: Refiner, controls: Controls, turns: int = 0, mouth: OpenMouth | None = None,
+        gains: np.ndarray = NO_GAINS,
     ) -> None:  # fmt: skip
         self._path, self._fps, self._longest_px, self._turns = path, fps, longest_px, turns
         self._model, self._fit, self._refiner, self._controls = model, fit, refiner, controls
-        self._pace = PACES[controls.delay]
+        self._pace, self._gains = PACES[controls.delay], gains
         self._triangles = _triangles()
         if mouth is None:
             closed = int(np.argmin(np.where(fit["present"], inner_lip_gap(fit["landmarks"]), np.inf)))
@@ -122,7 +124,7 @@ class ClipRenderer:
         """The frame's own landmarks with the spoken mouth in place of the clip's."""
         change = expression - self._fit["expression"][number]
         change[self._model.num_mouth :] = 0
-        moved = self._model.displacement(change)
+        moved = self._model.displacement(amplified(change, self._gains))
         return self._fit["landmarks"][number] + self._fit["scale"][number] * moved @ self._fit["rotation"][number].T
 
     def _warp(

@@ -8,6 +8,7 @@ import pytest
 from faces import drawn_picture, mesh_points, open_mouth
 from talkingface.core.types import Controls, Motion
 from talkingface.face.morphable import load_mesh478
+from talkingface.face.mouth_measures import mouth_measures
 from talkingface.photo.clip_renderer import ClipRenderer, _rings, _triangles
 from talkingface.photo.refine import Refiner
 from talkingface.systems.portrait.config import preset
@@ -117,3 +118,15 @@ def test_frames_without_the_face_pass_as_they_are(clip, refiner):
         assert not np.array_equal(whole[k], pictures[k])
     nowhere = render(make_renderer(clip, refiner, np.zeros(COUNT, bool)), motion)
     assert np.array_equal(nowhere, pictures)
+
+
+def test_gains_move_the_mouth_further_from_the_clips_own(clip, refiner):
+    plain, wider = make_renderer(clip, refiner), make_renderer(clip, refiner)
+    wider._gains = np.float32([1.3, 1.3])
+    spoken = np.zeros(MODEL.expression.shape[-1], np.float32)
+    spoken[:4] = 1.5
+    own = plain._target(0, plain._fit["expression"][0])
+    once, more = (r._target(0, spoken) for r in (plain, wider))
+    assert np.array_equal(own, wider._target(0, wider._fit["expression"][0])), "the clip's own mouth stays as it is"
+    before, after, rest = mouth_measures(once), mouth_measures(more), mouth_measures(own)
+    assert ((after - rest)[:2] / (before - rest)[:2] > 1.1).all()

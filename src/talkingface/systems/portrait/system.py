@@ -20,6 +20,7 @@ from talkingface.photo.avatar import DEFAULT_LONGEST_PX, cost_as_photo, longest_
 from talkingface.photo.config import RefinerConfig
 from talkingface.photo.mouth import mouth_tensors, open_mouth_cost, shows_inside, stored_mouth
 from talkingface.photo.refine import NoRefiner, Refiner
+from talkingface.photo.rig import NO_GAINS
 from talkingface.systems.portrait import SPEC
 from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.init_weights import init_tensors
@@ -157,7 +158,7 @@ class PortraitSystem(System):
             rows = _clip_rows(tracked.track)
         turns = int(avatar.card.get("turns") or 0)  # type: ignore[call-overload]
         return ClipRenderer(avatar.files["clip"], fps, longest, load_mesh478(), rows, self.refiner, controls, turns,
-                            stored_mouth(avatar.tensors))  # fmt: skip
+                            stored_mouth(avatar.tensors), avatar.tensors.get("mouth_gains", NO_GAINS))  # fmt: skip
 
 
 def _open_mouths(tracked: TrackedClip, fps: float) -> list[tuple[np.ndarray, np.ndarray]]:

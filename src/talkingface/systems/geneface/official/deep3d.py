@@ -1,4 +1,4 @@
-"""Landmarks of the published motion: Deep3D coefficients of every frame, and what they say of 68 points of the face.
+"""The square in which Deep3D's network sees the face of a frame, as the published data have it.
 
 Points and pictures count pixels from the picture's corner, y down.
 """
@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from talkingface.face.deep3d import CROP_PX
-from talkingface.face.morphable import LinearFaceModel
 
 STANDARD_POINTS = np.array(
     [
@@ -24,8 +23,6 @@ STANDARD_POINTS = np.array(
 )
 """Eyes, nose tip and mouth corners of the mean face: 10 cm, x right, y up, z to the viewer."""
 RESCALE = 102.0
-LANDMARK_SCALE = 10.0
-"""Displacements count in centimetres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +83,3 @@ def aligned_picture(rgb: np.ndarray, alignment: Alignment) -> np.ndarray:
     left, top = alignment.corner
     resized = Image.fromarray(rgb).resize(alignment.resized, Image.Resampling.BICUBIC)
     return np.asarray(resized.crop((left, top, left + CROP_PX, top + CROP_PX)))
-
-
-def landmark_displacements(model: LinearFaceModel, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-    """Displacements [T, 68, 3] of the landmarks from the mean face, x right, y up, z to the viewer, in centimetres.
-
-    `identity` [T, 80], `expression` [T, 64]. As published every landmark is the vertex after the one that is meant:
-    the model's numbers count from 1 and were taken to count from 0. Released weights were learned that way.
-    """
-    vertices = model.landmarks68 + 1
-    moved = np.einsum("vde,te->tvd", model.identity[vertices], identity)
-    moved = moved + np.einsum("vde,te->tvd", model.expression[vertices], expression)
-    return LANDMARK_SCALE * moved * (1, -1, -1)

@@ -29,6 +29,7 @@ from talkingface.video.jpeg import from_jpeg, to_jpeg
 
 RINGS = ((0.12, 0.35), (0.3, 0.0))  # distance outside the face outline in eye distances, share of its movement
 _SPOOL_QUALITY = 97
+_MOST_BATCH = 4  # several batches are held at a time, before and after drawing, and clips are large
 _LEAST_MOVE_PX = 1 / 256  # what the warp rounds places to
 
 
@@ -48,7 +49,9 @@ class ClipRenderer:
     ) -> None:  # fmt: skip
         self._path, self._fps, self._longest_px, self._turns = path, fps, longest_px, turns
         self._model, self._fit, self._refiner, self._controls = model, fit, refiner, controls
-        self._pace, self._gains = PACES[controls.delay], gains
+        self._gains = gains
+        self._workers = PACES[controls.delay].workers
+        self._batch = min(PACES[controls.delay].batch, _MOST_BATCH)
         self._triangles = _triangles()
         if mouth is None:
             closed = int(np.argmin(np.where(fit["present"], inner_lip_gap(fit["landmarks"]), np.inf)))
@@ -57,12 +60,12 @@ class ClipRenderer:
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`. Past the clip's end it plays backwards, then forwards again."""
-        return ordered_map_with(_Tools, self._draw, self._batches(motions, first), self._pace.workers)
+        return ordered_map_with(_Tools, self._draw, self._batches(motions, first), self._workers)
 
     def _batches(self, motions: Iterator[Motion], first: int) -> Iterator[_Batch]:
         """The motion with the pictures that it is drawn onto, decoded while others are drawn."""
         source: Iterator[np.ndarray] | None = None
-        for start, motion in batches(skip_frames(motions, first), self._pace.batch):
+        for start, motion in batches(skip_frames(motions, first), self._batch):
             if source is None:
                 source = self._source(start)
             numbers = ping_pong(np.arange(start, start + len(motion)), len(self._fit["landmarks"]))
@@ -71,7 +74,7 @@ class ClipRenderer:
     def _source(self, first: int) -> Iterator[np.ndarray]:
         """Frames of the clip from output frame `first` on, forwards and backwards for ever."""
         count = len(self._fit["landmarks"])
-        is_live = self._pace.workers == 0
+        is_live = self._workers == 0
         with Spool() as spool:  # a video cannot be decoded backwards
             if is_live or first < count:
                 for number, rgb in enumerate(self._decoded()):
@@ -116,7 +119,7 @@ class ClipRenderer:
             drawn = Drawn(picture=rgb[k], alpha=None, source=points, target=target)
             photo = look_at(picture, points, config, None, self._mouth)
             views.append(make_view(drawn, photo, window, config.mouth_px))
-        face, mouth = self._refiner.changes(views + [views[-1]] * (self._pace.batch - len(views)))
+        face, mouth = self._refiner.changes(views + [views[-1]] * (self._batch - len(views)))
         for k, row in enumerate(rows):
             composite_residual(rgb[row], batch.pictures[row], views[k], face[k], mouth[k], tops[k])
 

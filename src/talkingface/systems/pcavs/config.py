@@ -17,13 +17,13 @@ class CompactConfig:
     """Length of the mouth code, from sound or pictures: one space for both."""
     mouth_px: int = 48
     """Side of the mouth network's grey picture."""
-    mouth_widths: tuple[int, ...] = (24, 40, 56, 72)
+    mouth_widths: tuple[int, ...] = (16, 24, 32, 48)
     encoder: str = "speech_encoder.v1"
     """Weights of the speech encoder from whose tokens mouth codes are read."""
     speech: SpeechHeadConfig = field(default_factory=SpeechHeadConfig)
     """What reads them."""
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """How much farther gap, width and jaw move than codes of speech say: these regress to the mean."""
+    gain: tuple[float, float, float] = (1.15, 1.3, 1.25)
+    """How much farther gap, width and jaw move than codes of speech say: these regress to the mean on unseen people."""
     refiner: str = "portrait.research"
     """Weights whose refiner draws what the warp cannot; "": none."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -21,13 +22,14 @@ from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.sampling import person_shares
 from talkingface.training.speech_recipe import measure_rows
 
-BATCH = 128
+BATCH = 96
 CANDIDATES = 4
 """Of so many frames the most open mouth is taken, for every other pair: they are rare."""
-MOST_TURN, MOST_GROWTH, MOST_SHIFT = 0.09, 0.07, 0.04
-"""Deviations of how training pictures are moved: radians, relative size, shift in sides."""
+TURN, GROWTH, SHIFT = 0.06, 0.06, 0.012
+"""Deviations of how training pictures are moved: radians and relative size of both of a pair, shift in sides of each.
+With more for each the jaw was lost, whose place in the picture is what shows it."""
 GAIN, OFFSET, MOST_BLUR = 0.2, 12.0, 1.2
-"""Deviations of contrast and brightness (grey levels), and the widest blur in pixels."""
+"""Deviations of a pair's contrast and brightness (grey levels), and the widest blur in pixels."""
 LEAST_FRAMES = 40
 """Of a held-out clip."""
 _PICTURES = 64
@@ -70,9 +72,9 @@ class MouthRecipe(Recipe):
             clip = self._clips[number]
             chosen = rng.choice(self._usable[number], CANDIDATES if place % 2 else 1)
             frame = int(chosen[np.argmax(clip.targets[chosen, NUM_MOUTH])])
-            light = float(np.exp(rng.normal() * GAIN)), float(rng.normal() * OFFSET), float(rng.uniform(0, MOST_BLUR))
+            view = _draw_view(rng)
             for pictures, which in ((shown, frame), (rests, int(rng.choice(clip.quiet)))):
-                pictures.append(_moved(clip.pictures[which], self._config.mouth_px, light, rng))
+                pictures.append(view.seen(clip.pictures[which], self._config.mouth_px, rng.normal(size=2) * SHIFT))
             targets.append(clip.targets[frame])
         return {"pictures": torch.from_numpy(np.stack(shown + rests)), "targets": torch.from_numpy(np.stack(targets))}
 
@@ -116,18 +118,28 @@ def clip_codes(clip: MouthClip, net: MouthNet, config: CompactConfig, *, about_r
     return codes - codes[clip.quiet].mean(axis=0) if about_rest else codes
 
 
-def _moved(
-    picture: np.ndarray, size_px: int, light: tuple[float, float, float], rng: np.random.Generator
-) -> np.ndarray:
-    """A stored picture uint8 [S, S] turned, sized and moved at random, in another light: uint8 [size_px, size_px]."""
-    turn, growth, *shift = rng.normal(size=4) * (MOST_TURN, MOST_GROWTH, MOST_SHIFT, MOST_SHIFT)
-    scale = np.exp(growth)
-    linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    middle = (size_px - 1) / 2
-    away = middle + np.array(shift) * size_px - linear @ np.full(2, (len(picture) - 1) / 2)
-    matrix = np.column_stack([linear, away])
-    moved = cv2.warpAffine(picture, matrix, (size_px, size_px), borderMode=cv2.BORDER_REPLICATE)
-    gain, offset, blur = light
-    if blur > 0.4:
-        moved = cv2.GaussianBlur(moved, (0, 0), blur)
-    return np.clip((moved.astype(np.float32) - 128) * gain + 128 + offset, 0, 255).astype(np.uint8)
+@dataclass(frozen=True, slots=True)
+class _View:
+    """How both pictures of a pair are seen."""
+
+    turn: float
+    scale: float
+    gain: float
+    offset: float
+    blur_px: float
+
+    def seen(self, picture: np.ndarray, size_px: int, shift: np.ndarray) -> np.ndarray:
+        """A stored picture uint8 [S, S], moved by `shift` [2] sides: uint8 [size_px, size_px]."""
+        sine, cosine = self.scale * np.sin(self.turn), self.scale * np.cos(self.turn)
+        linear = np.array([[cosine, -sine], [sine, cosine]])
+        away = (size_px - 1) / 2 + shift * size_px - linear @ np.full(2, (len(picture) - 1) / 2)
+        matrix = np.column_stack([linear, away])
+        moved = cv2.warpAffine(picture, matrix, (size_px, size_px), borderMode=cv2.BORDER_REPLICATE)
+        if self.blur_px > 0.4:
+            moved = cv2.GaussianBlur(moved, (0, 0), self.blur_px)
+        return np.clip((moved.astype(np.float32) - 128) * self.gain + 128 + self.offset, 0, 255).astype(np.uint8)
+
+
+def _draw_view(rng: np.random.Generator) -> _View:
+    turn, growth, gain, offset = (rng.normal(size=4) * (TURN, GROWTH, GAIN, OFFSET)).tolist()
+    return _View(turn, float(np.exp(growth)), float(np.exp(gain)), offset, float(rng.uniform(0, MOST_BLUR)))

@@ -22,7 +22,7 @@ from talkingface.training.head_motion_fit import train_head_motion
 from talkingface.training.pipeline import RESEARCH, Stage, Trained, held_back_of, make_card, run_stages, save_made
 from talkingface.training.recipe import Recipe
 
-STEPS = {"mouth": 2500, "speech": 700}
+STEPS = {"mouth": 1000, "speech": 600}
 SEED = 1
 UNSURE_SOUND = ("quiz_elisha",)
 """People whose listed lag is wrong: their sound is not used."""

@@ -61,7 +61,7 @@ class SpeechRecipe(Recipe):
 
     def __init__(
         self, clips: Sequence[MouthClip], config: CompactConfig, mouth: MouthNet, *,
-        held_out: Sequence[MouthClip] = (), batch_size: int = 16, copies: int = 5, seed: int = 0,
+        held_out: Sequence[MouthClip] = (), batch_size: int = 16, copies: int = 3, seed: int = 0,
     ) -> None:  # fmt: skip
         self._config, self._batch_size = config, batch_size
         clips = [clip for clip in clips if clip.samples is not None and clip.weight.sum() >= LEAST_KNOWN]

@@ -23,8 +23,8 @@ class CompactConfig:
     speech: SpeechHeadConfig = field(default_factory=SpeechHeadConfig)
     """What reads them."""
     gain: tuple[float, float, float] = (1.0, 1.0, 1.1)
-    """How much farther gap, width and jaw move than codes of speech say. At 1.15, 1.3 and 1.25 mouths of unseen people move as
-    far as real ones, but fewer come nearer to the true lips than a still photo does (27 of 35, 30 here)."""
+    """How much farther gap, width and jaw move than codes of speech say. At 1.15, 1.3 and 1.25 mouths of unseen people
+    move as far as real ones, but fewer come nearer to the true lips than a still photo (27 of 35 clips, 30 here)."""
     refiner: str = "portrait.research"
     """Weights whose refiner draws what the warp cannot; "": none."""
 

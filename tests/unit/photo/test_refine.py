@@ -17,6 +17,7 @@ from talkingface.photo.refine import (
     look_at,
     make_view,
     mouth_seen,
+    within_person,
 )
 from talkingface.photo.window import Window, window_at, window_side
 from talkingface.systems.portrait.config import preset
@@ -191,3 +192,10 @@ def test_tensors_decide_what_is_painted(refiner):
     one, other = Refiner(tensors, CONFIG).changes([view]), refiner.changes([view])
     assert not np.allclose(one[0], other[0])
     assert np.array_equal(one[0], Refiner(tensors, CONFIG).changes([view])[0])
+
+
+def test_no_colour_is_added_at_the_outline():
+    alpha = np.zeros((64, 64), np.float32)
+    alpha[:, 20:] = 1
+    counts = within_person(alpha)
+    assert counts[:, :20].max() == 0 and counts[:, 26:].min() > 0.999, "nor beyond; the picture's border is no outline"

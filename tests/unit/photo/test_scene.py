@@ -41,6 +41,12 @@ def test_person_over_background_is_the_picture_again(seed):
     assert (person[..., :3] <= person[..., 3:]).all(), "no light without opacity: it would move as a glow"
 
 
+def test_black_before_black_is_nobody():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[4:] = (30, 0, 60)
+    assert not person_over(picture, np.zeros((8, 8), np.float32), picture).any()
+
+
 def test_standing_still_gives_back_the_photo():
     out = np.zeros_like(drawn_picture())
     scene = make_drawn()

@@ -33,7 +33,7 @@ def person_matte(rgb: np.ndarray) -> np.ndarray:
     size = tuple(max(SIDE_STEP, round(side * scale / SIDE_STEP) * SIDE_STEP) for side in (w, h))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     planes = refiner_input(small, coarse)
-    refined = (planes[0, 4] + _open_part(coarse, size) * _refiner()(planes)[0, 0]).clip(0, 1)
+    refined = (planes[0, 4] + _open_part(coarse, size) * CpuNet(_refiner_weights())(planes)[0, 0]).clip(0, 1)
     if size == (w, h):
         return refined
     alpha = cv2.resize(refined, (w, h), interpolation=cv2.INTER_LINEAR)
@@ -58,7 +58,10 @@ def coarse_matte(rgb: np.ndarray) -> np.ndarray:
     """Opacity of people at the network's own size: float32 [256, 256]."""
     h, w = rgb.shape[:2]
     small = see_square(rgb, np.array([[0, h], [0, 0], [w, 0], [w, h]]), NETWORK_PX)
-    return face_models().networks["matte"](to_input(small))[0][0, 0].copy()
+    network = face_models().networks["matte"]
+    coarse = network(to_input(small))[0][0, 0].copy()
+    network.forget()  # a photo needs it once
+    return coarse
 
 
 def guided_matte(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
@@ -82,10 +85,10 @@ def refiner_input(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _refiner() -> CpuNet:
-    """The refiner, read once per process. Raises WeightsError if it is missing or damaged."""
+def _refiner_weights() -> dict[str, np.ndarray]:
+    """The refiner's, read once per process. Raises WeightsError if they are missing or damaged."""
     tensors = load_weights(find_weights(WEIGHTS)).tensors
-    return CpuNet({name: value.astype(np.float32) for name, value in tensors.items()})
+    return {name: value.astype(np.float32) for name, value in tensors.items()}
 
 
 def unmix_colours(rgb: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> np.ndarray:

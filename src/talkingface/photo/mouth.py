@@ -33,9 +33,10 @@ _LIPS = np.array(LIPS)
 _UPPER_LIP, _LOWER_LIP = np.array(INNER_LIP_UPPER), np.array(INNER_LIP_LOWER)
 TOOTH_LUMA, TOOTH_TINT = 0.6, 0.03  # how bright teeth are at least, over the skin, and how much less red
 _CORNERS = (78, 308)
-SHOWN = 0.06  # how far upper teeth reach below the resting upper lip, in widths of the mouth
+SHOWN, SHOWN_BELOW = 0.06, 0.02
+"""How far upper teeth reach below the resting upper lip, and lower ones above the lower lip, in widths of the mouth."""
 EDGE_PX = 1.2  # how soft the halves' edges are
-DARKER, REDDER = 0.7, 0.02  # over the teeth's brightness, over their share of red: what lies below them
+DARKER, REDDER = 0.8, 0.02  # over the teeth's brightness, over their share of red: what lies below them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def fitted(mouth: OpenMouth, points: np.ndarray, config: RefinerConfig) -> OpenM
     turned = np.array([[x, -y], [y, x]])
     down = np.array([-wanted[1], wanted[0]])
     halves = []
-    for half, lip, shown in ((mouth.upper, 13, SHOWN), (mouth.lower, 14, 0.0)):
+    for half, lip, shown in ((mouth.upper, 13, SHOWN), (mouth.lower, 14, -SHOWN_BELOW)):
         moved = own[lip, :2] + shown * down - turned @ _lowest(half, other[lip, :2], across)
         halves.append(_moved(half, turned, moved, patch.size))
     return OpenMouth(upper=halves[0], lower=halves[1], points=own.astype(np.float32), balance=mouth.balance)
@@ -178,13 +179,18 @@ def mouth_tensors(pictures: Sequence[tuple[np.ndarray, np.ndarray]], config: Ref
 
 
 def teeth_share(mouth: OpenMouth) -> float:
-    """How much of what a mouth shows is teeth: bright, and less red than the skin; a tongue between them is not."""
-    seen = np.concatenate([half.reshape(-1, 4) for half in (mouth.upper, mouth.lower)]).astype(np.float32)
-    colours, opacity = seen[:, :3] * mouth.balance, seen[:, 3]
-    skin = mouth.upper[..., :3].reshape(-1, 3).mean(0) * mouth.balance
-    luma, tint = colours.mean(-1) / max(float(skin.mean()), 1.0), colours[:, 0] / np.maximum(colours.sum(-1), 1.0)
+    """How much of what a mouth shows is teeth; a tongue between them is not."""
+    opacity = sum(float(half[..., 3].sum()) for half in (mouth.upper, mouth.lower))
+    return 255 * (teeth_area(mouth, mouth.upper) + teeth_area(mouth, mouth.lower)) / max(opacity, 1.0)
+
+
+def teeth_area(mouth: OpenMouth, half: np.ndarray) -> float:
+    """Pixels of one half of a mouth that show teeth: bright, and less red than the skin."""
+    colours = half[..., :3] * mouth.balance
+    skin = colours.reshape(-1, 3).mean(0)
+    luma, tint = colours.mean(-1) / max(float(skin.mean()), 1.0), colours[..., 0] / np.maximum(colours.sum(-1), 1.0)
     teeth = (luma > TOOTH_LUMA) & (tint < skin[0] / max(float(skin.sum()), 1.0) - TOOTH_TINT)
-    return float((teeth * opacity).sum() / max(float(opacity.sum()), 1.0))
+    return float((teeth * half[..., 3]).sum()) / 255
 
 
 def stored_mouth(tensors: Mapping[str, np.ndarray], prefix: str = MOUTH_PREFIX) -> OpenMouth | None:

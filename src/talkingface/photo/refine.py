@@ -46,11 +46,11 @@ STORED_PREFIX = "painter."
 """Begins the names of the refiner's tensors in weights files, which keep the name it once had."""
 EXAMPLE_PREFIX = f"{STORED_PREFIX}example."
 """Begins the names of the tensors of the open mouth for photos that show none."""
-CAVITY = 0.8  # colour of what neither half covers, over that of a hidden mouth
+CAVITY = np.array([0.9, 1.1, 1.1])  # colour of what neither half covers, over that of a hidden mouth
 OPENING_BLUR_PX = 0.8
 LIPS_PX, SHADE_PX = 5, 13  # sides of the squares over which colours of lips, and shades, are averaged
-SHADE = (-0.35, 0.3)  # least and most of what is added to the inside of a mouth, over its own brightness
-SHADE_TINT = np.array([0.85, 1.0, 1.15], np.float32)  # of it: light that has been in a mouth is warm
+SHADE = (-0.45, 0.4)  # least and most of what is added to the inside of a mouth, over its own brightness
+SHADE_TINT = np.array([0.85, 1.05, 1.05], np.float32)  # of it: light that has been in a mouth is red
 OUTLINE_PX = 2  # to either side of the person's outline, at half the crop's scale, no colour is added
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
 

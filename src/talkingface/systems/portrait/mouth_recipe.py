@@ -22,7 +22,7 @@ from talkingface.core.errors import InputError
 from talkingface.face.morphable import inner_lip_gap
 from talkingface.photo.composite import Drawer, hidden_mouth
 from talkingface.photo.config import RefinerConfig
-from talkingface.photo.mouth import LEAST_GAP, OpenMouth, fitted, open_mouth, open_mouth_cost, shows_inside
+from talkingface.photo.mouth import LEAST_GAP, OpenMouth, fitted, open_mouth, open_mouth_cost, shows_inside, teeth_area
 from talkingface.photo.refine import (
     LIPS_PX,
     SHADE,
@@ -52,7 +52,8 @@ OWN_SHARE = 0.6  # of the samples that show the person's own open mouth, where t
 EVALUATED_FRAMES = 6
 EXAMPLES_EACH = 3
 WIDE = 0.6  # areas of smiles, over the largest
-MIN_SHARE = 0.3  # of an example's two halves, one over the other
+MIN_TEETH_PX = 150.0
+TEETH_TINT = np.array([1.15, 0.98, 0.87])  # beside skin of the usual tint (`window.colour_balance`)
 
 
 def make_sample(
@@ -246,7 +247,7 @@ class MouthRecipe(Recipe):
 
 def example_mouths(data: Path, crops: Path, config: RefinerConfig) -> list[OpenMouth]:
     """Open mouths that anyone may use: of public-domain train clips and portraits. The first one is what photos are
-    given that show none: the upper teeth of a wide smile, and what the clearest other one shows below them."""
+    given that show none: the upper teeth of a wide smile, and what the one with most lower teeth shows below them."""
     portraits, found = list(free_portraits(data)), []
     for clip in prepared_clips(crops, "train"):
         if clip.licence_class == "public-domain":
@@ -259,26 +260,27 @@ def example_mouths(data: Path, crops: Path, config: RefinerConfig) -> list[OpenM
         raise InputError("no public-domain clip or portrait shows an open mouth, which photos with a closed one need")
     mouths = [mouth for mouth, _ in shown]
     sharp = mouths[-sum(shows_inside(points) for _, points in portraits) :]  # photos are sharper than frames
-    areas = [_seen(mouth.upper)[0] for mouth in sharp]
+    areas = [int(mouth.upper[..., 3].sum()) for mouth in sharp]
     wide = [mouth for mouth, area in zip(sharp, areas, strict=True) if area > WIDE * max(areas)]
     smile = min(wide, key=lambda mouth: float(np.abs(np.log(mouth.balance)).sum()))  # in the usual light
-    below = fitted(max(mouths, key=_contrast), next(points for mouth, points in shown if mouth is smile), config)
-    gains = below.balance / smile.balance
-    lower = np.dstack([cv2.convertScaleAbs(below.lower[..., :3] * gains), below.lower[..., 3]])
-    return [replace(smile, lower=lower), *mouths]
+    below = fitted(max(mouths, key=_lower_teeth), next(points for mouth, points in shown if mouth is smile), config)
+    balance = _neutral(smile.upper)
+    lower = np.dstack(
+        [cv2.convertScaleAbs(below.lower[..., :3] * (_neutral(below.lower) / balance)), below.lower[..., 3]]
+    )
+    return [replace(smile, lower=lower, balance=balance), *mouths]
 
 
-def _seen(half: np.ndarray) -> tuple[float, float]:
-    """Area in pixels and mean brightness of half a mouth [h, w, 4]."""
-    opacity = half[..., 3] / 255
-    area = max(float(opacity.sum()), 1.0)
-    return area, float((half[..., :3].mean(-1) * opacity).sum()) / area
+def _neutral(half: np.ndarray) -> np.ndarray:
+    """Gains float32 [3] that give the brighter part of a half [h, w, 4] the tint of teeth, and keep its brightness."""
+    colours = half[half[..., 3] > 127, :3].astype(np.float64)
+    bright = colours[colours.mean(1) >= np.median(colours.mean(1))].mean(0)
+    return (TEETH_TINT * bright.mean() / bright).astype(np.float32)
 
 
-def _contrast(mouth: OpenMouth) -> float:
-    """How much brighter the upper teeth are than what lies below them; -1 where one of the two is hardly seen."""
-    (upper, bright), (lower, dark) = _seen(mouth.upper), _seen(mouth.lower)
-    return bright - dark if MIN_SHARE < lower / upper < 1 / MIN_SHARE else -1.0
+def _lower_teeth(mouth: OpenMouth) -> float:
+    """Pixels of lower teeth, if there are upper ones too: else the cut lies too high."""
+    return teeth_area(mouth, mouth.lower) if teeth_area(mouth, mouth.upper) > MIN_TEETH_PX else 0.0
 
 
 def mouth_drawer(clip: FaceClip, index: int) -> Drawer:

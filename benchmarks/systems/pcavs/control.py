@@ -32,7 +32,7 @@ from talkingface.video.read import probe, read_frames
 SYSTEM = "pcavs"
 TURNING_DEG = 5.0
 """Standard deviation of yaw from which a clip shows turns."""
-BETTER_SHARE, YAW_FOLLOWS, MOUTH_STAYS, LEAKS, LEAST_FPS = 0.8, 0.8, 0.8, 0.1, 25.0
+BETTER_SHARE, YAW_FOLLOWS, MOUTH_STAYS, LEAKS, LEAST_FPS = 0.85, 0.8, 0.85, 0.1, 49.0
 LEAST_LEAK_S = 60.0
 FACES = 3
 """Unseen faces that each pose clip turns."""

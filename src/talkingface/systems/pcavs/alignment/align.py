@@ -49,11 +49,6 @@ def alignment(points: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     return np.stack(list(follow(similarity(points, seen), points)))
 
 
-def photo_alignment(landmarks: np.ndarray) -> np.ndarray:
-    """The matrix float64 [2, 3] of a photo with landmarks [478, 2 or 3]."""
-    return alignment(three_points(landmarks[None]))[0]
-
-
 def similarity(points: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     """The least-squares similarity float64 [2, 3] from the average of the points [T, 3, 2] to the template (Umeyama).
 
@@ -95,16 +90,6 @@ def head_shifts(matrices: np.ndarray) -> np.ndarray:
     """
     shifts = matrices[..., 2].astype(np.float64)
     return gaussian_filter1d(shifts, HEAD_FRAMES, axis=0, mode="nearest") - shifts
-
-
-def shifted(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """`matrix` [2, 3] for a picture that is first moved by `shift` [2]."""
-    return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ shift])
-
-
-def joined(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """The matrix [2, 3] that does `inner`, then `outer`."""
-    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
 def warp(rgb: np.ndarray, matrix: np.ndarray, border: Border = "black") -> np.ndarray:

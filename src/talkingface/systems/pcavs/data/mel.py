@@ -12,7 +12,6 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 
-from talkingface.audio.mel import loudest_bands
 from talkingface.audio.slaney import slaney_filters
 from talkingface.systems.pcavs.data.timing import HOP, RATE_HZ, WINDOW_COLUMNS, mel_length, window_start
 
@@ -22,10 +21,6 @@ MIN_HZ, MAX_HZ = 125.0, 7600.0
 SPOKEN_RMS = 0.1
 """Level to which a whole voice is scaled."""
 FLOOR_RMS = 1e-4
-SWELL_COLUMNS = 200
-"""Columns over which loudness is compared: over a whole recording a short voice would drown in its pauses."""
-STEADY_DB, SWELLING_DB = 4.5, 9.0
-"""How far the loudness of noise swells at most, and that of a voice at least."""
 PAST = WINDOW - HOP
 """Samples of a column before its own ten milliseconds."""
 _MIN_DB, _REFERENCE_DB = -100.0, 20.0
@@ -85,40 +80,18 @@ def speech_mel(samples: np.ndarray, gain: float | None = None) -> np.ndarray:
     return np.concatenate([mel_columns(padded[s * HOP : (min(s + _BLOCK, total) - 1) * HOP + WINDOW]) for s in starts])
 
 
-def voice_share(mel: np.ndarray) -> float:
-    """How surely there is a voice in columns [T, 80] of a whole recording: 0 for a steady room or hum, 1 for speech.
-
-    Speech swells and fades: its loudest bands span 10 dB and more, even in noise as strong as itself, those of steady
-    noise under 5 dB. `speech_gain` makes noise alone as loud as a voice, so that the level itself decides nothing.
-    Noise that sets in or stops counts as a voice, an artificial tone that never changes does not. To train the network
-    that noise is silence worked, too, but cost 0.03 to 0.1 of the mouth's correlations.
-    """
-    whole = mel[PAST // HOP : len(mel) - PAST // HOP]  # the others reach beyond the ends
-    if not len(whole):
-        return 0.0
-    loudest = loudest_bands(whole) * -_MIN_DB
-    starts = range(0, max(1, len(loudest) - SWELL_COLUMNS // 2), SWELL_COLUMNS // 2)
-    swells = [np.ptp(np.percentile(loudest[start : start + SWELL_COLUMNS], (10, 95))) for start in starts]
-    return float(np.clip((max(swells) - STEADY_DB) / (SWELLING_DB - STEADY_DB), 0, 1))
-
-
-def mel_windows(
-    mel: np.ndarray, frames: int | Iterable[int], columns_late: int = 0, columns: int = WINDOW_COLUMNS
-) -> np.ndarray:
-    """The windows of video frames: mel [T, 80] -> float32 [K, 1, 80, columns], for frames 0..K-1 or those named.
+def mel_windows(mel: np.ndarray, frames: int | Iterable[int], columns_late: int = 0) -> np.ndarray:
+    """The windows of video frames: mel [T, 80] -> float32 [K, 1, 80, 20], for frames 0..K-1 or those named.
 
     Beyond both ends of the mel lies silence, so that every frame of a voice has its window: the original leaves out
     the first two and the last ones and starts the film 80 ms early (`timing.frame_range` names the frames it makes).
-    `columns_late` moves all windows to later sound, by 10 ms each; other `columns` than the published 20 keep the
-    middle.
+    `columns_late` moves all windows to later sound, by 10 ms each.
     """
     numbers = range(frames) if isinstance(frames, int) else frames
-    starts = np.array(
-        [window_start(int(frame)) + columns_late + (WINDOW_COLUMNS - columns) // 2 for frame in numbers], np.int64
-    )
-    wanted = starts[:, None] + np.arange(columns)
+    starts = np.array([window_start(int(frame)) + columns_late for frame in numbers], np.int64)
+    wanted = starts[:, None] + np.arange(WINDOW_COLUMNS)
     inside = (wanted >= 0) & (wanted < len(mel))
     if not len(mel):
-        return np.zeros((len(starts), 1, NUM_BANDS, columns), np.float32)
+        return np.zeros((len(starts), 1, NUM_BANDS, WINDOW_COLUMNS), np.float32)
     rows = mel[np.clip(wanted, 0, len(mel) - 1)] * inside[..., None]
     return np.ascontiguousarray(rows.transpose(0, 2, 1)[:, None], np.float32)

@@ -25,14 +25,14 @@ class PcavsSystem(System):
     def __new__(cls, weights: Weights | None, config: PcavsConfig, device: str = "cpu") -> Any:
         """The design that `config` names."""
         if cls is not PcavsSystem:
-            return super().__new__(cls)
+            return object.__new__(cls)
         if config.variant == "official":
             from talkingface.systems.pcavs.official.system import OfficialSystem
 
-            return super().__new__(OfficialSystem)
+            return object.__new__(OfficialSystem)
         from talkingface.systems.pcavs.compact.system import CompactSystem
 
-        return super().__new__(CompactSystem)
+        return object.__new__(CompactSystem)
 
 
 @contextlib.contextmanager

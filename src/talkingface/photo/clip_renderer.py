@@ -140,7 +140,7 @@ class ClipRenderer:
         outer, moved = _rings(points, target)
         vertices = np.concatenate([target, moved]).astype(np.float32)
         shown = np.concatenate([points, outer]).astype(np.float32)
-        moves = (np.abs(vertices[:, :2] - shown[:, :2]) > _LEAST_MOVE_PX).any(1)
+        moves: np.ndarray = np.any(np.abs(vertices[:, :2] - shown[:, :2]) > _LEAST_MOVE_PX, axis=1)
         corners = np.unique(self._triangles[moves[self._triangles].any(1)])
         if not len(corners):
             return out.shape[0]

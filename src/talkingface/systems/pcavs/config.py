@@ -23,8 +23,9 @@ class CompactConfig:
     speech: SpeechHeadConfig = field(default_factory=SpeechHeadConfig)
     """What reads them."""
     gain: tuple[float, float, float] = (1.0, 1.0, 1.1)
-    """How much farther gap, width and jaw move than codes of speech say. At 1.15, 1.3 and 1.25 mouths of unseen people
-    move as far as real ones, but fewer come nearer to the true lips than a still photo (27 of 35 clips, 30 here)."""
+    """How much farther gap, width and jaw move than codes of speech say. At 1.15, 1.3 and 1.25 the gap of unseen people
+    moves as far as a real one, here 0.82 times, but errors grow as well: of nine people eight had lips farther from the
+    true ones."""
     refiner: str = "portrait.research"
     """Weights whose refiner draws what the warp cannot; "": none."""
 

@@ -26,6 +26,8 @@ LEAST_GAP = 0.06
 """Inner-lip gap in eye distances from which a picture shows the inside of its mouth."""
 BEST_GAP = 0.16
 """A gap at which upper and lower teeth show and the lips are not stretched."""
+ALIKE = 0.5
+"""Share of its gap by which a mouth differs so much that nothing of its own inside stays."""
 MOUTH_PREFIX = "mouth."
 """Begins the names of an open mouth's tensors in an avatar."""
 _CHIN = np.array([152, 148, 176, 377, 400, 175, 199])
@@ -214,6 +216,14 @@ def dark_mouth(config: RefinerConfig) -> OpenMouth:
     points += (*np.array(config.patch_px) / 2 - points[_LIPS, :2].mean(0), 0)
     nothing = np.zeros((*config.patch_px[::-1], 4), np.uint8)
     return OpenMouth(upper=nothing, lower=nothing, points=points.astype(np.float32), balance=np.ones(3, np.float32))
+
+
+def own_share(source: np.ndarray, target: np.ndarray) -> float:
+    """How much of a picture's own inside stays in the mouth, from 0 to 1: all while it opens as in the picture, where
+    landmarks go from `source` to `target` [478, 3]."""
+    before, after = float(inner_lip_gap(source)), float(inner_lip_gap(target))
+    alike = 1 - abs(after - before) / (ALIKE * max(before, 1e-6))
+    return min(max((before - LEAST_GAP / 2) / (LEAST_GAP / 2), 0.0), 1.0) * min(max(2 * alike, 0.0), 1.0)
 
 
 def shows_inside(points: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from talkingface.photo.mouth import (
     grey,
     inside,
     open_mouth,
+    own_share,
     patch_at,
     shows_inside,
     stored_mouth,
@@ -49,7 +50,7 @@ EXAMPLE_PREFIX = f"{STORED_PREFIX}example."
 CAVITY = np.array([0.9, 1.1, 1.1])  # colour of what neither half covers, over that of a hidden mouth
 OPENING_BLUR_PX = 0.8
 LIPS_PX, SHADE_PX = 5, 13  # sides of the squares over which colours of lips, and shades, are averaged
-SHADE = (-0.45, 0.4)  # least and most of what is added to the inside of a mouth, over its own brightness
+SHADE = (-0.55, 0.4)  # least and most of what is added to the inside of a mouth, over its own brightness
 SHADE_TINT = np.array([0.85, 1.05, 1.05], np.float32)  # of it: light that has been in a mouth is red
 OUTLINE_PX = 2  # to either side of the person's outline, at half the crop's scale, no colour is added
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
@@ -127,8 +128,8 @@ class View:
     the discs of the resting eyes, how much it rests, and the gains of `window.colour_balance`.
 
     `patch` is where the mouth patch lies in the frame, `lips` uint8 [h, w, 4] are its colours and opening, `inside`
-    float32 [h, w, 3] what is seen through the opening, `halves` uint8 [h, w, 2] where that shows both halves of it, and
-    `shade_tint` [3] the tint of shadows there.
+    float32 [h, w, 3] what is seen through the opening, `own` how much of the picture's own inside stays there, `halves`
+    uint8 [h, w, 2] where the inside shows both halves, and `shade_tint` [3] the tint of shadows there.
     """
 
     window: Window
@@ -144,6 +145,7 @@ class View:
     inside: np.ndarray
     halves: np.ndarray
     shade_tint: np.ndarray
+    own: float
 
     @property
     def pictures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -222,6 +224,7 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
         inside=inside(upper, lower, photo.mouth.balance / photo.balance, photo.dark),
         halves=cv2.merge([upper[..., 3], lower[..., 3]]),
         shade_tint=photo.shade_tint,
+        own=own_share(drawn.source, drawn.target),
     )
 
 
@@ -287,7 +290,7 @@ class Refiner:
             np.multiply(patches[-1][..., :3] - before, np.float32(1 / 255), out=added)
             _scale(patches[-1], np.append(view.balance, np.ones(3, np.float32)) / 255, planes)
         for added, patch, view, drawn in zip(change, patches, views, _merged(self._mouth(seen)), strict=True):
-            added += shaded(drawn, patch, view.balance, view.shade_tint)
+            added += shaded(drawn, patch, view.balance, (1 - view.own) * view.shade_tint)
         return change
 
 
@@ -336,7 +339,8 @@ def lips_before(view: View, change: np.ndarray) -> np.ndarray:
 
 def mouth_seen(view: View, before: np.ndarray) -> np.ndarray:
     """What `MouthNet` sees: the patch `before` with its inside, the opening, and both halves: uint8 [h, w, 6]."""
-    opening = cv2.GaussianBlur(view.lips[..., 3], (0, 0), OPENING_BLUR_PX)[..., None] * np.float32(1 / 255)
+    shown = np.float32((1 - view.own) / 255)
+    opening = cv2.GaussianBlur(view.lips[..., 3], (0, 0), OPENING_BLUR_PX)[..., None] * shown
     filled = before + opening * (view.inside - before)
     return np.dstack([cv2.convertScaleAbs(filled), view.lips[..., 3], view.halves])
 

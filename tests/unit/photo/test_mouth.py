@@ -15,6 +15,7 @@ from talkingface.photo.mouth import (
     inside,
     mouth_tensors,
     open_mouth_cost,
+    own_share,
     shows_inside,
     teeth_share,
 )
@@ -142,3 +143,11 @@ def test_teeth_are_told_from_a_tongue(points):
     chosen = mouth_tensors([(picture, points) for picture in pictures[::-1]], CONFIG)
     assert np.array_equal(chosen["mouth.upper"], mouth_of(pictures[0], points, CONFIG).upper)
     assert mouth_tensors([(pictures[0], mesh_points())], CONFIG) == {}
+
+
+def test_a_mouth_that_opens_as_in_the_picture_keeps_its_own_inside():
+    closed, open_, wide = (open_mouth(mesh_points(), gap) for gap in (0.0, 0.15, 0.4))
+    assert own_share(open_, open_) == 1 and own_share(closed, closed) == 0
+    assert own_share(open_, wide) == own_share(open_, closed) == own_share(closed, open_) == 0
+    near = [own_share(open_, open_mouth(mesh_points(), 0.15 * part)) for part in (1.0, 0.7, 0.6, 0.4)]
+    assert near == sorted(near, reverse=True) and 0 < near[2] < 1

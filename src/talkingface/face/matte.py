@@ -31,7 +31,8 @@ def person_matte(rgb: np.ndarray) -> np.ndarray:
     h, w = rgb.shape[:2]
     coarse = coarse_matte(rgb)
     scale = min(1.0, REFINED_PX / max(h, w))
-    size = tuple(max(SIDE_STEP, round(side * scale / SIDE_STEP) * SIDE_STEP) for side in (w, h))
+    width, height = (max(SIDE_STEP, round(side * scale / SIDE_STEP) * SIDE_STEP) for side in (w, h))
+    size = (width, height)
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     planes = refiner_input(small, coarse)
     refined = (planes[0, 4] + _open_part(coarse, size) * CpuNet(_refiner_weights())(planes)[0, 0]).clip(0, 1)
@@ -51,7 +52,7 @@ def _open_part(coarse: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     doubtful = ((coarse > SURE) & (coarse < 1 - SURE)).astype(np.uint8)
     edge = cv2.morphologyEx((coarse > 0.5).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     side = 2 * REACH_PX + 1
-    near = cv2.dilate(doubtful | edge, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    near = cv2.dilate(np.maximum(doubtful, edge), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     return cv2.resize(cv2.GaussianBlur(near.astype(np.float32), (0, 0), REACH_PX / 4), size)
 
 

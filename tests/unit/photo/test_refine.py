@@ -194,8 +194,10 @@ def test_tensors_decide_what_is_painted(refiner):
     assert np.array_equal(one[0], Refiner(tensors, CONFIG).changes([view])[0])
 
 
-def test_no_colour_is_added_at_the_outline():
+def test_no_colour_is_added_at_the_outline_and_in_the_corners():
     alpha = np.zeros((64, 64), np.float32)
     alpha[:, 20:] = 1
     counts = within_person(alpha)
-    assert counts[:, :20].max() == 0 and counts[:, 26:].min() > 0.999, "nor beyond; the picture's border is no outline"
+    assert counts[:, :20].max() == 0 and counts[32, 26:55].min() > 0.999, "the picture's border is no outline"
+    whole = within_person(np.ones((64, 64), np.float32))
+    assert whole[32, 10:54].min() > 0.999 and max(whole[1, 1], whole[62, 2]) == 0

@@ -26,8 +26,8 @@ CLIP_S = 10.0
 MOST_FRAMES = 150  # of longer clips every second frame is drawn
 SKIPPED = ("driver_two_faces", "driver_no_face")
 SCORED, MOUTH = 1.3, 1.5  # the scored square and the mouth box, over the face's and the lips' own
-STILL_GAIN_DB, WARP_GAIN_DB, WORST_DB = 3.0, 1.0, -0.5
-SHARPNESS = (0.7, 1.2)
+STILL_GAIN_DB, WARP_GAIN_DB, WORST_DB = 3.5, 1.5, 0.0
+SHARPNESS = (0.9, 1.1)
 STAGES = ("still", "warp", "full")
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from talkingface.clips.tracked import TrackedClip, best_frame
 from talkingface.core.types import Photo
 from talkingface.face.morphable import fit_photo, load_mesh478
+from talkingface.photo.mouth import open_mouth_cost, shows_inside
 from talkingface.video.resize import with_longest
 
 DEFAULT_LONGEST_PX = 1280
+OPEN_MOUTHS = 6
+"""Frames of a clip that are looked at for the inside of the mouth."""
 
 
 def photo_face(photo: Photo, face_index: int | None, size: int | str | None) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -47,6 +51,17 @@ def cost_as_photo(landmarks: np.ndarray, expression: np.ndarray) -> np.ndarray:
 
     open_eyes = eye_aspect(landmarks)
     return np.abs(expression).mean(1) - open_eyes / max(float(np.percentile(open_eyes, 80)), 1e-6)
+
+
+def open_mouths(tracked: TrackedClip, fps: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Some frames in which the person's mouth is open, half a second apart: pictures and landmarks."""
+    points, near, found = tracked.track.landmarks, round(fps / 2), []
+    cost = np.where((tracked.track.confidence > 0) & shows_inside(points), open_mouth_cost(points), np.inf)
+    while len(found) < OPEN_MOUTHS and np.isfinite(cost).any():
+        found.append(best_frame(tracked, cost))
+        best = int(np.argmin(cost))
+        cost[max(0, best - near) : best + near + 1] = np.inf
+    return found
 
 
 def longest_side(size: int | str | None) -> int | None:

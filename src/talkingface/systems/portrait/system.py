@@ -16,9 +16,16 @@ from talkingface.core.timing import as_rate
 from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo, Track
 from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.face.track import smooth_track
-from talkingface.photo.avatar import DEFAULT_LONGEST_PX, cost_as_photo, longest_side, photo_face, photo_tensors
+from talkingface.photo.avatar import (
+    DEFAULT_LONGEST_PX,
+    cost_as_photo,
+    longest_side,
+    open_mouths,
+    photo_face,
+    photo_tensors,
+)
 from talkingface.photo.config import RefinerConfig
-from talkingface.photo.mouth import mouth_tensors, open_mouth_cost, shows_inside, stored_mouth
+from talkingface.photo.mouth import mouth_tensors, stored_mouth
 from talkingface.photo.refine import NoRefiner, Refiner
 from talkingface.photo.rig import NO_GAINS
 from talkingface.systems.portrait import SPEC
@@ -26,11 +33,7 @@ from talkingface.systems.portrait.config import PortraitConfig
 from talkingface.systems.portrait.init_weights import init_tensors
 
 if TYPE_CHECKING:
-    from talkingface.clips.tracked import TrackedClip
     from talkingface.systems.portrait.motion.speech import SpeechToMotion
-
-OPEN_MOUTHS = 6
-"""Frames of a clip that are looked at for the inside of the mouth."""
 
 
 class PortraitSystem(System):
@@ -77,7 +80,7 @@ class PortraitSystem(System):
         tracked = track_clip(clip, fps=fps, longest_px=longest_side(size), face_index=face_index, upright=True)
         rows = _clip_rows(tracked.track)
         rgb, landmarks = best_frame(tracked, cost_as_photo(rows["landmarks"], rows["expression"]))
-        tensors = photo_tensors(rgb, None, landmarks) | mouth_tensors(_open_mouths(tracked, fps), self.refiner.config)
+        tensors = photo_tensors(rgb, None, landmarks) | mouth_tensors(open_mouths(tracked, fps), self.refiner.config)
         tensors = self._judged(tensors) | {f"clip.{name}": value for name, value in rows.items()}
         notes = [*tracked.notes, *tracked.gap_notes()]
         card = {
@@ -159,19 +162,6 @@ class PortraitSystem(System):
         turns = int(avatar.card.get("turns") or 0)  # type: ignore[call-overload]
         return ClipRenderer(avatar.files["clip"], fps, longest, load_mesh478(), rows, self.refiner, controls, turns,
                             stored_mouth(avatar.tensors), avatar.tensors.get("mouth_gains", NO_GAINS))  # fmt: skip
-
-
-def _open_mouths(tracked: TrackedClip, fps: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Some frames in which the person's mouth is open, half a second apart: pictures and landmarks."""
-    from talkingface.clips.tracked import best_frame
-
-    points, near, found = tracked.track.landmarks, round(fps / 2), []
-    cost = np.where((tracked.track.confidence > 0) & shows_inside(points), open_mouth_cost(points), np.inf)
-    while len(found) < OPEN_MOUTHS and np.isfinite(cost).any():
-        found.append(best_frame(tracked, cost))
-        best = int(np.argmin(cost))
-        cost[max(0, best - near) : best + near + 1] = np.inf
-    return found
 
 
 def _clip_rows(track: Track) -> dict[str, np.ndarray]:

@@ -16,7 +16,9 @@ from talkingface.face.mesh478_space import MESH478
 from talkingface.face.morphable import fit_track, load_mesh478
 from talkingface.face.pose import Pose
 from talkingface.photo.amplitude import mouth_gains
-from talkingface.photo.avatar import cost_as_photo, longest_side, photo_face, photo_tensors
+from talkingface.photo.avatar import cost_as_photo, longest_side, open_mouths, photo_face, photo_tensors
+from talkingface.photo.config import RefinerConfig
+from talkingface.photo.mouth import mouth_tensors
 from talkingface.photo.photo_renderer import PARTS, PhotoRenderer, load_refiner, open_photo
 from talkingface.photo.refine import Refiner
 from talkingface.systems.pcavs import SPEC
@@ -58,7 +60,7 @@ class CompactSystem(PcavsSystem):
         if isinstance(source, Photo):
             kind, (tensors, notes) = "photo", photo_face(source, face_index, size)
         else:
-            kind, (tensors, notes) = "clip", _clip_face(source, face_index, size)
+            kind, (tensors, notes) = "clip", _clip_face(source, face_index, size, self.refiner.config)
         tensors = tensors | {"mouth_gains": mouth_gains(tensors, self.refiner)}
         name = "" if self.weights is None else self.weights.card.get("name", "")
         return Avatar(
@@ -135,8 +137,10 @@ class _OwnHead:
         return self._renderer.frames(follow_poses(motions, self._poses), first)
 
 
-def _clip_face(clip: Clip, face_index: int | None, size: int | str | None) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The frame of a clip that serves best as a photo, with the clip's head motion about it; and notes."""
+def _clip_face(
+    clip: Clip, face_index: int | None, size: int | str | None, config: RefinerConfig
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The frame of a clip that serves best as a photo, its open mouth, and the clip's head motion; and notes."""
     from talkingface.clips.tracked import best_frame, track_clip
     from talkingface.face.detect import detect_faces
     from talkingface.face.track import face_notes, smooth_track
@@ -149,7 +153,8 @@ def _clip_face(clip: Clip, face_index: int | None, size: int | str | None) -> tu
     faces = len(detect_faces(rgb)) if face_index is None else 1
     notes = [*tracked.notes, *tracked.gap_notes("the pose of the head there is bridged")]
     notes += face_notes(landmarks, faces)
-    return {**photo_tensors(rgb, None, landmarks), "clip.pose": rows}, notes
+    inside = mouth_tensors(open_mouths(tracked, FPS), config)
+    return {**photo_tensors(rgb, None, landmarks), **inside, "clip.pose": rows}, notes
 
 
 def _head_rows(track: Track, origin: str, avatar: Avatar | None) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial import transform
 
 from talkingface.core.errors import UsageError
 from talkingface.core.types import Controls, Motion, Track
@@ -32,7 +32,7 @@ class RestingHead:
 def mean_pose(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, seen: np.ndarray) -> Pose:
     """The mean of head poses [T, ...] over the frames `seen` bool [T]; sizes count by their logarithms."""
     return Pose(
-        rotation=Rotation.from_matrix(rotation[seen]).mean().as_matrix(),
+        rotation=transform.Rotation.from_matrix(rotation[seen]).mean().as_matrix(),
         scale=float(np.exp(np.log(scale[seen]).mean())),
         translation=translation[seen].mean(axis=0),
     )
@@ -43,7 +43,7 @@ def pose_rows(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, 
 
     Rotation vector, shift x and y in eye distances of the head at rest, logarithm of the size.
     """
-    turn = (Rotation.from_matrix(rotation) * Rotation.from_matrix(rest.rotation).inv()).as_rotvec()
+    turn = (transform.Rotation.from_matrix(rotation) * transform.Rotation.from_matrix(rest.rotation).inv()).as_rotvec()
     shift = (translation[:, :2] - rest.translation[:2]) / rest.scale
     return np.concatenate([turn, shift, np.log(scale / rest.scale)[:, None]], axis=1)
 
@@ -52,7 +52,7 @@ def pose_of_row(row: np.ndarray, rest: Pose) -> Pose:
     """The inverse of `pose_rows` for one row [6]; the depth is that of `rest`."""
     shift = np.array([row[3] * rest.scale, row[4] * rest.scale, 0.0])
     return Pose(
-        rotation=Rotation.from_rotvec(row[:3]).as_matrix() @ rest.rotation,
+        rotation=transform.Rotation.from_rotvec(row[:3]).as_matrix() @ rest.rotation,
         scale=rest.scale * float(np.exp(row[5])),
         translation=rest.translation + shift,
     )

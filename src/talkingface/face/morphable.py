@@ -182,9 +182,9 @@ def close_mouth(model: LinearFaceModel, shape: np.ndarray) -> np.ndarray:
 
 def to_coeffs(model: LinearFaceModel, fit: FaceFit) -> FaceCoeffs:
     """The fit as plain coefficients (pose: rotation vector, x and y translation in pixels, pixels per unit)."""
-    from scipy.spatial.transform import Rotation
+    from scipy.spatial import transform
 
-    rotvec = Rotation.from_matrix(fit.rotation).as_rotvec()
+    rotvec = transform.Rotation.from_matrix(fit.rotation).as_rotvec()
     pose = np.concatenate([rotvec, fit.translation[:, :2], fit.scale[:, None]], axis=1)
     return FaceCoeffs(model=model.name, identity=fit.identity, expression=fit.expression, pose=pose.astype(np.float32))
 

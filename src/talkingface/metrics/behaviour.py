@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal import find_peaks, peak_widths
-from scipy.spatial.transform import Rotation
+from scipy.spatial import transform
 from scipy.stats import wasserstein_distance
 
 from talkingface.audio.mel import MEL_FPS, WINDOW, log_mel
@@ -86,7 +86,7 @@ def blink_distance(generated: np.ndarray, reference: np.ndarray) -> float:
 
 def pose_error(generated: np.ndarray, reference: np.ndarray) -> tuple[float, np.ndarray]:
     """Geodesic angle between head rotations [T, 3, 3] in degrees: (mean, per frame [T])."""
-    turn = Rotation.from_matrix(generated) * Rotation.from_matrix(reference).inv()
+    turn = transform.Rotation.from_matrix(generated) * transform.Rotation.from_matrix(reference).inv()
     per_frame = np.degrees(turn.magnitude())
     return float(per_frame.mean()), per_frame
 
@@ -215,7 +215,9 @@ def beat_alignment(rotations: np.ndarray, samples: np.ndarray, fps: float) -> Be
     the same beats moved round the clip, and only the difference speaks for a head that follows the voice.
     """
     turns = (
-        Rotation.from_matrix(rotations[1:]) * Rotation.from_matrix(rotations[:-1]).inv() if len(rotations) > 1 else None
+        transform.Rotation.from_matrix(rotations[1:]) * transform.Rotation.from_matrix(rotations[:-1]).inv()
+        if len(rotations) > 1
+        else None
     )
     speed = np.degrees(turns.magnitude()) * fps if turns is not None else np.zeros(0)
     smooth = gaussian_filter1d(speed, BEAT_SMOOTH_S * fps) if len(speed) else speed

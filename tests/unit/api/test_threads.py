@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import talkingface
 from clips import write_face_video
 from talkingface.core.samples import sample
 from voices import make_voice, write_wav
@@ -43,3 +44,10 @@ def test_jobs_in_cold_threads_give_the_bits_of_jobs_alone(tmp_path: Path) -> Non
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     together, alone = json.loads(done.stdout)
     assert len(set(alone.values())) == 4 and together == alone
+
+
+def test_nobody_imports_a_part_of_scipy_that_its_package_imports_too() -> None:
+    """Two threads would wait for each other: one for the part, the other for the package."""
+    sources = Path(talkingface.__file__).parent.rglob("*.py")
+    found = [str(path) for path in sources if "scipy.spatial.transform import" in path.read_text(encoding="utf-8")]
+    assert not found, "write `from scipy.spatial import transform`"

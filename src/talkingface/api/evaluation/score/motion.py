@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial import transform
 
 from talkingface.api.evaluation.score.phones import PhoneJob
 from talkingface.api.evaluation.subject import CLOCK_FPS, Subject
@@ -168,7 +168,7 @@ def score_style(figures: Figures, moves: Moves, samples: np.ndarray, suffix: str
     if spoken.sum() < LEAST_STYLE_S * CLOCK_FPS:
         figures.miss(f"there are less than {LEAST_STYLE_S:g} s of speech", *(f"style.{name}{suffix}" for name in STYLE))
         return
-    turns = Rotation.from_matrix(moves.rotations)
+    turns = transform.Rotation.from_matrix(moves.rotations)
     pose = np.zeros((len(moves.rotations), 6))
     pose[:, :3] = (turns * turns.mean().inv()).as_rotvec()
     found = mouth_figures(moves.mouth, spoken) | head_figures(pose, spoken)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
+from scipy.spatial import transform
 from torch import Tensor
 
 SCALE = 4.0
@@ -21,7 +21,7 @@ _TRACKER_UNITS = 10.0
 def tracker_rotation(angles: np.ndarray) -> np.ndarray:
     """World to camera [T, 3, 3] of the tracker's angles [T, 3] in radians: Rx Ry Rz with the z angle negated."""
     angles = np.asarray(angles, np.float64) * (1, 1, -1)
-    return Rotation.from_euler("XYZ", angles).as_matrix()
+    return transform.Rotation.from_euler("XYZ", angles).as_matrix()
 
 
 def tracker_camera(angles: np.ndarray, translations: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def field_pose(cameras: np.ndarray, scale: float = SCALE, offset: tuple[float, f
 
 def pose_numbers(poses: np.ndarray) -> np.ndarray:
     """The six numbers [T, 6] of field poses [T, 4, 4] that the torso is told: XYZ angles, then the translation."""
-    return np.concatenate([Rotation.from_matrix(poses[:, :3, :3]).as_euler("XYZ"), poses[:, :3, 3]], -1)
+    return np.concatenate([transform.Rotation.from_matrix(poses[:, :3, :3]).as_euler("XYZ"), poses[:, :3, 3]], -1)
 
 
 def smooth_poses(poses: np.ndarray, window: int = 7) -> np.ndarray:
@@ -47,18 +47,18 @@ def smooth_poses(poses: np.ndarray, window: int = 7) -> np.ndarray:
     for frame in range(len(poses)):
         around = slice(max(0, frame - reach), frame + reach + 1)
         smoothed[frame, :3, 3] = poses[around, :3, 3].mean(0)
-        smoothed[frame, :3, :3] = Rotation.from_matrix(poses[around, :3, :3]).mean().as_matrix()
+        smoothed[frame, :3, :3] = transform.Rotation.from_matrix(poses[around, :3, :3]).mean().as_matrix()
     return smoothed
 
 
 def camera_angles(cameras: np.ndarray) -> np.ndarray:
     """The angles [T, 3] by which data sets and `audio2pose` describe a camera."""
-    return Rotation.from_matrix(cameras[..., :3, :3]).as_euler("xyz")
+    return transform.Rotation.from_matrix(cameras[..., :3, :3]).as_euler("xyz")
 
 
 def camera_of_angles(angles: np.ndarray, translations: np.ndarray) -> np.ndarray:
     """The inverse of `camera_angles`, with translations [T, 3]: [T, 3, 4]."""
-    return _pose(Rotation.from_euler("xyz", angles).as_matrix(), np.asarray(translations, np.float64))[:, :3]
+    return _pose(transform.Rotation.from_euler("xyz", angles).as_matrix(), np.asarray(translations, np.float64))[:, :3]
 
 
 def _pose(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial import transform
 
 _TURN, _PAN, _ZOOM = 0.01, 0.0001, 1.1
 _UP = np.array([1.0, 0.0, 0.0])
 
 
-def _start() -> Rotation:
-    return Rotation.from_matrix([[0, -1, 0], [0, 0, -1], [1, 0, 0]])
+def _start() -> transform.Rotation:
+    return transform.Rotation.from_matrix([[0, -1, 0], [0, 0, -1], [1, 0, 0]])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class OrbitCamera:
     radius: float = 3.35
     fov_y: float = 21.24
     centre: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    turned: Rotation = field(default_factory=_start)
+    turned: transform.Rotation = field(default_factory=_start)
 
     @property
     def pose(self) -> np.ndarray:
@@ -44,8 +44,8 @@ class OrbitCamera:
     def orbit(self, dx: float, dy: float) -> None:
         """Turn by a drag of (dx, dy) pixels."""
         side = self.turned.as_matrix()[:, 0]
-        turn = Rotation.from_rotvec(_UP * math.radians(-_TURN * dx))
-        self.turned = turn * Rotation.from_rotvec(side * math.radians(-_TURN * dy)) * self.turned
+        turn = transform.Rotation.from_rotvec(_UP * math.radians(-_TURN * dx))
+        self.turned = turn * transform.Rotation.from_rotvec(side * math.radians(-_TURN * dy)) * self.turned
 
     def zoom(self, steps: float) -> None:
         """Come nearer by `steps` of the wheel."""
@@ -58,5 +58,5 @@ class OrbitCamera:
     def take_over(self, pose: np.ndarray, intrinsics: np.ndarray) -> None:
         """Look as a camera of the clip does, but at the origin: its distance, its rotation and field of view."""
         self.radius = float(np.linalg.norm(pose[:3, 3]))
-        self.turned = Rotation.from_matrix(pose[:3, :3])
+        self.turned = transform.Rotation.from_matrix(pose[:3, :3])
         self.fov_y = math.degrees(2 * math.atan2(self.height, 2 * intrinsics[1]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
+from scipy.spatial import transform
 from torch import Tensor, nn
 
 from talkingface.face.morphable import LinearFaceModel
@@ -227,7 +227,7 @@ def nearest_poses(clip: HeadCrops, rows: np.ndarray) -> list[np.ndarray]:
 
 def absolute_rows(clip: HeadCrops) -> np.ndarray:
     """Poses as numbers whose distances look alike: radians, shifts in model units and log of scale, float64 [N, 6]."""
-    turn = Rotation.from_matrix(clip.rotation).as_rotvec()
+    turn = transform.Rotation.from_matrix(clip.rotation).as_rotvec()
     return np.column_stack([turn, clip.translation[:, :2] / clip.scale[:, None], np.log(clip.scale)])
 
 

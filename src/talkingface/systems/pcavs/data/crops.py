@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial import transform
 
 from talkingface.clips.manifest import PreparedClip, listed_lags, prepared_clips, read_index
 from talkingface.core.arrays import save_arrays
@@ -217,7 +217,9 @@ def _cut_clip(clip: PreparedClip, target: Path, late_s: float) -> None:
         # half precision: steps of an eighth of a pixel
         landmarks=to_crop(landmarks, matrices).astype(np.float16),
         matrices=matrices.astype(np.float32),
-        pose=Rotation.from_matrix(fit_track(load_mesh478(), track).rotation[shown]).as_rotvec().astype(np.float32),
+        pose=transform.Rotation.from_matrix(fit_track(load_mesh478(), track).rotation[shown])
+        .as_rotvec()
+        .astype(np.float32),
         mel=speech_mel(moved_sound(samples, late_s, len(shown)), speech_gain(samples)),
         weight=free[shown].astype(np.float32),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial import transform
 
 from talkingface.face.blink import eye_closure
 from talkingface.systems.pcavs.alignment.align import (
@@ -37,7 +37,7 @@ def pose_features(rotation: np.ndarray, points: np.ndarray, closure: float, brow
     nose = points[list(NOSE_BRIDGE)].mean(0)
     # a logarithm: growing and shrinking by the same factor are as far from the mean
     size = np.log(max(float(np.linalg.norm(right - left)), 0.05) / EYES)
-    turn = Rotation.from_matrix(rotation).as_rotvec() / TURN_UNIT
+    turn = transform.Rotation.from_matrix(rotation).as_rotvec() / TURN_UNIT
     place = nose[0] / PLACE_UNIT, (nose[1] - NOSE_HEIGHT) / PLACE_UNIT
     return np.array([*turn, *place, size / SIZE_UNIT, closure, brows], np.float32)
 
@@ -58,5 +58,7 @@ def crop_features(clip: CropClip) -> np.ndarray:
     """Features float32 [T, 8] of a training clip, whose crops first follow the head."""
     points = clip.landmarks.astype(np.float64) + head_shifts(clip.matrices)[:, None]
     on = on_square(points, square_matrix(2), 2)
-    rows = zip(Rotation.from_rotvec(clip.pose).as_matrix(), on, closures(points), raised_brows(points), strict=True)
+    rows = zip(
+        transform.Rotation.from_rotvec(clip.pose).as_matrix(), on, closures(points), raised_brows(points), strict=True
+    )
     return np.stack([pose_features(*row) for row in rows])

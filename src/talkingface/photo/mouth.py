@@ -195,6 +195,15 @@ def teeth_area(mouth: OpenMouth, half: np.ndarray) -> float:
     return float((teeth * half[..., 3]).sum()) / 255
 
 
+def darkest(mouth: OpenMouth) -> np.ndarray:
+    """Mean colour [3] of the darkest fifth of what a mouth shows; white if it shows nothing."""
+    seen = np.concatenate([half[half[..., 3] > 127, :3] for half in (mouth.upper, mouth.lower)]).astype(np.float64)
+    if not len(seen):
+        return np.full(3, 255.0)
+    brightness = seen.mean(1)
+    return seen[brightness <= np.quantile(brightness, 0.2)].mean(0)
+
+
 def stored_mouth(tensors: Mapping[str, np.ndarray], prefix: str = MOUTH_PREFIX) -> OpenMouth | None:
     """The open mouth that an avatar's tensors hold, if they do."""
     if f"{prefix}upper" not in tensors:

@@ -20,6 +20,7 @@ from talkingface.photo.mouth import (
     Patch,
     carry,
     dark_mouth,
+    darkest,
     fitted,
     grey,
     inside,
@@ -134,7 +135,8 @@ class View:
 
     `patch` is where the mouth patch lies in the frame, `lips` uint8 [h, w, 4] are its colours and opening, `inside`
     float32 [h, w, 3] what is seen through the opening, `own` how much of the picture's own inside stays there, `halves`
-    uint8 [h, w, 2] where the inside shows both halves, and `shade_tint` [3] the tint of shadows there.
+    uint8 [h, w, 2] where the inside shows both halves, and `shade_tint` [3] the tint of shadows there, less the more of
+    the picture's own inside stays.
     """
 
     window: Window
@@ -190,12 +192,17 @@ def look_at(
     `mouth`: the open mouth whose inside is shown; None: the photo's own (see `Refiner.mouth_for`).
     """
     window, still = window_at(points, window_side(points), config.crop_px), rgb if still is None else still
-    coloured = is_coloured(rgb, points)
+    coloured, balance = is_coloured(rgb, points), colour_balance(rgb, points)
+    if mouth is None:
+        mouth = open_mouth(rgb, points, config)
+    elif not coloured:
+        mouth = grey(mouth)
+    cavities = CAVITY * hidden_mouth(rgb, points).colour, darkest(mouth) * mouth.balance / balance
     return Photo(
         still=still,
-        balance=colour_balance(rgb, points),
-        mouth=open_mouth(rgb, points, config) if mouth is None else mouth if coloured else grey(mouth),
-        dark=CAVITY * hidden_mouth(rgb, points).colour,
+        balance=balance,
+        mouth=mouth,
+        dark=min(cavities, key=lambda colour: float(colour.mean())),  # lighter than the mouth's own dark it is a rim
         shade_tint=SHADE_TINT if coloured else np.ones(3, np.float32),
         window=window,
         seen=shrink(cut(still, window.box()), (window.crop, window.crop)),
@@ -211,6 +218,7 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
     patch = patch_at(window, corner, size)
     target = patch.to_patch(drawn.target)
     upper, lower = carry(photo.mouth, target, patch.size)
+    own = own_share(drawn.source, drawn.target)
     if drawn.alpha is None:
         person = np.full(mouth.shape, 255, np.uint8)
     else:
@@ -228,8 +236,8 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
         lips=cv2.merge([*cv2.split(patch.cut(drawn.picture)), openings(target, patch.size)[0]]),
         inside=inside(upper, lower, photo.mouth.balance / photo.balance, photo.dark),
         halves=cv2.merge([upper[..., 3], lower[..., 3]]),
-        shade_tint=photo.shade_tint,
-        own=own_share(drawn.source, drawn.target),
+        shade_tint=np.float32(1 - own) * photo.shade_tint,
+        own=own,
     )
 
 
@@ -280,7 +288,8 @@ class Refiner:
         corners, eyes = np.array([v.corner for v in views]), np.stack([v.eyes for v in views])
         share *= away_from_ghosts(corners, eyes, self.config)
         gains = np.stack([v.balance for v in views])[:, :, None, None]
-        colour *= np.stack([within_person(planes[6]) for planes in seen])[:, None] / gains
+        # behind the lips `FaceNet` has learned nothing
+        colour *= np.stack([within_person(planes[6]) * (1 - planes[8]) for planes in seen])[:, None] / gains
         return _merged(planes)
 
     def mouth_changes(self, views: list[View], face: np.ndarray) -> np.ndarray:
@@ -295,7 +304,7 @@ class Refiner:
             np.multiply(patches[-1][..., :3] - before, np.float32(1 / 255), out=added)
             _scale(patches[-1], np.append(view.balance, np.ones(3, np.float32)) / 255, planes)
         for added, patch, view, drawn in zip(change, patches, views, _merged(self._mouth(seen)), strict=True):
-            added += shaded(drawn, patch, view.balance, (1 - view.own) * view.shade_tint)
+            added += shaded(drawn, patch, view.balance, view.shade_tint)
         return change
 
 

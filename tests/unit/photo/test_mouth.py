@@ -10,6 +10,8 @@ from talkingface.photo.mouth import (
     SHOWN,
     OpenMouth,
     carry,
+    dark_mouth,
+    darkest,
     fitted,
     grey,
     inside,
@@ -151,3 +153,10 @@ def test_a_mouth_that_opens_as_in_the_picture_keeps_its_own_inside():
     assert own_share(open_, wide) == own_share(open_, closed) == own_share(closed, open_) == 0
     near = [own_share(open_, open_mouth(mesh_points(), 0.15 * part)) for part in (1.0, 0.7, 0.6, 0.4)]
     assert near == sorted(near, reverse=True) and 0 < near[2] < 1
+
+
+def test_the_dark_of_a_mouth_is_that_of_its_darkest_part(points):
+    dark = darkest(mouth_of(teeth_above_dark(points, 0.4), points, CONFIG))
+    assert dark == pytest.approx([30, 30, 30], abs=12)
+    assert darkest(mouth_of(teeth_above_dark(points, 1.0), points, CONFIG)).min() > 150
+    assert darkest(dark_mouth(CONFIG)).min() == 255, "nothing is no darkness"

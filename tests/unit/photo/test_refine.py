@@ -3,10 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
-from faces import drawn_picture, mesh_points
+from faces import drawn_picture, mesh_points, open_mouth
 from talkingface.photo.refine import (
     Drawn,
     Refiner,
@@ -158,11 +159,12 @@ def test_the_fast_way_gives_what_training_saw():
     before = [lips_before(view, change) for view, change in zip(views, face, strict=True)]
     seen = [mouth_seen(view, lips) for view, lips in zip(views, before, strict=True)]
     samples = [
-        {"seen": patch, "truth": patch[..., :3], "balance": v.balance} for patch, v in zip(seen, views, strict=True)
+        {"seen": patch, "truth": patch[..., :3], "balance": v.balance, "shade_tint": v.shade_tint}
+        for patch, v in zip(seen, views, strict=True)
     ]
     with torch.no_grad():
         batch = mouth_recipe.to_tensors(samples)
-        wanted = mouth_recipe.refine_mouth(nets["painter.mouth."].eval(), batch["seen"])
+        wanted = mouth_recipe.refine_mouth(nets["painter.mouth."].eval(), batch["seen"], batch["shade_tint"])
     gains = np.stack([view.balance for view in views])[:, None, None]
     refined = wanted.permute(0, 2, 3, 1).numpy() / gains
     inner = np.s_[:, 8:-8, 8:-8]  # the means there reach over the border
@@ -201,3 +203,16 @@ def test_no_colour_is_added_at_the_outline_and_in_the_corners():
     assert counts[:, :20].max() == 0 and counts[32, 26:55].min() > 0.999, "the picture's border is no outline"
     whole = within_person(np.ones((64, 64), np.float32))
     assert whole[32, 10:54].min() > 0.999 and max(whole[1, 1], whole[62, 2]) == 0
+
+
+def test_a_mouth_open_as_in_the_picture_is_neither_filled_nor_shaded(refiner):
+    """Not even the face's light is laid over it: nothing is learned about it there."""
+    points, picture = open_mouth(mesh_points(), 0.3), drawn_picture()
+    view = view_of(points, picture)
+    assert view.own == 1 and not view.shade_tint.any()
+    bright = {
+        name: np.full_like(value, 0.5) for name, value in init_weights(CONFIG).items() if name.endswith("leave.bias")
+    }
+    _, mouth = Refiner(init_weights(CONFIG) | bright, CONFIG).changes([view])
+    inner = cv2.erode(view.lips[..., 3], np.ones((9, 9), np.uint8)) > 254
+    assert inner.any() and np.abs(mouth[0][inner]).max() < 2 / 255 < np.abs(mouth[0]).max()

@@ -27,7 +27,6 @@ from talkingface.photo.refine import (
     LIPS_PX,
     SHADE,
     SHADE_PX,
-    SHADE_TINT,
     Drawn,
     Refiner,
     lips_before,
@@ -39,11 +38,10 @@ from talkingface.photo.refiner_networks import MouthNet
 from talkingface.photo.scene import make_scene, rigid_between
 from talkingface.photo.window import window_at, window_side
 from talkingface.systems.portrait.data import FaceClip, free_portraits, load_face_clip
-from talkingface.systems.portrait.refiner_recipe import edge_loss, mean_psnr
+from talkingface.systems.portrait.refiner_recipe import edge_loss, light, mean_psnr, other_colours
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
-SAMPLES_EACH = 1  # of every frame; more show it with another photo and another open mouth
 OPEN_GAP = 0.02  # of the lips, from which a frame counts in full; closed mouths are drawn a quarter as often
 CLOSED_SHARE = 0.25
 OTHER_LIGHT = 0.5  # of the open mouths are seen in another light
@@ -59,7 +57,8 @@ TEETH_TINT = np.array([1.15, 0.98, 0.87])  # beside skin of the usual tint (`win
 def make_sample(
     drawer: Drawer, photo: np.ndarray, target: np.ndarray, truth: np.ndarray, mouth: OpenMouth, refiner: Refiner
 ) -> dict[str, np.ndarray]:
-    """What `MouthNet` sees of one frame and the true patch: uint8 [h, w, 6] and [h, w, 3], and the picture's gains."""
+    """What `MouthNet` sees of one frame and the true patch: uint8 [h, w, 6] and [h, w, 3]; the picture's gains, and the
+    tint of shadows in the mouth."""
     source, config = drawer.scene.points, refiner.config
     window = window_at(target, window_side(source), config.crop_px)
     out = np.empty_like(photo)
@@ -70,30 +69,34 @@ def make_sample(
         "seen": mouth_seen(view, lips_before(view, refiner.face_changes([view])[0])),
         "truth": np.ascontiguousarray(view.patch.cut(truth)),
         "balance": view.balance,
+        "shade_tint": view.shade_tint,
     }
 
 
 def to_tensors(samples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
-    """A batch: `seen` [B, 6, h, w] and `truth` [B, 3, h, w] in [0, 1], in the refiner's tint."""
+    """A batch: `seen` [B, 6, h, w] and `truth` [B, 3, h, w] in [0, 1], in the refiner's tint; `shade_tint`
+    [B, 3, 1, 1]."""
     batch = {
         name: torch.from_numpy(np.stack([sample[name] for sample in samples])).permute(0, 3, 1, 2).float().div_(255)
         for name in ("seen", "truth")
     }
-    gains = torch.from_numpy(np.stack([sample["balance"] for sample in samples]))[:, :, None, None]
+    gains, tints = (
+        torch.from_numpy(np.stack([sample[name] for sample in samples]))[:, :, None, None].float()
+        for name in ("balance", "shade_tint")
+    )
     for pictures in batch.values():
         pictures[:, :3] *= gains
-    return batch
+    return {**batch, "shade_tint": tints}
 
 
-def refine_mouth(net: MouthNet, seen: Tensor) -> Tensor:
+def refine_mouth(net: MouthNet, seen: Tensor, tint: Tensor) -> Tensor:
     """The refined patch [B, 3, h, w] (not clamped); see `refine.shaded`."""
     drawn = net(seen)
     colour, shade = (
         functional.avg_pool2d(part, side, 1, side // 2, count_include_pad=False)
         for part, side in ((drawn[:, :3], LIPS_PX), (drawn[:, 3:], SHADE_PX))
     )
-    shade = shade.clamp(*SHADE) * torch.from_numpy(SHADE_TINT)[:, None, None].to(shade)
-    return seen[:, :3] + colour + seen[:, 3:4] * (shade * seen[:, :3] - colour)
+    return seen[:, :3] + colour + seen[:, 3:4] * (tint * shade.clamp(*SHADE) * seen[:, :3] - colour)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +140,9 @@ class MouthRecipe(Recipe):
         if not frames:
             raise InputError("the mouth needs pairs of frames; no clip has two that show its face")
         chance = np.array([1.0 if self.clips[c].gaps[t] > OPEN_GAP else CLOSED_SHARE for c, t in frames])
-        people = np.array([len(self.clips[c].gaps) for c, _ in frames], np.float64)
-        chance /= np.sqrt(people)  # long clips do not drown the short ones
+        chance /= np.sqrt([len(self.clips[c].gaps) for c, _ in frames])  # long clips do not drown the short ones
         self.frames, self.chance = frames, chance / chance.sum()
-        self._kept: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+        self._kept: dict[int, dict[str, np.ndarray]] = {}
         self._locks = [threading.Lock() for _ in self.clips]
 
     def _open(self, clip: FaceClip) -> _Clip:
@@ -158,16 +160,14 @@ class MouthRecipe(Recipe):
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         rng = make_rng(seed, step)
         picked = rng.choice(len(self.frames), self.batch_size, p=self.chance)
-        samples = [self._sample(int(k), int(rng.integers(SAMPLES_EACH))) for k in picked]
-        return to_tensors([_augment(sample, rng) for sample in samples])
+        return to_tensors([_augment(self._sample(int(k)), rng) for k in picked])
 
-    def _sample(self, number: int, version: int) -> dict[str, np.ndarray]:
-        key = number, version
-        if key not in self._kept:
+    def _sample(self, number: int) -> dict[str, np.ndarray]:
+        if number not in self._kept:
             c, target = self.frames[number]
             with self._locks[c]:  # a drawer is for one thread at a time
-                self._kept[key] = self._make(self.clips[c], target, np.random.default_rng([self.seed, *key]))
-        return self._kept[key]
+                self._kept[number] = self._make(self.clips[c], target, make_rng(self.seed, number))
+        return self._kept[number]
 
     def _make(self, clip: _Clip, target: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         source = int(rng.choice(list(clip.drawers)))
@@ -191,7 +191,7 @@ class MouthRecipe(Recipe):
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         seen, truth = batch["seen"], batch["truth"]
-        opening, made = seen[:, 3:4], refine_mouth(self.mouth, seen)
+        opening, made = seen[:, 3:4], refine_mouth(self.mouth, seen, batch["shade_tint"])
         return {
             "patch": (made - truth).abs().mean(),
             "inside": ((made - truth).abs() * opening).sum() / (3 * opening.sum() + 1),
@@ -227,7 +227,7 @@ class MouthRecipe(Recipe):
                 samples.append(make_sample(drawer, *frames, mouth, self.refiner))
             batch = to_tensors(samples)
             before = batch["seen"][:, :3]
-            found.append((batch, (before, refine_mouth(self.mouth, batch["seen"]).clamp(0, 1))))
+            found.append((batch, (before, refine_mouth(self.mouth, batch["seen"], batch["shade_tint"]).clamp(0, 1))))
         return found
 
     def preview(self, step: int) -> dict[str, np.ndarray]:
@@ -291,20 +291,9 @@ def mouth_drawer(clip: FaceClip, index: int) -> Drawer:
 
 def _augment(sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """A random mirror image and colour change."""
-    gamma, gain = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.1, 3))
-    table = light(gamma, gain)
-    grey, mirror = rng.random() < 0.08, rng.random() < 0.5
+    colour, mirror = other_colours(rng), rng.random() < 0.5
     out = dict(sample)
     for name in ("seen", "truth"):
-        rgb = cv2.LUT(np.ascontiguousarray(sample[name][..., :3]), table)
-        if grey:
-            rgb = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        values = np.dstack([rgb, sample[name][..., 3:]])
+        values = np.dstack([colour(sample[name][..., :3]), sample[name][..., 3:]])
         out[name] = np.ascontiguousarray(values[:, ::-1]) if mirror else values
     return out
-
-
-def light(gamma: float, gain: np.ndarray) -> np.ndarray:
-    """A table uint8 [256, 1, 3] for `cv2.LUT`: values to the power of `gamma`, times `gain` [3]."""
-    curve = (np.arange(256)[:, None] / 255) ** gamma
-    return np.clip(curve * gain * 255, 0, 255).round().astype(np.uint8)[:, None]

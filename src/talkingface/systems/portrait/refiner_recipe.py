@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def face_changes(face: FaceNet, batch: dict[str, Tensor], config: RefinerConfig)
     away = away_from_ghosts(batch["corner"].cpu().numpy(), batch["eyes"].cpu().numpy(), config)
     allowed = torch.from_numpy(away)[:, None].to(share)
     within = np.stack([within_person(alpha) for alpha in seen[:, 6].cpu().numpy()])
-    colour = colour * torch.from_numpy(within)[:, None].to(colour)
+    colour = colour * torch.from_numpy(within)[:, None].to(colour) * (1 - seen[:, 8:9])
     return torch.cat([share * allowed * batch["stillness"][:, None, None, None], colour], 1)
 
 
@@ -255,14 +255,7 @@ def edge_loss(a: Tensor, b: Tensor) -> Tensor:
 
 def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: RefinerConfig) -> dict[str, np.ndarray]:
     """One random mirror image and colour change for all pictures of a sample."""
-    gamma, gain = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.1, 3))
-    table = np.clip((np.arange(256)[:, None] / 255) ** gamma * gain * 255, 0, 255).round().astype(np.uint8)[:, None]
-    grey, mirror = rng.random() < 0.08, rng.random() < 0.5
-
-    def colour(rgb: np.ndarray) -> np.ndarray:
-        rgb = cv2.LUT(rgb, table)
-        return cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) if grey else rgb
-
+    colour, mirror = other_colours(rng), rng.random() < 0.5
     out = {}
     for name, values in sample.items():
         if name in ("stillness", "balance"):
@@ -275,6 +268,24 @@ def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: Re
             out[name] = values * (-1, 1, 1) + (config.crop_px, 0, 0) if mirror else values
             continue
         if name != "masks":
-            values = colour(np.ascontiguousarray(values))
+            values = colour(values)
         out[name] = np.ascontiguousarray(values[:, ::-1]) if mirror else values
     return out
+
+
+def other_colours(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """One random change of light for pictures uint8 [H, W, 3]; now and then it makes them grey."""
+    table = light(np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.1, 3)))
+    grey = rng.random() < 0.08
+
+    def colour(rgb: np.ndarray) -> np.ndarray:
+        rgb = cv2.LUT(np.ascontiguousarray(rgb), table)
+        return cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) if grey else rgb
+
+    return colour
+
+
+def light(gamma: float, gain: np.ndarray) -> np.ndarray:
+    """A table uint8 [256, 1, 3] for `cv2.LUT`: values to the power of `gamma`, times `gain` [3]."""
+    curve = (np.arange(256)[:, None] / 255) ** gamma
+    return np.clip(curve * gain * 255, 0, 255).round().astype(np.uint8)[:, None]

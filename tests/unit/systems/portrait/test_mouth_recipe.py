@@ -77,8 +77,9 @@ def test_behind_the_lips_the_network_only_makes_lighter_or_darker(recipe):
     seen[:, :3, 40:50] = 0
     wild = 3 * torch.randn(1, 4, *CONFIG.patch_px[::-1], generator=torch.Generator().manual_seed(1))
     low, high = (1 + np.array(SHADE)[:, None] * SHADE_TINT).T[:, 0], (1 + np.array(SHADE)[:, None] * SHADE_TINT).T[:, 1]
+    tint = torch.from_numpy(SHADE_TINT)[None, :, None, None]
     for wanted in (wild, wild.abs() + 5, -wild.abs() - 5):
-        made = refine_mouth(lambda _, wanted=wanted: wanted, seen)[..., 30:-30, 30:-30]
+        made = refine_mouth(lambda _, wanted=wanted: wanted, seen, tint)[..., 30:-30, 30:-30]
         before = seen[:, :3, 30:-30, 30:-30]
         assert not made[:, :, 10:20].any()
         for channel in range(3):

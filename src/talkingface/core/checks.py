@@ -61,6 +61,15 @@ def check_style(spec: SystemSpec, style: Style | None) -> None:
         )
 
 
+def check_viewable(spec: SystemSpec) -> None:
+    """Refuse to show an avatar from all around whose system draws flat pictures. Raises UsageError."""
+    if not spec.viewable:
+        raise UsageError(
+            f"avatars of system {spec.name} cannot be viewed from all around; make a video of them with talkingface "
+            "animate"
+        )
+
+
 def check_driver(spec: SystemSpec, driver: Photo | Clip) -> None:
     """Refuse a video whose person shall drive the face, if the system takes none. Raises UsageError, InputError."""
     if "video" not in spec.driving:

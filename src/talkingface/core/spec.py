@@ -30,6 +30,8 @@ class SystemSpec:
     """What head motion from a video may be measured from, the default first; (): that cannot be chosen."""
     more_photos: bool = False
     """Whether an avatar can be told more by further photos of the person (`System.add_photos`)."""
+    viewable: bool = False
+    """Whether avatars can be seen from all around (`System.open_view`)."""
     backgrounds: tuple[Background, ...] = ("keep",)
     clip_backgrounds: tuple[Background, ...] | None = None
     """Those while the clip itself is shown (`--pose source`); None: the same."""

@@ -11,11 +11,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 import numpy as np
 
-from talkingface.core.checks import check_controls, check_style, is_clip
+from talkingface.core.checks import check_controls, check_style, check_viewable, is_clip
 from talkingface.core.digest import avatar_digest, background_key
 from talkingface.core.errors import UsageError
 from talkingface.core.kept import Kept
@@ -25,6 +25,7 @@ from talkingface.core.registry import import_attribute
 from talkingface.core.spec import SystemSpec
 from talkingface.core.timing import as_rate
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
+from talkingface.core.view import View
 
 RENDERERS_KEPT = 2
 """Renderers that a system keeps for the next use; each holds about 30 bytes a pixel of its picture."""
@@ -46,6 +47,27 @@ class Renderer(Protocol):
         The motion comes from its beginning also where the pictures do not: a resumed job must go on exactly as it would
         have, and what is seen may depend on what was. Each `Frames` is the receiver's to keep.
         """
+        ...
+
+
+class ViewableRenderer(Renderer, Protocol):
+    """A renderer of a system with `SPEC.viewable`: it draws one frame from anywhere.
+
+    `view_settings`, a tuple of `core.view.ViewSetting`, may say what else it can be asked for.
+    """
+
+    def draw(
+        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One picture uint8 [H, W, 3] and its depth float32 [H, W] in pixels, infinite where nothing of the person is.
+
+        `expression` float32 [E] and `pose` float32 [P] are a row of a motion, `closure` 0 to 1 closes the eyes. `view`
+        None is the camera that filmed the avatar. The picture has the background of the controls.
+        """
+        ...
+
+    def landmarks(self, expression: np.ndarray, pose: np.ndarray, view: View | None) -> np.ndarray:
+        """Where the 68 points are in the picture that `draw` gives, float32 [68, 2] in pixels."""
         ...
 
 
@@ -150,6 +172,11 @@ class System(ABC):
         """
         check_controls(self.SPEC, controls, is_clip(avatar))
         return self._renderers.get(_renderer_key(avatar, controls), lambda: self.make_renderer(avatar, controls))
+
+    def open_view(self, avatar: Avatar, controls: Controls) -> ViewableRenderer:
+        """`open` for `ViewableRenderer.draw`. Raises UsageError where the spec says that nothing can be viewed."""
+        check_viewable(self.SPEC)
+        return cast(ViewableRenderer, self.open(avatar, controls))
 
     def render(self, avatar: Avatar, motion: Iterator[Motion], controls: Controls, first: int = 0) -> Iterator[Frames]:
         """Pictures of an avatar: see `Renderer.frames`."""

@@ -24,9 +24,9 @@ from talkingface.face.morphable import load_mesh478
 from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.track import track_frames
 from talkingface.metrics.behaviour import jitter
+from talkingface.person.clip import FPS, ClipSettings, PersonClip, prepare_person, splits
+from talkingface.person.held_out import PICTURE_FIGURES, held_out_motion, score_held_out
 from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.fit.held_out import PICTURE_FIGURES, held_out_motion, score_held_out
-from talkingface.systems.headpose.fit.preprocess import FPS, PreprocessedClip, preprocess_clip, splits
 from talkingface.video.read import probe
 from talkingface.video.stored import StoredFrames
 
@@ -93,7 +93,7 @@ def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
     digest = "fresh" if system.weights is None else str(system.weights.card["sha256"])[:8]
     folder = cache_folder("fits", f"bench-{content_hash(path)[:16]}-{digest}")
     made = chosen.fit(open_clip(path), folder=folder)
-    material = preprocess_clip(path, folder, load_mesh478(), fit, None, None)
+    material = prepare_person(path, folder, load_mesh478(), ClipSettings(least_s=fit.least_s, one_shot=fit.one_shot))
     _, test = splits(len(material), fit.test_first, fit.test_frames, fit.train_frames)
     figures = {
         "headpose": dict(made.card["held_out"]),  # type: ignore[call-overload]
@@ -106,7 +106,7 @@ def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
     return figures
 
 
-def _portrait(material: PreprocessedClip, test: np.ndarray, sheets: Path | None) -> dict[str, float]:
+def _portrait(material: PersonClip, test: np.ndarray, sheets: Path | None) -> dict[str, float]:
     """The clip's frame 0 animated by `portrait`, with the sound and the head pose of the test frames."""
     portrait = api.load("portrait")
     frames = StoredFrames(material.frames, material.size)
@@ -123,7 +123,7 @@ def _portrait(material: PreprocessedClip, test: np.ndarray, sheets: Path | None)
         return score_held_out(pictures, frames, material.track, first, samples, video, "portrait")
 
 
-def _new_voice(system: Any, made: Avatar, material: PreprocessedClip) -> dict[str, float]:
+def _new_voice(system: Any, made: Avatar, material: PersonClip) -> dict[str, float]:
     """Movement of the mouth and jitter while the avatar says the shipped speech, over those of the real video."""
     spoken = api.animate(made, sample("speech"), system="headpose", size="native")
 

@@ -19,9 +19,9 @@ from talkingface.core.system import System
 from talkingface.core.types import Controls
 from talkingface.face.morphable import load_mesh478
 from talkingface.metrics.mouth import MEASURES, MouthAgreement, compare_mouths, mouth_measures
+from talkingface.person.clip import ClipSettings, prepare_person, splits
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.fit.pipeline import fit_audio
-from talkingface.systems.headpose.fit.preprocess import preprocess_clip, splits
 from talkingface.systems.headpose.fit.stages import FitJob
 from talkingface.systems.headpose.motion.from_audio import AudioToMotion
 
@@ -50,7 +50,7 @@ def _agreement(path: Path, system: System, config: HeadposeConfig) -> tuple[Mout
     digest = "fresh" if system.weights is None else str(system.weights.card["sha256"])[:8]
     folder = cache_folder("fits", f"bench-speech-{content_hash(path)[:16]}-{digest}")
     model, fit = load_mesh478(), config.fit
-    clip = preprocess_clip(path, folder, model, fit, None, None)
+    clip = prepare_person(path, folder, model, ClipSettings(least_s=fit.least_s, one_shot=fit.one_shot))
     train, test = splits(len(clip), fit.test_first, fit.test_frames, fit.train_frames)
     fitted = FitJob(path=path, folder=folder, config=config, weights=system.weights, device=system.device)
     state, gain = fit_audio(fitted, clip, model, train, test)

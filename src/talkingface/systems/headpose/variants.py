@@ -17,12 +17,12 @@ from talkingface.systems.headpose.compositing.clip import AvatarClip
 from talkingface.systems.headpose.config import HeadposeConfig
 
 if TYPE_CHECKING:
-    from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
+    from talkingface.person.clip import PersonClip
     from talkingface.systems.headpose.fit.stages import FitJob
 
 
 def fit_renderer(
-    job: FitJob, clip: PreprocessedClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
+    job: FitJob, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Train on the frames `train` bool [T] of a clip, with figures on `test`: the avatar's tensors.
 

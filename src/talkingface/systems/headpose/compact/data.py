@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from talkingface.face.morphable import FaceFit
+from talkingface.person.heads import frame_pose
 from talkingface.systems.headpose.compositing.composite import VIEW_CENTRE, VIEW_SIDE
-from talkingface.systems.headpose.motion.head_poses import frame_pose
 
 REGION_SIDE = 2.8  # side of the cropped region in model units: the view, and room for the head to be moved
 

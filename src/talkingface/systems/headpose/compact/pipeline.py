@@ -18,19 +18,13 @@ from talkingface.core.types import Audio
 from talkingface.core.weights import save_avatar
 from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
 from talkingface.nn.state import arrays, named
+from talkingface.person.stages import GENERAL_SEED, load_record, run_general, save_record
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.compact.data import HeadCrops, crop_heads
 from talkingface.systems.headpose.compact.recipe import RendererRecipe
 from talkingface.systems.headpose.config import FitConfig, HeadposeConfig, preset
 from talkingface.systems.headpose.fit.pipeline import fit_avatar
-from talkingface.systems.headpose.fit.stages import (
-    GENERAL_SEED,
-    FitJob,
-    config_of_weights,
-    load_record,
-    run_general,
-    save_record,
-)
+from talkingface.systems.headpose.fit.stages import FitJob, config_of_weights
 from talkingface.systems.headpose.motion.recipe import AudioRecipe
 from talkingface.systems.headpose.prepared import LEAST_UNIT_PX, choose_clips, load_faces
 from talkingface.training.pipeline import FREE, OWN_ORIGIN, RESEARCH, Stage, held_back_of, make_card, save_made

@@ -18,11 +18,11 @@ from talkingface.nn.gan import (
     hinge_discriminator_loss,
     hinge_generator_loss,
 )
+from talkingface.person.heads import frame_pose
+from talkingface.person.stages import psnr_db
 from talkingface.systems.headpose.compact.data import HeadCrops
 from talkingface.systems.headpose.compact.networks import CompactUNet, RendererOutput
 from talkingface.systems.headpose.compositing.composite import Compositor, deform, face_weight, sample_view, view_matrix
-from talkingface.systems.headpose.fit.stages import psnr_db
-from talkingface.systems.headpose.motion.head_poses import frame_pose
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 

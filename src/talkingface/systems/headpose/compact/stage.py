@@ -6,21 +6,15 @@ import numpy as np
 
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.state import arrays, named
+from talkingface.person.clip import PersonClip
+from talkingface.person.stages import PREVIEWS, load_record, run_fit_stage, save_record
 from talkingface.systems.headpose.compact.data import HeadCrops, crop_heads
 from talkingface.systems.headpose.compact.recipe import RendererRecipe
-from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
-from talkingface.systems.headpose.fit.stages import (
-    PREVIEWS,
-    FitJob,
-    general_state,
-    load_record,
-    run_fit_stage,
-    save_record,
-)
+from talkingface.systems.headpose.fit.stages import FitJob, general_state
 
 
 def fit_compact(
-    job: FitJob, clip: PreprocessedClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
+    job: FitJob, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Both parts, kept in the job's folder: the tensors that the avatar is drawn with."""
     fit, renderer = job.config.fit, job.config.renderer

@@ -15,8 +15,9 @@ from talkingface.face.morphable import FaceFit, LinearFaceModel
 from talkingface.face.pose import Pose, head_box
 from talkingface.face.raster import to_rgba
 from talkingface.nn.state import named, part
+from talkingface.person.heads import ClipHead, frame_pose, make_head
 from talkingface.systems.headpose.compositing.composite import Compositor, deform
-from talkingface.systems.headpose.motion.head_poses import ClipHead, FrameChooser, frame_pose, make_head
+from talkingface.systems.headpose.motion.head_poses import FrameChooser
 from talkingface.video.resize import shrink
 
 LONGEST_PX = 1280

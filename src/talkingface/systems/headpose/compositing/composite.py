@@ -18,9 +18,9 @@ import numpy as np
 from talkingface.core.types import NUM_POINTS, Controls, Frames
 from talkingface.face.matte import person_matte
 from talkingface.face.morphable import LinearFaceModel
+from talkingface.face.pose import Pose
 from talkingface.face.raster import Warper
 from talkingface.face.topology import FACE_OVAL, INNER_LIP_LOWER, INNER_LIP_UPPER, eye_triangles, skin_triangles
-from talkingface.systems.headpose.motion.head_poses import Pose
 from talkingface.video.background import make_background
 
 # Distances are in units of the face model: one is the distance between the outer eye corners.

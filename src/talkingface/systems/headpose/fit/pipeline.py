@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from talkingface.core.cache import content_hash, write_atomic
 from talkingface.core.config import to_dict
-from talkingface.core.errors import TalkingFaceError, UsageError
+from talkingface.core.errors import UsageError
 from talkingface.core.types import Avatar, Controls
 from talkingface.core.work_folder import WorkFolder
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.nn.state import arrays, named
+from talkingface.person.clip import FPS, RATE_HZ, ClipSettings, PersonClip, prepare_person, splits
+from talkingface.person.held_out import held_out_motion, score_held_out
+from talkingface.person.stages import keep_facts, refused_leaves_nothing, run_fit_stage
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.compositing.clip import AvatarClip, clip_tensors
 from talkingface.systems.headpose.config import read_config
-from talkingface.systems.headpose.fit.held_out import held_out_motion, score_held_out
-from talkingface.systems.headpose.fit.preprocess import FPS, RATE_HZ, PreprocessedClip, preprocess_clip, splits
-from talkingface.systems.headpose.fit.stages import FitJob, general_state, run_fit_stage
+from talkingface.systems.headpose.fit.stages import FitJob, general_state
 from talkingface.systems.headpose.motion.from_audio import AudioToMotion
 from talkingface.systems.headpose.motion.recipe import AudioRecipe, clip_targets
 from talkingface.systems.headpose.official.face.reconstruction import stored_net
@@ -53,7 +54,7 @@ def fit_avatar(job: FitJob) -> Avatar:
 def _fit(job: FitJob) -> Avatar:
     model = load_mesh478()
     fit = job.config.fit
-    clip = _preprocess(job, model)
+    clip = _prepare(job, model)
     train, test = splits(len(clip), fit.test_first, fit.test_frames, fit.train_frames)
     audio, gain = fit_audio(job, clip, model, train, test)
     tensors = fit_renderer(job, clip, model, train, test)
@@ -65,7 +66,7 @@ def _fit(job: FitJob) -> Avatar:
     return Avatar(system=SPEC.name, card=_card(job, clip, train, figures), tensors=tensors, files=files)
 
 
-def _card(job: FitJob, clip: PreprocessedClip, train: np.ndarray, figures: dict[str, float]) -> dict[str, object]:
+def _card(job: FitJob, clip: PersonClip, train: np.ndarray, figures: dict[str, float]) -> dict[str, object]:
     name = "" if job.weights is None else str(job.weights.card.get("name", ""))
     card: dict[str, object] = {
         "system": SPEC.name,
@@ -93,14 +94,11 @@ def _check_imported(job: FitJob) -> None:
         stored_net(job.weights)
 
 
-def _preprocess(job: FitJob, model: LinearFaceModel) -> PreprocessedClip:
-    """The preprocessed clip. A clip that is refused leaves no folder, or the next clip of that output would meet it."""
-    try:
-        return preprocess_clip(job.path, job.folder, model, job.config.fit, job.face_index, job.size)
-    except TalkingFaceError:
-        if not (job.folder / "audio").exists():
-            shutil.rmtree(job.folder, ignore_errors=True)
-        raise
+def _prepare(job: FitJob, model: LinearFaceModel) -> PersonClip:
+    fit = job.config.fit
+    settings = ClipSettings(least_s=fit.least_s, one_shot=fit.one_shot, face_index=job.face_index, size=job.size)
+    with refused_leaves_nothing(job.folder, "audio"):
+        return prepare_person(job.path, job.folder, model, settings)
 
 
 def _outside(job: FitJob) -> str:
@@ -118,23 +116,17 @@ def _check_folder(job: FitJob) -> None:
         "face_index": job.face_index,
         "size": job.size,
     }
-    note = job.folder / "fit.json"
-    if note.is_file():
-        found = json.loads(note.read_text(encoding="utf-8"))
+
+    def upgrade(found: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(UsageError):  # work of an earlier version goes on under its settings' present names
             found["config"] = to_dict(read_config(found.get("config")))
-        if found != json.loads(json.dumps(facts)):
-            raise UsageError(
-                f"{job.folder} holds the unfinished fit of another clip or with other settings; "
-                "name another output, or delete that folder to begin anew"
-            )
-        return
-    with write_atomic(note, "w") as file:
-        json.dump(facts, file)
+        return found
+
+    keep_facts(job.folder, facts, upgrade)
 
 
 def fit_audio(
-    job: FitJob, clip: PreprocessedClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
+    job: FitJob, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> tuple[dict[str, np.ndarray], float]:
     """The person's network of speech, and the gain that gives the mouth its true range on the training frames."""
     speaking = clip.speaking(model, train.astype(np.float32))
@@ -164,7 +156,7 @@ def fit_audio(
 
 
 def _evaluate(
-    job: FitJob, clip: PreprocessedClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray,
+    job: FitJob, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray,
     audio: Mapping[str, np.ndarray], tensors: Mapping[str, np.ndarray], gain: float,
 ) -> dict[str, float]:  # fmt: skip
     """Held-out figures: nothing of the test frames is shown but their head pose."""
@@ -192,7 +184,7 @@ def _evaluate(
     return figures
 
 
-def _shown(job: FitJob, clip: PreprocessedClip) -> tuple[int, Path]:
+def _shown(job: FitJob, clip: PersonClip) -> tuple[int, Path]:
     """The number of leading frames that the avatar keeps, and the video of just these."""
     count = min(job.config.fit.shown_frames, len(clip))
     if count == len(clip):

@@ -17,9 +17,9 @@ from talkingface.core.types import Controls, Motion
 from talkingface.face.mesh478_space import MESH478
 from talkingface.nn.speech_encoder_config import DELAYS
 from talkingface.nn.speech_head import SpeechHead
+from talkingface.person.heads import ClipHead, steady_part
 from talkingface.systems.headpose.config import AudioConfig
 from talkingface.systems.headpose.motion.atcnet import AtcNet
-from talkingface.systems.headpose.motion.head_poses import ClipHead, steady_part
 from talkingface.systems.headpose.motion.matching import JOURNAL, MatchSettings, match_background
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 
 from talkingface.core.progress import report_progress
 from talkingface.core.types import Track
-from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
-from talkingface.systems.headpose.fit.stages import load_record, save_record
+from talkingface.person.clip import PersonClip
+from talkingface.person.stages import load_record, save_record
 from talkingface.systems.headpose.official.face.crop import crop_picture, fit_crops, five_points
 from talkingface.systems.headpose.official.face.identity import aligned_face, thumbnail
 from talkingface.systems.headpose.official.face.render import FaceRenderer, View
@@ -45,7 +45,7 @@ class Pairs:
 
 
 def make_pairs(
-    file: Path, clip: PreprocessedClip, renderer: FaceRenderer, view: View, chosen: np.ndarray, most: int, thumb_px: int
+    file: Path, clip: PersonClip, renderer: FaceRenderer, view: View, chosen: np.ndarray, most: int, thumb_px: int
 ) -> Pairs:
     """Composites and truths of the frames in `chosen` bool [T], at most about `most`; kept in `file`."""
     if not file.is_file():

@@ -26,15 +26,10 @@ from talkingface.core.progress import report_progress
 from talkingface.face.fit3d import fit_video
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.state import arrays, named
+from talkingface.person.stages import GENERAL_SEED, load_record, run_general, save_record
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.config import HeadposeConfig, preset
-from talkingface.systems.headpose.fit.stages import (
-    GENERAL_SEED,
-    config_of_weights,
-    load_record,
-    run_general,
-    save_record,
-)
+from talkingface.systems.headpose.fit.stages import config_of_weights
 from talkingface.systems.headpose.official.atc_recipe import AtcRecipe
 from talkingface.systems.headpose.official.data import Pairs, join_pairs, render_pairs
 from talkingface.systems.headpose.official.face.identity import picture_features, thumb_side

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from talkingface.person.stages import psnr_db
 from talkingface.systems.headpose.config import RendererConfig
-from talkingface.systems.headpose.fit.stages import psnr_db
 from talkingface.systems.headpose.official.convert import load_into
 from talkingface.systems.headpose.official.data import Pairs
 from talkingface.systems.headpose.official.memory import MemoryBank, make_query

@@ -14,8 +14,9 @@ from talkingface.face.fit3d import VideoFit, fit_video
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.nn.state import arrays, named, part, tensors_of
-from talkingface.systems.headpose.fit.preprocess import PreprocessedClip
-from talkingface.systems.headpose.fit.stages import PREVIEWS, FitJob, run_fit_stage, weights_config
+from talkingface.person.clip import PersonClip
+from talkingface.person.stages import PREVIEWS, run_fit_stage
+from talkingface.systems.headpose.fit.stages import FitJob, weights_config
 from talkingface.systems.headpose.motion.head_motion_generator import encode_behaviour
 from talkingface.systems.headpose.official.convert import load_into
 from talkingface.systems.headpose.official.data import Pairs, make_pairs
@@ -37,7 +38,7 @@ FREE = ("loss_weights", "mirror", "memory_slots")  # settings of a renderer that
 
 
 def fit_official(
-    job: FitJob, clip: PreprocessedClip, _model: LinearFaceModel, train: np.ndarray, test: np.ndarray
+    job: FitJob, clip: PersonClip, _model: LinearFaceModel, train: np.ndarray, test: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Every part of the stage, kept in the job's folder: the tensors that the avatar is drawn with.
 
@@ -131,7 +132,7 @@ def official_poses(fit: VideoFit, model: LinearFaceModel, view: View) -> np.ndar
 
 
 def fit_person(
-    file: Path, clip: PreprocessedClip, face: FaceRenderModel, device: str, net: ReconstructionNet | None = None
+    file: Path, clip: PersonClip, face: FaceRenderModel, device: str, net: ReconstructionNet | None = None
 ) -> VideoFit:
     """The clip's person in three dimensions, reconstructed by `net` or fitted; kept in `file`."""
     if not file.is_file():

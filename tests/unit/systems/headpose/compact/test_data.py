@@ -11,9 +11,9 @@ import pytest
 from faces import sample_picture, sample_points
 from talkingface.core.types import Track
 from talkingface.face.morphable import fit_track, load_mesh478
+from talkingface.person.stages import load_record, save_record
 from talkingface.systems.headpose.compact.data import HeadCrops, crop_heads
 from talkingface.systems.headpose.compositing.composite import VIEW_SIDE
-from talkingface.systems.headpose.fit.stages import load_record, save_record
 
 
 def test_heads_are_cut_at_one_scale_and_come_back_from_the_file(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from faces import sample_picture, sample_points
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.face.morphable import fit_photo, load_mesh478
+from talkingface.person.heads import make_head
 from talkingface.systems.headpose.compact.networks import RendererOutput
 from talkingface.systems.headpose.compact.renderer import CompactRenderer
 from talkingface.systems.headpose.compositing.clip import AvatarClip
 from talkingface.systems.headpose.compositing.composite import blend_view
-from talkingface.systems.headpose.motion.head_poses import make_head
 
 MODEL = load_mesh478()
 COUNT = 6

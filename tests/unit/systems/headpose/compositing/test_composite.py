@@ -7,6 +7,7 @@ import pytest
 
 from faces import sample_picture, sample_points
 from talkingface.face.morphable import fit_photo, load_mesh478
+from talkingface.face.pose import Pose
 from talkingface.face.raster import to_rgba
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.systems.headpose.compositing.composite import (
@@ -16,7 +17,6 @@ from talkingface.systems.headpose.compositing.composite import (
     surrounding_points,
     view_matrix,
 )
-from talkingface.systems.headpose.motion.head_poses import Pose
 
 MODEL = load_mesh478()
 PICTURE, POINTS = sample_picture(), sample_points()

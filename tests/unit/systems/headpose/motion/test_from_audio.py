@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from talkingface.audio.mfcc import frame_windows
 from talkingface.core.types import Controls
+from talkingface.person.heads import make_head
 from talkingface.systems.headpose.config import preset
 from talkingface.systems.headpose.motion.from_audio import (
     AudioToMotion,
@@ -19,7 +20,6 @@ from talkingface.systems.headpose.motion.from_audio import (
     speech_motion,
     to_windows,
 )
-from talkingface.systems.headpose.motion.head_poses import make_head
 from talkingface.systems.headpose.motion.matching import MatchSettings
 from voices import make_voice
 

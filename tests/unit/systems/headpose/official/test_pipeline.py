@@ -17,8 +17,9 @@ from talkingface.core.errors import InputError, UsageError
 from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.track import track_frames
+from talkingface.person.stages import load_record, save_record
 from talkingface.systems.headpose.config import HeadposeConfig, preset
-from talkingface.systems.headpose.fit.stages import FitJob, general_state, load_record, save_record
+from talkingface.systems.headpose.fit.stages import FitJob, general_state
 from talkingface.systems.headpose.official import pipeline
 from talkingface.systems.headpose.official.atc_recipe import ATC_WEIGHTS, FRAMES, AtcRecipe
 from talkingface.systems.headpose.official.data import Pairs, join_pairs

@@ -16,8 +16,8 @@ from talkingface.core.motion import concatenate
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.core.weights import load_avatar, save_avatar
 from talkingface.face.camera import Camera
+from talkingface.face.pose import Pose
 from talkingface.systems.headpose.config import preset
-from talkingface.systems.headpose.motion.head_poses import Pose
 from talkingface.systems.headpose.official.data import Pairs, choose_runs
 from talkingface.systems.headpose.official.face.identity import picture_features, thumb_side
 from talkingface.systems.headpose.official.face.render import View, choose_view, move_head

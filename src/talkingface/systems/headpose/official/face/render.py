@@ -24,8 +24,8 @@ from talkingface.face import raster
 from talkingface.face.camera import Camera, to_screen
 from talkingface.face.deep3d import CAMERA, CAMERA_Z, CROP_PX
 from talkingface.face.fit3d import VideoFit, head_shape, lit_colours, place
+from talkingface.face.pose import Pose
 from talkingface.systems.headpose.compositing.composite import sample_view
-from talkingface.systems.headpose.motion.head_poses import Pose
 from talkingface.systems.headpose.official.face.crop import fit_crops, five_points
 from talkingface.systems.headpose.official.face.render_model import FaceRenderModel
 

@@ -26,13 +26,13 @@ from talkingface.face.deep3d import PARTS, before_camera, placed, shape_of
 from talkingface.face.fit3d import VideoFit
 from talkingface.face.fit_landmarks import HeadFit
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
+from talkingface.face.pose import Pose
 from talkingface.face.subdivision import plain_surface
 from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.nn.state import part
 from talkingface.systems.headpose.config import HeadposeConfig, preset
 from talkingface.systems.headpose.fit.pipeline import fit_avatar
 from talkingface.systems.headpose.fit.stages import FitJob
-from talkingface.systems.headpose.motion.head_poses import Pose
 from talkingface.systems.headpose.official.face.crop import fit_crops, five_points
 from talkingface.systems.headpose.official.face.reconstruction import learned_fit
 from talkingface.systems.headpose.official.face.render import FaceRenderer, View

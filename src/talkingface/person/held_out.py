@@ -17,7 +17,7 @@ from talkingface.face.track import track_frames
 from talkingface.metrics.landmarks import lmd_aligned
 from talkingface.metrics.mouth import compare_mouths
 from talkingface.metrics.picture import picture_scores
-from talkingface.systems.headpose.motion.from_audio import FPS
+from talkingface.person.clip import FPS
 from talkingface.trust.credentials import Statement, sign_result
 from talkingface.trust.mark import ALGORITHM, Marker, mark_key, mark_payload
 from talkingface.video.stored import StoredFrames

@@ -20,6 +20,9 @@ WANDERING = 1.0  # standard deviation of the face's place, in face sizes, from w
 QUIET = 1e-3  # root mean square of sound without speech
 # A second face counts from this share of the first one's size, if it is in a third of the frames that were searched.
 OTHER_FACE = 0.5
+# Wandering of the background, in heights of the face, from which it is noted, and from which the camera clearly moves.
+SHAKY, MOVING = 0.06, 0.3
+LEAST_TURN_DEG = 10.0  # range of yaw from which the sides of a head are known
 SURE_OFFSET = 0.12  # confidence of the sync expert from which its offset is believed
 
 
@@ -101,6 +104,33 @@ def check_others(path: Path, sizes: list[list[float]], chosen: bool) -> list[str
     if second:
         return ["other faces are visible in the clip; they are not animated"]
     return []
+
+
+def check_background(path: Path, drift: float, must_stand: bool) -> list[str]:
+    """A sentence about a background that wanders by `drift` heights of the face (`person.background`).
+
+    Raises InputError for a camera that clearly moves where it `must_stand`.
+    """
+    if drift < SHAKY:
+        return []
+    if must_stand and drift > MOVING:
+        raise InputError(
+            f"the camera of {path} moves: the background wanders by {drift:.1f} heights of the face; "
+            "give a clip from a camera that stands still"
+        )
+    return ["the background moves; a camera that stands still gives a steadier avatar"]
+
+
+def turning_note(rotation: np.ndarray) -> list[str]:
+    """A sentence about a head that hardly turns in the frames with `rotation` [T, 3, 3]."""
+    yaw_deg = np.degrees(np.arctan2(rotation[:, 0, 2], rotation[:, 2, 2]))
+    low, high = np.percentile(yaw_deg, (2, 98))
+    if high - low >= LEAST_TURN_DEG:
+        return []
+    return [
+        f"the head turns by {high - low:.0f} degrees only; views from the side are limited: a clip in which the person "
+        "looks left and right once gives better ones"
+    ]
 
 
 def offset_note(offset_frames: float, confidence: float, fps: float) -> tuple[float, list[str]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from faces import mesh_points
 from talkingface.core.errors import FaceError, InputError, SpeechError
 from talkingface.core.types import Track
-from talkingface.systems.headpose.fit import validate as checks
+from talkingface.person import checks
+from talkingface.person.background import BackgroundWatch
 from talkingface.video.read import VideoInfo
 
 CLIP = Path("me.mp4")
@@ -94,3 +97,40 @@ def test_sound_offsets_are_corrected_when_they_are_sure_and_told_when_they_are_l
     assert checks.offset_note(1.0, 0.4, 25) == (0.04, [])
     late_s, notes = checks.offset_note(-4.0, 0.4, 25)
     assert late_s == pytest.approx(-0.16) and "160 ms early" in notes[0]
+
+
+def test_a_head_that_hardly_turns_gets_a_note() -> None:
+    def turned(most_deg: float) -> np.ndarray:
+        yaw = np.radians(np.linspace(-most_deg, most_deg, 100))
+        return Rotation.from_rotvec(np.column_stack([0 * yaw, yaw, 0 * yaw])).as_matrix()
+
+    assert checks.turning_note(turned(12)) == []
+    assert "turns by 6 degrees only" in checks.turning_note(turned(3))[0]
+
+
+def _watch(shift_px: float) -> float:
+    """The drift of a background that wanders by `shift_px` behind a face that is 200 px high and stands still."""
+    room = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (600, 900, 3), np.uint8), (0, 0), 4)
+    room = cv2.normalize(room, room, 0, 255, cv2.NORM_MINMAX)
+    points, watch = _track().landmarks[0], BackgroundWatch()
+    for step in range(8):
+        x = round(shift_px * step / 7)
+        picture = np.ascontiguousarray(room[60:540, x : x + 640])
+        cv2.ellipse(picture, (320, 240), (80, 100), 0, 0, 360, (200, 150, 120), -1)
+        watch.look(picture, points)
+    return watch.drift
+
+
+def test_a_camera_that_moves_is_seen_behind_the_face() -> None:
+    assert _watch(0) < 0.01 and checks.check_background(CLIP, _watch(0), True) == []
+    assert _watch(100) == pytest.approx(0.5, abs=0.05)
+    assert "background moves" in checks.check_background(CLIP, _watch(100), False)[0]
+    with pytest.raises(InputError, match=r"the camera of me\.mp4 moves: .* by 0\.5 heights"):
+        checks.check_background(CLIP, _watch(100), True)
+
+
+def test_a_plain_wall_stands_still() -> None:
+    watch = BackgroundWatch()
+    for grey in (100, 120, 140):
+        watch.look(np.full((480, 640, 3), grey, np.uint8), _track().landmarks[0])
+    assert watch.drift == 0

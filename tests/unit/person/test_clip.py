@@ -11,8 +11,7 @@ import pytest
 from faces import sample_picture
 from talkingface.core.errors import FaceError
 from talkingface.face.morphable import load_mesh478
-from talkingface.systems.headpose.config import FitConfig
-from talkingface.systems.headpose.fit.preprocess import PreprocessedClip, preprocess_clip, splits
+from talkingface.person.clip import ClipSettings, PersonClip, prepare_person, splits
 from talkingface.video.write import VideoWriter
 from voices import make_voice, write_wav
 
@@ -21,18 +20,18 @@ CARD = np.full_like(FACE, (150, 30, 30))
 ELSEWHERE = np.roll(FACE, 45, axis=1)
 
 
-def preprocess(folder: Path, frames: list[np.ndarray], least_s: float = 0.8) -> PreprocessedClip:
+def prepare(folder: Path, frames: list[np.ndarray], least_s: float = 0.8) -> PersonClip:
     path = folder / "me.mp4"
     sound = write_wav(folder / "me.wav", make_voice(len(frames) / 25))
     with VideoWriter(path, (256, 256), 25, sound=sound) as writer:
         for rgb in frames:
             writer.write(rgb)
     (folder / "work").mkdir()
-    return preprocess_clip(path, folder / "work", load_mesh478(), FitConfig(least_s=least_s), None, None)
+    return prepare_person(path, folder / "work", load_mesh478(), ClipSettings(least_s=least_s))
 
 
 def test_a_cutaway_is_cut_out_with_its_sound(tmp_path: Path) -> None:
-    clip = preprocess(tmp_path, [FACE] * 20 + [CARD] * 10 + [FACE] * 15)
+    clip = prepare(tmp_path, [FACE] * 20 + [CARD] * 10 + [FACE] * 15)
     assert clip.notes[-1] == "the face is not visible from 0.8 to 1.2 s; these pictures are left out"
     assert len(clip) == 35 and clip.track.spans == ((0, 20), (20, 35)) and clip.head().seen.all()
     pictures = list(clip.pictures())
@@ -44,12 +43,12 @@ def test_a_cutaway_is_cut_out_with_its_sound(tmp_path: Path) -> None:
 
 def test_after_a_cutaway_the_shot_must_go_on(tmp_path: Path) -> None:
     with pytest.raises(FaceError, match="is cut at"):
-        preprocess(tmp_path, [FACE] * 20 + [CARD] * 10 + [ELSEWHERE] * 15)
+        prepare(tmp_path, [FACE] * 20 + [CARD] * 10 + [ELSEWHERE] * 15)
 
 
 def test_what_is_left_must_be_long_enough(tmp_path: Path) -> None:
     with pytest.raises(FaceError, match=r"shows the face for only 1\.4 s; give at least 1\.6 s"):
-        preprocess(tmp_path, [FACE] * 20 + [CARD] * 10 + [FACE] * 15, least_s=1.6)
+        prepare(tmp_path, [FACE] * 20 + [CARD] * 10 + [FACE] * 15, least_s=1.6)
 
 
 def test_the_papers_split() -> None:

@@ -1,4 +1,4 @@
-"""Preprocessing of a user's clip: stored frames, track, face model fit and sound; kept, so that stopped work goes
+"""A person's clip prepared for fitting: stored frames, track, face model fit and sound; kept, so that stopped work goes
 on."""
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from talkingface.face.detect import detect_faces
 from talkingface.face.morphable import FaceFit, LinearFaceModel, fit_track
 from talkingface.face.mouth_view import mouth_crop, mouth_view
 from talkingface.metrics.sync_expert import SyncExpert
-from talkingface.systems.headpose.config import FitConfig
-from talkingface.systems.headpose.fit import validate
-from talkingface.systems.headpose.motion.head_poses import ClipHead, make_head
+from talkingface.person import checks
+from talkingface.person.background import STEP, BackgroundWatch
+from talkingface.person.heads import ClipHead, make_head
 from talkingface.training.speaking_clips import SpeakingClip, describe_clip
 from talkingface.video.read import read_frames
 from talkingface.video.stored import store_frames
@@ -38,8 +38,26 @@ CLIP, SCAN = "clip.mp4", "scan.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreprocessedClip:
-    """A preprocessed clip of T frames at 25 fps.
+class ClipSettings:
+    """What a clip must be like, and how it is stored."""
+
+    least_s: float = 12.0
+    """Shortest clip."""
+    one_shot: bool = True
+    """Whether a cut is an error; false for sentences recorded one by one with a fixed camera."""
+    free_views: bool = False
+    """Whether the avatar is seen from the side: then a head that hardly turns gets a note."""
+    still_camera: bool = False
+    """Whether a camera that clearly moves is an error; else it gets a note."""
+    face_index: int | None = None
+    """The person, counted from the left; None: the largest face."""
+    size: int | str | None = None
+    """Longer side of the stored frames in pixels, or "native"; None: 1280 at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonClip:
+    """A prepared clip of T frames at 25 fps.
 
     `frames` is the stored video, `size` its (width, height); `track` and `fit` are in its pixels; `samples` float32 [N]
     at 16 kHz from the first frame on; `late_s`: delay of the lips behind the sound; `notes` for the user.
@@ -74,36 +92,38 @@ class PreprocessedClip:
         return (np.ascontiguousarray(frame.rgb[:height, :width]) for frame in read_frames(self.frames))
 
 
-def preprocess_clip(
-    path: Path, folder: Path, model: LinearFaceModel, fit: FitConfig, face_index: int | None, size: int | str | None
-) -> PreprocessedClip:
+def prepare_person(path: Path, folder: Path, model: LinearFaceModel, settings: ClipSettings) -> PersonClip:
     """Validate the clip, track its face and store its frames in `folder`, unless they are there.
 
     Raises InputError, FaceError or SpeechError that says what is wrong with the clip; cheap checks come first.
     """
-    clip = open_clip(path)
-    validate.check_media(path, clip.info, fit.least_s)
+    clip, size = open_clip(path), settings.size
+    checks.check_media(path, clip.info, settings.least_s)
     longest = max(clip.info.size) if size == "native" else LONGEST_PX if size is None else int(size)
     samples = read_audio(path, RATE_HZ).samples.mean(axis=0)
-    validate.check_sound(path, samples)
+    checks.check_sound(path, samples)
     tracked = track_clip(
-        clip, fps=FPS, longest_px=longest, face_index=face_index, upright=True, stage="following the face"
+        clip, fps=FPS, longest_px=longest, face_index=settings.face_index, upright=True, stage="following the face"
     )
     # what does not show the face is cut out, with its sound; the joints must look like one shot
     track, samples = tracked.track.joined(FPS), _samples_within(samples, tracked.track.present)
-    validate.check_left(path, len(track) / FPS, fit.least_s)
-    notes = list(tracked.notes) + validate.check_track(path, track, FPS, fit.one_shot)
+    checks.check_left(path, len(track) / FPS, settings.least_s)
+    notes = list(tracked.notes) + checks.check_track(path, track, FPS, settings.one_shot)
     scan = _scan(tracked, track, folder, samples)
-    if fit.one_shot:
-        validate.check_pictures(path, np.array(scan["changes"]), FPS)
-    notes += validate.check_others(path, scan["faces"], face_index is not None)
-    late_s, more = validate.offset_note(scan["offset_frames"], scan["confidence"], FPS)
+    if settings.one_shot:
+        checks.check_pictures(path, np.array(scan["changes"]), FPS)
+    notes += checks.check_others(path, scan["faces"], settings.face_index is not None)
+    notes += checks.check_background(path, scan.get("drift", 0.0), settings.still_camera)
+    late_s, more = checks.offset_note(scan["offset_frames"], scan["confidence"], FPS)
     notes += tracked.gap_notes("these pictures are left out", "they are interpolated and not used for training")
-    return PreprocessedClip(
+    fit = fit_track(model, track)
+    if settings.free_views:
+        notes += checks.turning_note(fit.rotation[track.confidence > 0])
+    return PersonClip(
         frames=folder / CLIP,
         size=track.size,
         track=track,
-        fit=fit_track(model, track),
+        fit=fit,
         samples=samples.astype(np.float32),
         late_s=late_s,
         notes=notes + more,
@@ -119,13 +139,14 @@ def _samples_within(samples: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def _scan(tracked: TrackedClip, track: Track, folder: Path, samples: np.ndarray) -> dict[str, Any]:
-    """Store the frames of `track`, and what the checks need of them: changes from frame to frame, sizes of faces, and
-    the offset of the sound by the sync expert."""
+    """Store the frames of `track`, and what the checks need of them: changes from frame to frame, sizes of faces,
+    how far the background wanders, and the offset of the sound by the sync expert."""
     if (folder / SCAN).is_file() and (folder / CLIP).is_file():
         return json.loads((folder / SCAN).read_text(encoding="utf-8"))
     changes: list[float] = []
     faces: list[list[float]] = []
     mouths: list[np.ndarray] = []
+    background = BackgroundWatch()
     looks = set(np.linspace(0, len(track) - 1, _LOOKS).astype(int).tolist())
 
     def frames() -> Iterator[np.ndarray]:
@@ -137,6 +158,8 @@ def _scan(tracked: TrackedClip, track: Track, folder: Path, samples: np.ndarray)
             before = thumb
             if number in looks:
                 faces.append([float(box.side_px) for box in detect_faces(rgb)])
+            if number % STEP == 0:
+                background.look(rgb, track.landmarks[number])
             mouths.append(mouth_crop(rgb, track.landmarks[number]))
             yield rgb
 
@@ -147,6 +170,7 @@ def _scan(tracked: TrackedClip, track: Track, folder: Path, samples: np.ndarray)
     found = {
         "changes": changes,
         "faces": [row for row in faces if row],
+        "drift": round(background.drift, 4),
         "offset_frames": float(score.offset_frames) if known else 0.0,
         "confidence": float(score.confidence) if known else 0.0,
     }

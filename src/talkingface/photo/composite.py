@@ -12,6 +12,7 @@ from talkingface.core.kernels import kernel
 from talkingface.face.morphable import inner_lip_gap
 from talkingface.face.raster import Box, Warper
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
+from talkingface.photo.lids import LidSkin, lid_skin
 from talkingface.photo.scene import Rigid, Scene
 from talkingface.photo.window import skin_tone
 
@@ -91,14 +92,21 @@ def hidden_mouth(photo: np.ndarray, points: np.ndarray) -> HiddenMouth:
 
 
 class Drawer:
-    """Draws one scene again and again into its own buffers; one object a thread. `triangles`: those of `showing`."""
+    """Draws one scene again and again into its own buffers; one object a thread.
 
-    def __init__(self, scene: Scene, mouth: HiddenMouth, triangles: np.ndarray | None = None) -> None:
+    `triangles`: those of `showing`, `lids`: see `lids.lid_skin`; made here unless given.
+    """
+
+    def __init__(
+        self, scene: Scene, mouth: HiddenMouth, triangles: np.ndarray | None = None, lids: LidSkin | None = None
+    ) -> None:
         self.scene = scene
         self._mouth = mouth
         self._warper = Warper(scene.size)
         self._triangles = showing(scene) if triangles is None else triangles
-        self._person = scene.person.copy()
+        self._person, self._texture = scene.person.copy(), scene.person.copy()
+        self._lids = lid_skin(scene.person, scene.points) if lids is None else lids
+        self._closing = np.zeros(2)
         self._rests = True  # outside of the last region the person is as in the photo
 
     def draw(
@@ -120,9 +128,14 @@ class Drawer:
         self._rests = region is not None
         self._person[y0:y1, x0:x1] = 0
         vertices, shown = self.scene.pose(target, rigid, gaze)
-        self._warper.warp(self.scene.person, shown, vertices, self._triangles, self._person, region=region)
+        upright = rigid.inverse(target)
+        closing = self.scene.eyes.closing(upright)
+        if (closing != self._closing).any():
+            self._lids.lay(self._texture, self.scene.person, closing)
+            self._closing = closing
+        self._warper.warp(self._texture, shown, vertices, self._triangles, self._person, region=region)
         out[y0:y1, x0:x1] = self.scene.background[y0:y1, x0:x1]
         _over(self._person.view(np.uint32)[..., 0], self.scene.background, (x0, y0, x1, y1), out)
         self._mouth.fill(out, target)
-        self.scene.eyes.draw_lashes(out, target, rigid.inverse(target))
+        self.scene.eyes.draw_lashes(out, target, upright)
         return self._person[..., 3]

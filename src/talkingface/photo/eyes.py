@@ -39,13 +39,13 @@ EDGE_BLUR_PX, MOVED = 0.7, 0.08
 """Edges of lids that moved by `MOVED` of the opening are softened so far, others less."""
 LASH_CONTRAST = 0.7  # that line is at most so bright, against the lid's skin
 _LASH_SEEN = (-0.15, -0.1, -0.05, 0.0, 0.05)  # where lashes are looked for, down from the lid in openings
-_EYES = ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468), (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473))
-_UPPER = np.array([upper[1:-1] for upper, _, _ in _EYES])
-_LOWER = np.array([lower[1:-1] for _, lower, _ in _EYES])
-_IRISES = np.array([iris for _, _, iris in _EYES])
-_CORNERS = np.array([(upper[0], upper[-1]) for upper, _, _ in _EYES])
-_ABOVE = np.array([(247, 30, 29, 27, 28, 56, 190), (414, 286, 258, 257, 259, 260, 467)])
-_BELOW = np.array([(25, 110, 24, 23, 22, 26, 112), (341, 256, 252, 253, 254, 339, 255)])
+EYES = ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468), (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473))
+_UPPER = np.array([upper[1:-1] for upper, _, _ in EYES])
+_LOWER = np.array([lower[1:-1] for _, lower, _ in EYES])
+_IRISES = np.array([iris for _, _, iris in EYES])
+_CORNERS = np.array([(upper[0], upper[-1]) for upper, _, _ in EYES])
+ABOVE = np.array([(247, 30, 29, 27, 28, 56, 190), (414, 286, 258, 257, 259, 260, 467)])
+BELOW = np.array([(25, 110, 24, 23, 22, 26, 112), (341, 256, 252, 253, 254, 339, 255)])
 _TAPER = np.sin(np.pi * np.linspace(0, 1, 9)) ** 0.5
 _SHIFT = 4  # fixed-point bits of a line's corners
 _PLACE = {point: number for number, point in enumerate(LIDS)}
@@ -55,7 +55,7 @@ _PLACE = {point: number for number, point in enumerate(LIDS)}
 def inner_shares() -> np.ndarray:
     """How the inner points lie between the lid points: float32 [K, L], rows sum to 1."""
     rows = []
-    for upper, lower, _ in _EYES:
+    for upper, lower, _ in EYES:
         for top, bottom in zip(upper[1:-1], lower[1:-1], strict=True):
             for k in range(1, ROWS + 1):
                 row = np.zeros(len(LIDS), np.float32)
@@ -69,7 +69,7 @@ def inner_shares() -> np.ndarray:
 def eyeball_triangles() -> np.ndarray:
     """Triangles int32 [F, 3] that fill both eye openings; they number the lid points first, then the inner points."""
     faces, first = [], len(LIDS)
-    for upper, lower, _ in _EYES:
+    for upper, lower, _ in EYES:
         columns = [[_PLACE[upper[0]]] * (ROWS + 2)]
         for top, bottom in zip(upper[1:-1], lower[1:-1], strict=True):
             columns.append([_PLACE[top], *range(first, first + ROWS), _PLACE[bottom]])
@@ -174,20 +174,20 @@ class Eyes:
         softness = np.clip(np.abs(self._gone(upright)) / MOVED, 0, 1)
         opacity = LASH_SHARE * np.minimum(1.5 * self.closing(upright), 1)
         for eye in np.flatnonzero(softness > 0.1):
-            upper, lower = (target[list(lid), :2] for lid in _EYES[eye][:2])
+            upper, lower = (target[list(lid), :2] for lid in EYES[eye][:2])
             _draw_line(out, lower, self.lashes[eye], float(softness[eye]), 0.0)
             _draw_line(out, upper, self.lashes[eye], float(softness[eye]), float(opacity[eye]))
 
 
 def find_eyes(points: np.ndarray, rgb: np.ndarray) -> Eyes:
     """The eyes of a photo uint8 [H, W, 3] with landmarks [478, 3]."""
-    eyes = [_find_eye(points, upper, lower, iris) for upper, lower, iris in _EYES]
+    eyes = [_find_eye(points, upper, lower, iris) for upper, lower, iris in EYES]
     centre, radius, along, ends, opening = (np.array(part) for part in zip(*eyes, strict=True))
     ball = EYEBALL * float(np.linalg.norm(points[33, :2] - points[263, :2]))
     xy = points[:, :2].astype(np.float64)
     slides = [
         share * (xy[beyond] - xy[lid])
-        for lid, beyond, share in ((_UPPER, _ABOVE, UPPER_SLIDE), (_LOWER, _BELOW, LOWER_SLIDE))
+        for lid, beyond, share in ((_UPPER, ABOVE, UPPER_SLIDE), (_LOWER, BELOW, LOWER_SLIDE))
     ]
     return Eyes(
         centre=centre,
@@ -224,7 +224,7 @@ def _openness(points: np.ndarray) -> np.ndarray:
 
 def _lash_colour(rgb: np.ndarray, xy: np.ndarray, eye: int) -> np.ndarray:
     """The colour [3] of the darkest line along an upper lid, at any rate darker than the lid."""
-    top, bottom, above = xy[_UPPER[eye]], xy[_LOWER[eye]], xy[_ABOVE[eye]]
+    top, bottom, above = xy[_UPPER[eye]], xy[_LOWER[eye]], xy[ABOVE[eye]]
     places = [top + share * (bottom - top) for share in _LASH_SEEN]
     seen = _pixels(rgb, np.array(places))
     darkest = np.take_along_axis(seen, seen.mean(-1)[..., None].argmin(0)[None], 0)[0].mean(0)
@@ -271,7 +271,7 @@ def _find_eye(points: np.ndarray, upper: tuple[int, ...], lower: tuple[int, ...]
 def _points_of_eyes() -> tuple[np.ndarray, np.ndarray]:
     found = []
     inner = inner_shares()
-    for upper, lower, _ in _EYES:
+    for upper, lower, _ in EYES:
         lids = np.array(sorted({_PLACE[point] for point in upper + lower}))
         found.append(np.concatenate([lids, len(LIDS) + np.flatnonzero(inner[:, lids].sum(1) > 0)]))
     return found[0], found[1]

@@ -23,6 +23,7 @@ from talkingface.face.pose import head_box
 from talkingface.face.raster import Box
 from talkingface.photo.composite import Drawer, HiddenMouth, hidden_mouth, showing
 from talkingface.photo.config import RefinerConfig
+from talkingface.photo.lids import LidSkin, lid_skin
 from talkingface.photo.mouth import MOUTH_PREFIX, OpenMouth, stored_mouth
 from talkingface.photo.refine import Drawn, NoRefiner, Refiner, View, composite_residual, look_at, make_view
 from talkingface.photo.rig import MAX_SHIFT, NO_GAINS, Rig, load_rig
@@ -49,8 +50,8 @@ class PhotoSession:
     """A photo ready to be drawn before one background: everything that is paid once for a face.
 
     `scene` and how it rests, uint8 `still` [H, W, 3]; `rig` with the room that the picture leaves; the `mouth` behind
-    closed lips, and the person's mouth open in another picture, `inside`, if there is one; `triangles` that show the
-    person; the `region` that can change; the `side` of the refiner's window.
+    closed lips, and the person's mouth open in another picture, `inside`, if there is one; the skin of shut `lids`;
+    `triangles` that show the person; the `region` that can change; the `side` of the refiner's window.
     Nothing changes it: systems and threads share it.
     """
 
@@ -60,6 +61,7 @@ class PhotoSession:
     rig: Rig
     mouth: HiddenMouth
     inside: OpenMouth | None
+    lids: LidSkin
     triangles: np.ndarray
     region: Box
     side: int
@@ -95,6 +97,7 @@ def make_session(tensors: Mapping[str, np.ndarray], background: str = "keep") ->
         rig=rig,
         mouth=hidden_mouth(rgb, points),
         inside=stored_mouth(tensors),
+        lids=lid_skin(scene.person, points),
         triangles=showing(scene),
         region=moving_region(scene),
         side=window_side(points),
@@ -107,7 +110,7 @@ class PhotoRenderer:
     def __init__(self, photo: PhotoSession, refiner: Refiner, controls: Controls) -> None:
         self._refiner, self._controls, self._pace = refiner, controls, PACES[controls.delay]
         self._scene, self._rig, self._mouth, self._triangles = photo.scene, photo.rig, photo.mouth, photo.triangles
-        self._region, self._side = photo.region, photo.side
+        self._lids, self._region, self._side = photo.lids, photo.region, photo.side
         points = photo.scene.points
         self._photo = look_at(photo.rgb, points, refiner.config, photo.still, photo.inside or refiner.mouth_for(points))
         self._crop = head_box(points, photo.scene.size) if controls.crop == "head" else None
@@ -115,7 +118,7 @@ class PhotoRenderer:
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`."""
         return ordered_map_with(
-            lambda: Drawer(self._scene, self._mouth, self._triangles),
+            lambda: Drawer(self._scene, self._mouth, self._triangles, self._lids),
             lambda drawer, batch: self._refine(self._draw(drawer, *batch)),
             batches(skip_frames(motions, first), self._pace.batch),
             self._pace.workers,

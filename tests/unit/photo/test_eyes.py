@@ -123,3 +123,27 @@ def test_irises_follow_those_of_a_tracked_face() -> None:
     looking[468:478, 0] += 1
     assert eyes.followed(looking) == pytest.approx([1, 0], abs=0.3)
     assert eyes.followed(looking + (5, 2, 0)) == pytest.approx(eyes.followed(looking), abs=1e-4), "in the head"
+
+
+def test_shut_lids_show_skin_and_not_what_lies_above_the_eye() -> None:
+    picture = eyes_picture()
+    for up in (2, 4):  # lashes, and hairs of a low brow
+        line = np.round(POINTS[list(LIDS[:9]), :2] - (0, up)).astype(np.int32)
+        cv2.polylines(picture, [line], False, (10, 10, 10))
+    shut, plain = draw(picture, None, 1.0), draw(eyes_picture(), None, 1.0)
+    lids = POINTS[list(LIDS[:16]), :2]
+    x0, y0, x1, y1 = *np.floor(lids.min(0)).astype(int), *np.ceil(lids.max(0)).astype(int)
+    eye = np.s_[y0:y1, x0:x1, 0]
+    assert np.abs(shut[eye].astype(int) - plain[eye]).mean() < 15
+    assert np.array_equal(draw(picture, None), picture), "open eyes are the photo"
+
+
+def test_shut_lids_hide_the_white_of_eyes_that_are_larger_than_tracked() -> None:
+    picture = eyes_picture()
+    for upper, lower, iris in ((LIDS[:9], LIDS[9:16], 468), (LIDS[16:25], LIDS[25:], 473)):
+        middle = POINTS[iris, :2]
+        ring = middle + 1.25 * (POINTS[[*upper, *lower[::-1]], :2] - middle)
+        cv2.fillPoly(picture, [np.round(ring).astype(np.int32)], (250,) * 3)
+    shut = draw(picture, None, 1.0)
+    x, y = np.round(POINTS[468, :2]).astype(int)
+    assert shut[y - 14 : y + 15, x - 8 : x + 9].max() < 140

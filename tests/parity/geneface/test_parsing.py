@@ -33,7 +33,7 @@ def test_parsing_network():
     np.testing.assert_array_equal(labels[sure], fixture.stored("label")[sure])
     recorded = fixture.stored("label")
     fixture.assert_equal("parsing_bgr_item0", parsing.parsing_picture(recorded[0]))
-    parts = parsing.Parts.of_labels(recorded[0])
+    parts = parsing.parts_of_labels(recorded[0])
     assert (parts.head.astype(int) + parts.neck + parts.torso + parts.background == 1).all()
 
 

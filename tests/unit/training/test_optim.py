@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from talkingface.training.optim import OptimizerConfig, lr_at, make_optimizer
+from talkingface.training.optim import OptimizerConfig, lr_at, make_optimizer, set_lr
 
 
 def test_learning_rate_warms_up_and_falls_to_its_end():
@@ -35,3 +35,20 @@ def test_the_rate_may_be_held_before_it_falls():
     assert set(rates[:51]) == {1.0} and rates[75] == pytest.approx(0.5) and rates[100] == pytest.approx(0)
     with pytest.raises(ValueError, match="hold"):
         OptimizerConfig(hold=1.0)
+
+
+def test_parts_of_a_network_have_rates_of_their_own():
+    network = nn.ModuleDict({"grid": nn.Linear(2, 3), "net": nn.Linear(3, 1)})
+    optimizer = make_optimizer(network, OptimizerConfig(factors={"grid": 10.0}))
+    set_lr(optimizer, 0.1)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {name: rates[id(p)] for name, p in network.named_parameters()} == {
+        "grid.weight": 1.0, "grid.bias": 1.0, "net.weight": 0.1, "net.bias": 0.1,
+    }  # fmt: skip
+
+
+def test_the_rate_may_fall_exponentially():
+    config = OptimizerConfig(lr=1.0, warmup_steps=0, final_ratio=0.01, decay="exponential")
+    assert [lr_at(config, step, 100) for step in (0, 50, 100)] == pytest.approx([1.0, 0.1, 0.01])
+    with pytest.raises(ValueError, match="final_ratio"):
+        OptimizerConfig(decay="exponential", final_ratio=0.0)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 CONDITIONS = {
     "idexp_lm3d_normalized": (204, 1, 5),
     "esperanto": (44, 16, 8),
     "deepspeech": (29, 16, 8),
+    "speech_tokens": (384, 16, 8),
 }
-"""What drives a radiance field, by its published name: width, frames of a window, windows smoothed together."""
+"""What drives a radiance field, by its published name: width, frames of a window, windows smoothed together.
+`speech_tokens`, which the toolkit's own encoder gives, takes the place of letters that others' recognisers give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +91,54 @@ _PUBLISHED = {
     "density_thresh_torso": "torso_threshold",
 }
 """Names in the published `config.yaml` -> ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldTraining:
+    """How the published renderers are trained on one person. The program's settings: no card of weights keeps them."""
+
+    rays: int = 65536
+    """Random pixels of the one frame that a step shows to a radiance field."""
+    head_steps: int = 250_000
+    torso_steps: int = 250_000
+    lips_from: float = 0.8
+    """Share of the head's steps after which every other step shows the lips, and the occupancy grid is kept."""
+    occupancy_every: int = 16
+    loss_weights: dict[str, float] = field(
+        default_factory=lambda: {"mse": 1.0, "entropy": 1e-4, "ambient": 0.1, "perceptual": 0.01}
+    )
+    nerf_steps: int = 400_000
+    """Of the renderers before release 1.1, head and torso each."""
+    nerf_rays: int = 1600
+    in_face: float = 0.95
+    """Share of their rays within the face's rectangle; for torsos within the lower half."""
+    nerf_samples: int = 64
+    nerf_important: int = 128
+    nerf_width: int = 256
+    smoothed_from: float = 0.5
+    """Share of the head's steps after which the condition is an attention over neighbouring windows."""
+    least_psnr: float = 21.0
+    """In dB. A head that has less after `judged_at` steps began badly and is begun anew."""
+    judged_at: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficialConfig:
+    """The published renderer and how it is fitted to a clip."""
+
+    renderer: RadNerfConfig = field(default_factory=RadNerfConfig)
+    training: FieldTraining = field(default_factory=FieldTraining)
+    view_px: int = 512
+    """Side of the square that is cut out of the clip, learned and drawn."""
+
+
+def tiny_official() -> OfficialConfig:
+    """The published networks, small enough for tests."""
+    small = RadNerfConfig(
+        condition=8, finest=32, log2_rows=9, ambient_width=8, sigma_width=8, geometry=8, color_width=8, side=16
+    )
+    training = FieldTraining(
+        rays=192, head_steps=6, torso_steps=4, nerf_steps=4, nerf_rays=48, nerf_samples=8, nerf_important=8,
+        nerf_width=16, occupancy_every=4,
+    )  # fmt: skip
+    return OfficialConfig(renderer=small, training=training, view_px=48)

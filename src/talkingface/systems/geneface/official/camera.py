@@ -16,6 +16,25 @@ from torch import Tensor
 SCALE = 4.0
 """Of translations, for the face to fill the field's box."""
 _TRACKER_UNITS = 10.0
+CM_PER_UNIT = 100.0
+"""Centimetres in a unit of cameras; a field's unit is a fourth of it (`SCALE`)."""
+CENTRE_CM = (0.0, 2.0, 5.0)
+"""Where the field's centre lies in a head of space mesh478: from between the eyes down, and into the head."""
+DISTANCE = 0.7
+"""From the camera to a head of middling size: what the published focal lengths come to."""
+_IMAGE_AXES = np.array([1.0, -1.0, -1.0])  # of pictures, and of models: y down, z away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intrinsics:
+    """Focal lengths and centre in pixels, and the picture's height and width."""
+
+    height: int
+    width: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
 
 
 def tracker_rotation(angles: np.ndarray) -> np.ndarray:
@@ -28,6 +47,34 @@ def tracker_camera(angles: np.ndarray, translations: np.ndarray) -> np.ndarray:
     """Camera to world [T, 4, 4] of tracked angles and translations [T, 3]."""
     turned = np.swapaxes(tracker_rotation(angles), -1, -2)
     return _pose(turned, -(turned @ (np.asarray(translations, np.float64) / _TRACKER_UNITS)[..., None])[..., 0])
+
+
+def focal_of(scales: np.ndarray, centimetres: float) -> float:
+    """The focal length in pixels from which heads of `scales` [T], pixels a model unit of so many centimetres, are
+    `DISTANCE` away in the middle."""
+    return DISTANCE * float(np.median(scales)) * CM_PER_UNIT / centimetres
+
+
+def weak_perspective_camera(
+    rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, view: Intrinsics, centimetres: float
+) -> np.ndarray:
+    """Camera to world [T, 4, 4] of heads tracked without perspective: pixel = scale rotation point + translation, with
+    rotations [T, 3, 3] of a model whose unit is so many centimetres, scales [T] and translations [T, 2 or 3].
+
+    The head keeps its place and size in the picture; it is turned as much as it lies aside of the camera's axis, since
+    without perspective it is seen from straight ahead everywhere.
+    """
+    centre = np.array(CENTRE_CM) / centimetres
+    pixel = scale[:, None] * (rotation @ centre)[:, :2] + np.asarray(translation, np.float64)[:, :2]
+    away = view.fx * centimetres / CM_PER_UNIT / scale
+    ray = np.stack([(pixel[:, 0] - view.cx) / view.fx, (pixel[:, 1] - view.cy) / view.fy, np.ones_like(scale)], -1)
+    aside = np.cross(np.broadcast_to([0.0, 0.0, 1.0], ray.shape), ray)
+    angle = np.arctan2(np.linalg.norm(aside, axis=1), 1.0)
+    length = np.maximum(np.linalg.norm(aside, axis=1), 1e-12)
+    turned = transform.Rotation.from_rotvec(aside * (angle / length)[:, None]).as_matrix() @ rotation
+    back = np.swapaxes(turned, -1, -2)
+    place = -(back @ (ray * away[:, None])[..., None])[..., 0]
+    return _pose(_IMAGE_AXES[:, None] * back * _IMAGE_AXES, place * _IMAGE_AXES)
 
 
 def field_pose(cameras: np.ndarray, scale: float = SCALE, offset: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
@@ -65,18 +112,6 @@ def _pose(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     made = np.zeros((*rotation.shape[:-2], 4, 4))
     made[..., :3, :3], made[..., :3, 3], made[..., 3, 3] = rotation, translation, 1
     return made
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intrinsics:
-    """Focal lengths and centre in pixels, and the picture's height and width."""
-
-    height: int
-    width: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,38 +6,40 @@ Pictures are uint8 [H, W, 3]; masks are bool [H, W]. The order of the colours do
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from scipy.ndimage import binary_dilation, distance_transform_edt
+
+from talkingface.face.person_parts import Parts
+from talkingface.nn.bisenet import BiSeNet
 
 HEAD, NECK, TORSO = (*range(1, 14), 17, 18), (14, 15), (16,)
 """Numbers of `nn.bisenet.LABELS`."""
 _COLOURS = {HEAD: (255, 0, 0), NECK: (0, 255, 0), TORSO: (0, 0, 255)}  # BGR
+PARSED_PX = 512
+"""Side of the pictures that the public weights of the parsing network know."""
+MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 SURE_PX = 5.0  # pixels from the person at which the background counts as seen
 _FADE = 0.98
 _TORSO_ROWS, _NECK_ROWS, _NECK_MOVED, _NECK_DILATED = 9, 53, 4, 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """The parts of a frame; a pixel belongs to one of them at most, the others are background."""
+def parts_of_labels(labels: np.ndarray) -> Parts:
+    """The parts in a parsing [H, W] of `nn.bisenet.LABELS`."""
+    head, neck, torso = (np.isin(labels, numbers) for numbers in (HEAD, NECK, TORSO))
+    return Parts(head=head, neck=neck, torso=torso)
 
-    head: np.ndarray
-    neck: np.ndarray
-    torso: np.ndarray
 
-    @classmethod
-    def of_labels(cls, labels: np.ndarray) -> Parts:
-        """Of a parsing [H, W]."""
-        head, neck, torso = (np.isin(labels, numbers) for numbers in (HEAD, NECK, TORSO))
-        return cls(head=head, neck=neck, torso=torso)
-
-    @property
-    def background(self) -> np.ndarray:
-        """What belongs to none of them."""
-        return ~(self.head | self.neck | self.torso)
+@torch.no_grad()
+def parse_parts(network: BiSeNet, rgb: np.ndarray) -> Parts:
+    """The parts of a picture uint8 [H, W, 3], found by a network that the user brought, at the size it knows."""
+    small = cv2.resize(rgb, (PARSED_PX, PARSED_PX), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+    device = next(network.parameters()).device
+    given = torch.from_numpy(((small - MEAN) / STD).transpose(2, 0, 1)[None]).float().to(device)
+    labels = network(given)[0].argmax(0).to(torch.uint8).cpu().numpy()
+    return parts_of_labels(cv2.resize(labels, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST))
 
 
 def parsing_picture(labels: np.ndarray) -> np.ndarray:

@@ -72,13 +72,15 @@ class HeadField(nn.Module):
     def density(self, points: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points [M, 3] -> densities [M], ambient coordinates [M, 2] in [-1, 1] and geometry features [M, geometry]."""
         placed = self.position_embedder(points)
-        ambient = self.ambient_net(placed, condition).tanh()
+        # coordinates and densities in their own precision, whatever the layers are computed in
+        ambient = self.ambient_net(placed, condition).to(placed.dtype).tanh()
         moved = self.sigma_net(torch.cat([placed, self.ambient_embedder(ambient)], -1))
-        return _exp(moved[:, 0]), ambient, moved[:, 1:]
+        return _exp(moved[:, 0].to(placed.dtype)), ambient, moved[:, 1:]
 
     def color(self, directions: Tensor, geometry: Tensor, code: Tensor) -> Tensor:
         """Colours [M, 3] in [0, 1] seen along unit directions [M, 3], for one individual code [code]."""
-        return self.color_net(torch.cat([harmonic_features(directions), geometry], -1), code).sigmoid()
+        made = self.color_net(torch.cat([harmonic_features(directions), geometry], -1), code)
+        return made.to(directions.dtype).sigmoid()
 
     def occupied(self) -> Tensor:
         """bool [side^3] in Morton order: cells where something may be."""
@@ -124,9 +126,9 @@ class TorsoField(HeadField):
             seen = torch.cat(head, -1) if head else places.new_zeros(len(places), 4)
             given.append(self.head_color_weights_encoder(seen))
         joined = torch.cat(given, -1)
-        moved = self.torso_deform_net(joined)
+        moved = self.torso_deform_net(joined).to(places.dtype)
         features = self.torso_embedder((places + moved).clamp(-1, 1))
-        made = self.torso_canonicial_net(torch.cat([features, joined], -1))
+        made = self.torso_canonicial_net(torch.cat([features, joined], -1)).to(places.dtype)
         return made[:, :1].sigmoid(), made[:, 1:].sigmoid(), moved
 
 

@@ -70,13 +70,15 @@ class LandmarkNerf(nn.Module):
 
 
 class AdNerf(nn.Module):
-    """The head, driven by windows of DeepSpeech's letters [8, 16, 29]."""
+    """The head, driven by windows of speech [8, 16, inputs]; as published by DeepSpeech's 29 letters."""
 
-    def __init__(self, *, condition: int = 64, width: int = 256, window: int = 16, smoothed: int = 8) -> None:
+    def __init__(
+        self, *, inputs: int = 29, condition: int = 64, width: int = 256, window: int = 16, smoothed: int = 8
+    ) -> None:
         super().__init__()
         self.model_coarse = PointNet(condition, width)
         self.model_fine = PointNet(condition, width)
-        self.aud_net = WindowEncoder(29, condition, window)
+        self.aud_net = WindowEncoder(inputs, condition, window)
         self.audatt_net = WindowAttention(condition, smoothed)
 
     def encode_condition(self, windows: Tensor, *, attention: bool = True) -> Tensor:
@@ -87,7 +89,7 @@ class AdNerf(nn.Module):
 class TorsoNerf(nn.Module):
     """The torso, driven by speech, the head's pose and, with `aware`, the head's colour on the same ray."""
 
-    def __init__(self, *, audio: int = 64, width: int = 256, aware: bool = True) -> None:
+    def __init__(self, *, inputs: int = 29, audio: int = 64, width: int = 256, aware: bool = True) -> None:
         super().__init__()
         self.aware = aware
         features = 16
@@ -98,11 +100,11 @@ class TorsoNerf(nn.Module):
         condition = audio + 2 * 3 * (1 + 2 * POSE_OCTAVES) + (features if aware else 0)
         self.model_coarse = PointNet(condition, width)
         self.model_fine = PointNet(condition, width)
-        self.aud_net = WindowEncoder(29, audio, 16)
+        self.aud_net = WindowEncoder(inputs, audio, 16)
         self.audatt_net = WindowAttention(audio, 8)
 
     def encode_condition(self, windows: Tensor, angles: Tensor, place: Tensor, head: Tensor) -> Tensor:
-        """Windows [8, 16, 29], the head's angles [3] and place [3] and its colours [N, 3] -> [N, C], one a ray."""
+        """Windows [8, 16, inputs], the head's angles [3] and place [3] and its colours [N, 3] -> [N, C], one a ray."""
         parts = [self.audatt_net(self.aud_net(windows))]
         parts += [frequency_features(pose, POSE_OCTAVES) for pose in (angles, place)]
         given = torch.cat(parts).expand(len(head), -1)

@@ -120,7 +120,8 @@ def _portrait(material: PersonClip, test: np.ndarray, sheets: Path | None) -> di
     with tempfile.TemporaryDirectory() as scratch:
         video = (sheets or Path(scratch)) / f"{material.frames.parent.name}-portrait.mp4"
         video.parent.mkdir(parents=True, exist_ok=True)
-        return score_held_out(pictures, frames, material.track, first, samples, video, "portrait")
+        made = {"portrait": pictures}
+        return score_held_out(made, frames, material.track, first, samples, video, "portrait")["portrait"]
 
 
 def _new_voice(system: Any, made: Avatar, material: PersonClip) -> dict[str, float]:

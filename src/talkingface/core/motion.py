@@ -213,6 +213,17 @@ def ping_pong(frames: np.ndarray, length: int) -> np.ndarray:
     return (length - 1) - np.abs(frames % period - (length - 1))
 
 
+def follow_poses(motions: Iterable[Motion], pose: np.ndarray, pose_fps: float = 25.0) -> Iterator[Motion]:
+    """Motion at any rate with the pose rows [T, P] of a clip at `pose_fps`: past its end backwards, then forwards."""
+    for piece in motions:
+        # in between, poses are mixed: at twice the rate every other picture would repeat the one before
+        at = (piece.start + np.arange(len(piece))) * (pose_fps / piece.fps)
+        before = at.astype(np.int64)
+        share = (at - before)[:, None].astype(np.float32)
+        rows = pose[ping_pong(before, len(pose))] * (1 - share) + pose[ping_pong(before + 1, len(pose))] * share
+        yield replace(piece, pose=rows.astype(np.float32))
+
+
 def save_motion(path: str | Path, motion: Motion) -> None:
     """Write a Motion as an .npz file of plain arrays (no pickle). Raises OutputError if it cannot be written.
 

@@ -194,3 +194,13 @@ def splits(length: int, first: int, count: int, train_frames: int | None) -> tup
     else:
         train[min(train_frames, first) :] = False
     return train, test
+
+
+def last_part(length: int, share: float, most_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Training frames and held-out frames, bool [T] each: the last `share`, but no more than `most_s` seconds, is held
+    out, and the half second before it, which looks alike, is not trained on."""
+    count = max(1, min(round(share * length), round(most_s * FPS)))
+    test, train = np.zeros(length, bool), np.ones(length, bool)
+    test[length - count :] = True
+    train[max(1, length - count - FPS // 2) :] = False
+    return train, test

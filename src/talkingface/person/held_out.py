@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -10,20 +11,23 @@ import cv2
 import numpy as np
 
 from talkingface.core.digest import array_digest
+from talkingface.core.errors import FaceError
 from talkingface.core.types import Audio, Frames, Motion, Track
 from talkingface.face.mesh478_space import MESH478
 from talkingface.face.mouth_measures import mouth_measures
-from talkingface.face.track import track_frames
+from talkingface.face.topology import FACE_OVAL
+from talkingface.face.track import FaceTracker, fill_gaps
 from talkingface.metrics.landmarks import lmd_aligned
-from talkingface.metrics.mouth import compare_mouths
-from talkingface.metrics.picture import picture_scores
-from talkingface.person.clip import FPS
+from talkingface.metrics.mouth import MEASURES, compare_mouths
+from talkingface.metrics.picture import luma, mouth_box, picture_scores
+from talkingface.person.clip import FPS, RATE_HZ
 from talkingface.trust.credentials import Statement, sign_result
 from talkingface.trust.mark import ALGORITHM, Marker, mark_key, mark_payload
 from talkingface.video.stored import StoredFrames
 from talkingface.video.write import write_result
 
 PICTURE_FIGURES = ("psnr", "ssim", "ms_ssim", "gradient_error")
+PART_FIGURES = ("face_psnr", "mouth_psnr", "detail", "mouth_detail")
 SCORED_PX = 256
 FACE_EDGE = 0.06  # width of the face beyond its landmarks, in distances between the eyes
 SCORED = 1.3  # side of the scored square over that of the bounding square of the real frame's 478 points
@@ -61,61 +65,129 @@ def over_own_background(made: np.ndarray, real: np.ndarray, points: np.ndarray) 
 
 
 def score_held_out(
-    made: Iterator[Frames],
+    made: Mapping[str, Iterator[Frames]],
     frames: StoredFrames,
     track: Track,
     first: int,
     samples: np.ndarray,
     video: Path,
     made_by: str,
-) -> dict[str, float]:
-    """Figures of the pictures `made` of frames `first` on, against the clip's own.
+) -> dict[str, dict[str, float]]:
+    """Figures of the pictures `made`, by name, of frames `first` on, against the clip's own; by the same names.
 
-    Writes `video` (.mp4), signed and marked, as `made_by` that system: real frames on the left, made ones on the right,
-    with the sound `samples` float32 [N] at 16 kHz of those frames. Picture figures are over `scored_square`, `lmd` is
+    Writes `video` (.mp4), signed and marked, as `made_by` that system: real frames on the left, made ones beside them
+    in their order, with the sound `samples` float32 [N] at 16 kHz of those frames. Picture figures are over
+    `scored_square`; `face_psnr` is over the oval of the face in it, `mouth_psnr` over the mouth box; `detail` and
+    `mouth_detail` are the energy of gradients there over that of the real frames. `lmd` is
     `metrics.landmarks.lmd_aligned`, gap, width and jaw are correlations with the true mouth. `still_...`: frame 0 in
     place of what was made; `paper_...`: the made face over the held-out frame's own background, which is how the paper
     rebuilds such frames.
     """
     still = frames[0].copy()
-    scores: list[list[float]] = []
-    count = 0
+    scored = {name: _Scored(still) for name in made}
+    size = ((1 + len(made)) * still.shape[1], still.shape[0])
+    with _side_by_side(video, size, samples, made_by) as write:
+        for count, pictures in enumerate(zip(*(_single(pieces) for pieces in made.values()), strict=True)):
+            real, points = frames[first + count], track.landmarks[first + count]
+            write(np.concatenate([real, *pictures], axis=1))
+            for score, rgb in zip(scored.values(), pictures, strict=True):
+                score.add(rgb, real, points)
+    return {name: score.figures(track, first) for name, score in scored.items()}
 
-    def watched() -> Iterator[tuple[np.ndarray, float]]:
-        nonlocal count
-        sound = Audio(samples=np.clip(samples, -1, 1)[None].astype(np.float32), rate_hz=16000)
-        job = array_digest([samples])
-        payload = mark_payload(job)
-        said = Statement(system=made_by, job=job, is_composite=True, mark=(ALGORITHM, payload))
-        marker = Marker((2 * still.shape[1], still.shape[0]), FPS, payload, mark_key())
-        sign = partial(sign_result, statement=said)
-        with write_result(video, FPS, system=made_by, weights="", sound=sound, sign=sign) as writer:
-            for piece in made:
-                for rgb in piece.rgb:
-                    number = first + count
-                    real, points = frames[number], track.landmarks[number]
-                    writer.write(marker.apply(np.concatenate([real, rgb], axis=1)))
-                    truth = scored_square(real, points)
-                    rebuilt = over_own_background(rgb, real, points)
-                    seen = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, still, rebuilt))
-                    scores.append([getattr(score, name) for score in seen for name in PICTURE_FIGURES])
-                    count += 1
-                    yield rgb, count / FPS
 
-    found = track_frames(watched())
-    true = track.landmarks[first : first + count]
-    resting = np.repeat(track.landmarks[:1], count, axis=0)
-    mouths = compare_mouths(mouth_measures(found.landmarks), mouth_measures(true))
-    means = np.mean(scores, axis=0)
-    names = [prefix + name for prefix in ("", "still_", "paper_") for name in PICTURE_FIGURES]
-    figures = {
-        **dict(zip(names, means, strict=True)),
-        "lmd": lmd_aligned(found.landmarks, true)[0],
-        "gap": mouths.correlation[0],
-        "width": mouths.correlation[1],
-        "jaw": mouths.correlation[2],
-        "gap_ratio": mouths.gap_ratio,
-        "still_lmd": lmd_aligned(resting, true)[0],
-        "frames": count,
-    }
-    return {name: round(float(value), 4) for name, value in figures.items()}
+class _Scored:
+    """Figures of one series of pictures, gathered frame by frame; `still` stands for what does not move."""
+
+    def __init__(self, still: np.ndarray) -> None:
+        self._still, self._tracker = still, FaceTracker(None)
+        self._rows: list[list[float]] = []
+        self._parts: list[list[float]] = []
+        self._points: list[np.ndarray | None] = []
+
+    def add(self, rgb: np.ndarray, real: np.ndarray, points: np.ndarray) -> None:
+        """The next picture, the real frame uint8 [H, W, 3] and the landmarks [478, 3] of that."""
+        truth = scored_square(real, points)
+        rebuilt = over_own_background(rgb, real, points)
+        seen = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, self._still, rebuilt))
+        self._rows.append([getattr(score, name) for score in seen for name in PICTURE_FIGURES])
+        self._parts.append(_part_figures(scored_square(rgb, points), truth, _in_square(points)))
+        self._points.append(self._tracker.update(rgb, (len(self._points) + 1) / FPS))
+
+    def figures(self, track: Track, first: int) -> dict[str, float]:
+        """The means, and what the tracked faces say beside frames `first` on of the clip's `track`, if there are any
+        faces."""
+        names = [prefix + name for prefix in ("", "still_", "paper_") for name in PICTURE_FIGURES]
+        figures = {
+            **dict(zip(names, np.mean(self._rows, axis=0), strict=True)),
+            **dict(zip(PART_FIGURES, np.mean(self._parts, axis=0), strict=True)),
+            **self._movement(track, first),
+            "frames": len(self._rows),
+        }
+        return {name: round(float(value), 4) for name, value in figures.items()}
+
+    def _movement(self, track: Track, first: int) -> dict[str, float]:
+        count, size = len(self._points), (self._still.shape[1], self._still.shape[0])
+        try:
+            found = fill_gaps(self._points, np.arange(1, count + 1) / FPS, size)
+        except FaceError:
+            return {}
+        true = track.landmarks[first : first + count]
+        mouths = compare_mouths(mouth_measures(found.landmarks), mouth_measures(true))
+        return {
+            "lmd": lmd_aligned(found.landmarks, true)[0],
+            **dict(zip(MEASURES, mouths.correlation, strict=True)),
+            "gap_ratio": mouths.gap_ratio,
+            "still_lmd": lmd_aligned(np.repeat(track.landmarks[:1], count, axis=0), true)[0],
+        }
+
+
+def _in_square(points: np.ndarray) -> np.ndarray:
+    """Landmarks [478, 2] in pixels of their `scored_square`."""
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    factor = SCORED_PX / (SCORED * float((high - low).max()))
+    return (points[:, :2] - (low + high) / 2) * factor + SCORED_PX / 2
+
+
+def _part_figures(made: np.ndarray, real: np.ndarray, points: np.ndarray) -> list[float]:
+    """`PART_FIGURES` of two scored squares uint8 [256, 256, 3] with landmarks [478, 2] in their pixels."""
+    oval = np.zeros(real.shape[:2], np.uint8)
+    cv2.fillConvexPoly(oval, np.round(points[list(FACE_OVAL)]).astype(np.int32), (1,))
+    box = mouth_box(points, (SCORED_PX, SCORED_PX))
+    mouth = np.zeros_like(oval)
+    mouth[box.top : box.bottom, box.left : box.right] = 1
+    error = np.square(made.astype(np.float32) - real).mean(-1)
+    energy = [_gradient_energy(picture) for picture in (made, real)]
+    figures = [10 * np.log10(255**2 / max(float(error[part > 0].mean()), 1e-9)) for part in (oval, mouth)]
+    for part in (oval, mouth):
+        own, true = (float(values[part > 0].mean()) for values in energy)
+        figures.append(own / max(true, 1e-9))
+    return figures
+
+
+def _gradient_energy(rgb: np.ndarray) -> np.ndarray:
+    """Squared differences of neighbouring pixels of luma, float32 [H, W]."""
+    grey = luma(rgb).astype(np.float32)
+    energy = np.zeros_like(grey)
+    energy[:, 1:] += np.square(np.diff(grey, axis=1))
+    energy[1:] += np.square(np.diff(grey, axis=0))
+    return energy
+
+
+@contextmanager
+def _side_by_side(
+    video: Path, size: tuple[int, int], samples: np.ndarray, made_by: str
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """A signed, marked video of `size` (width, height) with a sound; what writes its pictures."""
+    sound = Audio(samples=np.clip(samples, -1, 1)[None].astype(np.float32), rate_hz=RATE_HZ)
+    job = array_digest([samples])
+    payload = mark_payload(job)
+    said = Statement(system=made_by, job=job, is_composite=True, mark=(ALGORITHM, payload))
+    marker = Marker(size, FPS, payload, mark_key())
+    sign = partial(sign_result, statement=said)
+    with write_result(video, FPS, system=made_by, weights="", sound=sound, sign=sign) as writer:
+        yield lambda picture: writer.write(marker.apply(picture))
+
+
+def _single(pieces: Iterator[Frames]) -> Iterator[np.ndarray]:
+    for piece in pieces:
+        yield from piece.rgb

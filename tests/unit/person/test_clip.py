@@ -11,7 +11,7 @@ import pytest
 from faces import sample_picture
 from talkingface.core.errors import FaceError
 from talkingface.face.morphable import load_mesh478
-from talkingface.person.clip import ClipSettings, PersonClip, prepare_person, splits
+from talkingface.person.clip import ClipSettings, PersonClip, last_part, prepare_person, splits
 from talkingface.video.write import VideoWriter
 from voices import make_voice, write_wav
 
@@ -68,3 +68,10 @@ def test_short_clips_hold_back_their_end(length: int) -> None:
     train, test = splits(length, 300, 100, None)
     assert test.sum() == min(100, length // 4) and test[-1]
     assert train.sum() >= length // 2
+
+
+@pytest.mark.parametrize(("length", "held_out"), [(600, 120), (7500, 500), (60, 12)])
+def test_the_end_of_a_clip_is_held_back(length: int, held_out: int) -> None:
+    train, test = last_part(length, 0.2, 20.0)
+    assert test.sum() == held_out and test[-1]
+    assert train[0] and not train[length - held_out - 12 :].any() and train[: length - held_out - 12].all()

@@ -79,7 +79,7 @@ class HeadposeSystem(System):
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`."""
-        from talkingface.systems.headpose.motion.from_video import video_motion
+        from talkingface.person.driver import video_motion
 
         yield video_motion(source, controls, None if avatar is None else self._person(avatar).clip.resting_head())
 

@@ -9,15 +9,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-from talkingface.audio.read import read_audio
-from talkingface.clips.manifest import ClipEntry, PreparedClip, list_clips, listed_lags, prepared_clips
+from talkingface.clips.manifest import PreparedClip, list_clips, listed_lags, prepared_clips
 from talkingface.core.config import to_dict
 from talkingface.core.device import pick_device
 from talkingface.core.progress import report_progress
-from talkingface.core.types import Audio
 from talkingface.core.weights import save_avatar
 from talkingface.face.morphable import LinearFaceModel, fit_track, load_mesh478
 from talkingface.nn.state import arrays, named
+from talkingface.person.joined import join_clips
 from talkingface.person.stages import GENERAL_SEED, load_record, run_general, save_record
 from talkingface.systems.headpose import SPEC
 from talkingface.systems.headpose.compact.data import HeadCrops, crop_heads
@@ -28,10 +27,9 @@ from talkingface.systems.headpose.fit.stages import FitJob, config_of_weights
 from talkingface.systems.headpose.motion.recipe import AudioRecipe
 from talkingface.systems.headpose.prepared import LEAST_UNIT_PX, choose_clips, load_faces
 from talkingface.training.pipeline import FREE, OWN_ORIGIN, RESEARCH, Stage, held_back_of, make_card, save_made
-from talkingface.training.prepare import RATE_HZ, prepare_data, something
-from talkingface.training.speaking_clips import FPS, speaking_clips
+from talkingface.training.prepare import prepare_data, something
+from talkingface.training.speaking_clips import speaking_clips
 from talkingface.video.read import read_frames
-from talkingface.video.write import VideoWriter
 
 AUDIO_STEPS, RENDERER_STEPS = 400, 1600
 MOST_CLIPS, MOST_FRAMES = 220, 18  # clips that the renderer is trained on, and frames of each
@@ -90,9 +88,7 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
     clips = [clip for clip in list_clips(data) if clip.identity == GRID_PERSON and clip.split == "train"]
     something(clips, f"train clip of {GRID_PERSON}", data)
     film = folder / "grid-s1" / "film.mp4"
-    film.parent.mkdir(parents=True, exist_ok=True)
-    if not film.is_file():
-        _join_clips(clips, film)
+    join_clips(clips, film)
     own = FitConfig(
         one_shot=False, shown_frames=GRID_SHOWN, audio_steps=AUDIO_STEPS, renderer_steps=GRID_STEPS, test_frames=150
     )
@@ -115,22 +111,6 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
     target = folder / "weights" / name
     save_avatar(target, replace(avatar, card={**avatar.card, **made}, files={"clip": avatar.files["clip"]}))
     return target
-
-
-def _join_clips(clips: list[ClipEntry], film: Path) -> None:
-    """One film of all sentences, each for as long as its pictures last."""
-    pictures, sounds = [], []
-    for clip in clips:
-        frames = [frame.rgb for frame in read_frames(clip.path, fps=FPS)]
-        sound = read_audio(clip.sound, RATE_HZ).samples.mean(axis=0)
-        length = len(frames) * RATE_HZ // FPS
-        pictures.append(frames)
-        sounds.append(np.pad(sound[:length], (0, max(0, length - len(sound)))))
-    size = pictures[0][0].shape[1], pictures[0][0].shape[0]
-    sound = Audio(samples=np.concatenate(sounds)[None].astype(np.float32), rate_hz=RATE_HZ)
-    with VideoWriter(film, size, FPS, sound=sound, quality=12) as writer:
-        for rgb in (rgb for frames in pictures for rgb in frames):
-            writer.write(rgb)
 
 
 def audio_recipe(

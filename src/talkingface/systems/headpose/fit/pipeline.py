@@ -178,7 +178,7 @@ def _evaluate(
     motion = held_out_motion(gain * predicted[first:last], head.rows[first:last])
     samples = clip.samples[RATE_HZ * first // FPS : RATE_HZ * last // FPS]
     made, video = renderer.frames(iter([motion])), job.folder / "held_out.mp4"
-    figures = score_held_out(made, frames, clip.track, first, samples, video, SPEC.name)
+    figures = score_held_out({"made": made}, frames, clip.track, first, samples, video, SPEC.name)["made"]
     with write_atomic(note, "w") as file:
         json.dump(figures, file, indent=2)
     return figures

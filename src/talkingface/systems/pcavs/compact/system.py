@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from talkingface.core.kept import once
+from talkingface.core.motion import follow_poses
 from talkingface.core.system import Renderer, Weights
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo, Track
 from talkingface.face.mesh478_motion import driven_motion, mean_pose, pose_on, pose_rows, turned_rows
@@ -24,7 +25,7 @@ from talkingface.photo.refine import Refiner
 from talkingface.systems.pcavs import SPEC
 from talkingface.systems.pcavs.compact.codes import MouthCodes
 from talkingface.systems.pcavs.config import CompactConfig, PcavsConfig
-from talkingface.systems.pcavs.follow import FPS, follow_poses
+from talkingface.systems.pcavs.data.timing import FPS
 from talkingface.systems.pcavs.system import PcavsSystem, weights_that_fit
 
 LONGEST_PX = 1280

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from talkingface.core.types import Avatar, Clip, Photo, Track
-from talkingface.systems.pcavs.follow import FPS
+from talkingface.systems.pcavs.data.timing import FPS
 
 if TYPE_CHECKING:
     from talkingface.clips.tracked import TrackedClip

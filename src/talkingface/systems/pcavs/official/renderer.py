@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from talkingface.core.motion import batches, skip_frames
+from talkingface.core.motion import batches, follow_poses, skip_frames
 from talkingface.core.stream import ordered_map
 from talkingface.core.types import Avatar, Controls, Frames, Motion
-from talkingface.systems.pcavs.follow import follow_poses
 from talkingface.systems.pcavs.official.inference import OfficialFace, OfficialVariant
 from talkingface.systems.pcavs.official.paste import Place
 from talkingface.video.resize import shrink, with_longest

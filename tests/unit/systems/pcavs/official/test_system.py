@@ -10,10 +10,9 @@ from clips import sway, write_face_video
 from faces import psnr, sample_picture, sample_points
 from talkingface.clips.source import open_media
 from talkingface.core.errors import FaceError, InputError, UsageError
-from talkingface.core.motion import concatenate, resample_motion
+from talkingface.core.motion import concatenate, follow_poses, resample_motion
 from talkingface.core.types import Avatar, Controls, Motion
 from talkingface.systems.pcavs.config import preset
-from talkingface.systems.pcavs.follow import follow_poses
 from talkingface.systems.pcavs.official.codes import rest_pose
 from talkingface.systems.pcavs.official.pose.head_pose import voice_activity
 from talkingface.systems.pcavs.official.pose.pose_features import CLOSURE, PLACE_X, SIZE

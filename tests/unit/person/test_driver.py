@@ -12,8 +12,8 @@ from faces import sample_picture
 from talkingface.clips.source import open_media
 from talkingface.core.errors import InputError, SpeechError
 from talkingface.core.types import Controls
+from talkingface.person.driver import video_motion
 from talkingface.systems.headpose.config import preset
-from talkingface.systems.headpose.motion.from_video import video_motion
 from talkingface.systems.headpose.system import HeadposeSystem
 from talkingface.video.image import write_image
 

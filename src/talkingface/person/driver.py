@@ -1,4 +1,4 @@
-"""Motion from a video of another person: mouth and head, at the system's rate."""
+"""Motion from a video of another person: mouth, eyes and head, for systems with space mesh478."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from talkingface.clips.source import open_clip
 from talkingface.clips.tracked import track_clip
 from talkingface.core.types import Clip, Controls, Motion, Photo
 from talkingface.face.mesh478_motion import RestingHead, driven_motion
-from talkingface.systems.headpose.motion.from_audio import FPS
-
-LONGEST_PX = 1280
+from talkingface.person.clip import FPS, LONGEST_PX
 
 
 def video_motion(source: Photo | Clip, controls: Controls, head: RestingHead | None = None) -> Motion:

@@ -120,6 +120,8 @@ class FieldTraining:
     least_psnr: float = 21.0
     """In dB. A head that has less after `judged_at` steps began badly and is begun anew."""
     judged_at: int = 1000
+    least_s: float = 12.0
+    """Shortest clip that is trained on by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,6 @@ def tiny_official() -> OfficialConfig:
     )
     training = FieldTraining(
         rays=192, head_steps=6, torso_steps=4, nerf_steps=4, nerf_rays=48, nerf_samples=8, nerf_important=8,
-        nerf_width=16, occupancy_every=4,
+        nerf_width=16, occupancy_every=4, least_s=1.0,
     )  # fmt: skip
-    return OfficialConfig(renderer=small, training=training, view_px=48)
+    return OfficialConfig(renderer=small, training=training, view_px=64)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,12 +15,12 @@ import numpy as np
 from talkingface.core.arrays import save_arrays
 from talkingface.core.errors import InputError
 from talkingface.core.progress import report_progress
-from talkingface.core.types import Track
 from talkingface.face.blink import eye_closure
-from talkingface.face.morphable import FaceFit, LinearFaceModel
+from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.person_parts import PartFinder, Parts
 from talkingface.face.pose import Pose
 from talkingface.nn.bisenet import BiSeNet
+from talkingface.person.clip import PersonClip
 from talkingface.systems.geneface.landmarks3d import centimetres
 from talkingface.systems.geneface.official.camera import (
     Intrinsics,
@@ -47,23 +46,6 @@ PLATE_EVERY = 20
 _LEARNED = 12  # frames whose colours tell hair, skin and clothes apart
 _HEADS = 3.5  # of the face's height: the view's side, where the clip is large enough
 _FACE_AT = 0.47  # of the view's side: how far down the middle of the face is
-
-
-class TrackedPerson(Protocol):
-    """What is needed of a person's prepared clip: a `person.clip.PersonClip`."""
-
-    @property
-    def size(self) -> tuple[int, int]: ...
-    @property
-    def track(self) -> Track: ...
-    @property
-    def fit(self) -> FaceFit: ...
-    @property
-    def samples(self) -> np.ndarray: ...
-    def __len__(self) -> int: ...
-    def pictures(self) -> Iterator[np.ndarray]:
-        """The frames in order, uint8 [H, W, 3]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +196,7 @@ def training_frame(clip: FieldClip, frames: StoredFrames, number: int) -> Traini
 
 
 def take_apart(
-    clip: TrackedPerson, folder: Path, model: LinearFaceModel, side_px: int, train: np.ndarray, test: np.ndarray,
+    clip: PersonClip, folder: Path, model: LinearFaceModel, side_px: int, train: np.ndarray, test: np.ndarray,
     parser: BiSeNet | None = None,
 ) -> FieldClip:  # fmt: skip
     """Store the view, the parts and the numbers of a clip in `folder`, unless they are there.
@@ -265,7 +247,7 @@ def take_apart(
 
 
 def _some(
-    clip: TrackedPerson, view: FieldView, points: np.ndarray, usable: np.ndarray
+    clip: PersonClip, view: FieldView, points: np.ndarray, usable: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     numbers = np.flatnonzero(usable)
     wanted = set(numbers[np.linspace(0, len(numbers) - 1, _LEARNED).astype(int)].tolist())

@@ -42,8 +42,9 @@ class Behind:
 
 
 @torch.no_grad()
-def see_head(field: HeadField, rays: Rays, condition: Tensor, code: Tensor) -> SeenHead:
-    """The head by itself, with individual code [code] (row 0 in inference)."""
+def see_head(field: HeadField, rays: Rays, condition: Tensor, code: Tensor, max_steps: int | None = None) -> SeenHead:
+    """The head by itself, with individual code [code] (row 0 in inference) and as many samples a ray as the settings
+    say, or `max_steps`."""
     near, far = box_range(rays.origins, rays.directions, field.aabb_infer, field.config.min_near)
 
     def ask(points: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +56,7 @@ def see_head(field: HeadField, rays: Rays, condition: Tensor, code: Tensor) -> S
         sigma, colours = zip(*blocks, strict=True)
         return torch.cat(sigma), torch.cat(colours)
 
-    steps = field.config.max_steps
+    steps = field.config.max_steps if max_steps is None else max_steps
     made = render_rays(near, far, rays.origins, rays.directions, field.occupied(), look, steps)
     depth = (made.depth - near).clamp_min(0) / (far - near)
     return SeenHead(rgb=made.image, depth=torch.where(near < FAR, depth, 0), opacity=made.weights_sum)

@@ -17,7 +17,8 @@ from talkingface.systems.geneface.official.conditions import landmark_conditions
 from talkingface.systems.geneface.official.field_recipe import HeadRecipe
 from talkingface.systems.geneface.official.guard import KEPT_EVERY, MOST_BAD, TrainingGuard
 from talkingface.systems.geneface.official.material import FieldClip
-from talkingface.systems.geneface.official.recipes import FEATURES, OFFICIAL_RECIPES
+from talkingface.systems.geneface.official.recipes import FEATURES, FIELD, OFFICIAL_RECIPES
+from talkingface.testing.material import write_clip
 from talkingface.training.recipe import Recipe
 from talkingface.training.trainer import Trainer
 
@@ -29,7 +30,7 @@ OPTIONS = {"device": "cpu", "ema_decay": None, "clip_grad": None, "log_every": 1
 def person(tmp_path_factory):
     """A folder with a clip, a head and a vanilla head."""
     folder = tmp_path_factory.mktemp("person")
-    make_field_clip(folder)
+    make_field_clip(folder / FIELD)
     for name in ("head", "nerf-head"):
         Trainer(OFFICIAL_RECIPES[name](CONFIG, folder), folder / name, steps=2, **OPTIONS).run()
     return folder
@@ -104,17 +105,17 @@ def test_a_torso_may_be_told_the_head(person, tmp_path):
 
 
 def test_a_torso_needs_a_head(tmp_path):
-    make_field_clip(tmp_path / "me")
+    make_field_clip(tmp_path / "me" / FIELD)
     with pytest.raises(UsageError, match=r"geneface\.head"):
         OFFICIAL_RECIPES["torso"](CONFIG, tmp_path / "me")
-    with pytest.raises(InputError, match="taken apart"):
+    with pytest.raises(InputError, match="one video"):
         OFFICIAL_RECIPES["head"](CONFIG, tmp_path)
 
 
 def test_the_condition_costs_nothing_within_the_face(person):
     batch = OFFICIAL_RECIPES["head"](CONFIG, person).batch(0, 0)
     rows, columns = batch["pixels"] // 48, batch["pixels"] % 48
-    x, y, width, height = FieldClip.load(person).faces[int(batch["number"])]
+    x, y, width, height = FieldClip.load(person / FIELD).faces[int(batch["number"])]
     inside = (columns >= x) & (columns < x + width) & (rows >= y) & (rows < y + height)
     assert torch.equal(inside, batch["face"]) and inside.any() and not inside.all()
 
@@ -134,7 +135,7 @@ def test_imported_lpips_judges_the_lips(person, tmp_path):
 
 
 def test_features_from_outside_take_the_place_of_tokens(tmp_path):
-    make_field_clip(tmp_path)
+    make_field_clip(tmp_path / FIELD)
     np.save(tmp_path / FEATURES, np.zeros((32, 7), np.float32))
     recipe = OFFICIAL_RECIPES["radnerf"](CONFIG, tmp_path)
     assert recipe.batch(0, 0)["windows"].shape == (8, 16, 7)
@@ -201,3 +202,13 @@ def test_other_first_weights_come_from_the_number_of_the_start(person):
         found.append(field.sigma_net.net[0].weight.detach().clone())
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], before) and not torch.equal(found[1], found[2])
+
+
+def test_a_folder_with_a_video_is_prepared(tmp_path):
+    write_clip(tmp_path / "me.mp4")
+    recipe = OFFICIAL_RECIPES["head"](CONFIG, tmp_path)
+    assert len(recipe.batch(0, 0)["pixels"]) == CONFIG.training.rays
+    clip = FieldClip.load(tmp_path / FIELD)
+    assert clip.test.any() and not (clip.test & clip.train).any() and not clip.train[-3:].any()
+    (tmp_path / "other.mp4").write_bytes(b"")
+    assert len(OFFICIAL_RECIPES["radnerf"](CONFIG, tmp_path).batch(0, 0)["windows"]) == 8, "it is prepared once"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         train,
         verify,
     )
+    from talkingface.apps.viewer import view
     from talkingface.core.errors import TalkingFaceError
     from talkingface.core.style import Style
     from talkingface.core.types import Audio, Avatar, Controls, Frames, Motion, Track
@@ -48,6 +49,7 @@ _PLACES = {
         ),
         "talkingface.api",
     ),
+    "view": "talkingface.apps.viewer",
     "Style": "talkingface.core.style",
     "TalkingFaceError": "talkingface.core.errors",
     **dict.fromkeys(("Audio", "Avatar", "Controls", "Frames", "Motion", "Track"), "talkingface.core.types"),
@@ -73,6 +75,7 @@ __all__ = [
     "track",
     "train",
     "verify",
+    "view",
 ]
 
 

@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from talkingface.api.evaluation.systems import evaluate_systems
     from talkingface.api.evaluation.videos import evaluate
     from talkingface.api.importing import import_weights, importer_kinds
+    from talkingface.api.poses import is_motion_file
+    from talkingface.api.preview import write_preview
     from talkingface.api.style import read_style
     from talkingface.api.tracking import TrackedFace, track
     from talkingface.api.training import make_weights, pipeline_names, train
     from talkingface.api.trust import Verification, read_bom, verify
-    from talkingface.api.verbs import animate, fit, load, motion, render
+    from talkingface.api.verbs import animate, fit, load, motion, open_viewing, render
+    from talkingface.api.viewing import Shot, Viewing
 
 _PLACES = {
     "animation": ("Animation",),
@@ -26,22 +29,29 @@ _PLACES = {
     "tracking": ("TrackedFace", "track"),
     "training": ("make_weights", "pipeline_names", "train"),
     "trust": ("Verification", "read_bom", "verify"),
-    "verbs": ("animate", "fit", "load", "motion", "render"),
+    "poses": ("is_motion_file",),
+    "preview": ("write_preview",),
+    "verbs": ("animate", "fit", "load", "motion", "open_viewing", "render"),
+    "viewing": ("Shot", "Viewing"),
 }
 
 __all__ = [
     "Animation",
+    "Shot",
     "TrackedFace",
     "Verification",
+    "Viewing",
     "animate",
     "evaluate",
     "evaluate_systems",
     "fit",
     "import_weights",
     "importer_kinds",
+    "is_motion_file",
     "load",
     "make_weights",
     "motion",
+    "open_viewing",
     "pipeline_names",
     "read_bom",
     "read_style",
@@ -49,6 +59,7 @@ __all__ = [
     "track",
     "train",
     "verify",
+    "write_preview",
 ]
 
 

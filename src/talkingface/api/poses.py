@@ -74,10 +74,15 @@ def open_pose(pose: str | Path | None, *, driven: bool, of_clip: bool) -> HeadPo
     if path.suffix.lower() in (".csv", ".txt"):
         read_angles(path, 25.0, 25.0)  # for its faults
         return HeadPose(kind="angles", path=path)
-    if path.suffix.lower() == ".npz" or zipfile.is_zipfile(path):
+    if is_motion_file(path):
         return HeadPose(kind="motion", path=path, held=load_motion(path))
     held = open_media(path)
     return HeadPose(kind="photo" if isinstance(held, Photo) else "video", path=path, held=held)
+
+
+def is_motion_file(source: object) -> bool:
+    """Whether this is the path of a motion file, by its content or its name."""
+    return isinstance(source, str | Path) and (Path(source).suffix.lower() == ".npz" or zipfile.is_zipfile(source))
 
 
 def _with_pose(motion: Motion, path: Path | None) -> np.ndarray:

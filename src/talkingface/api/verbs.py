@@ -16,10 +16,11 @@ from talkingface.api.animation import Animation
 from talkingface.api.consent import check_use, load_checked, with_consent
 from talkingface.api.inputs import Speech, SpeechSource
 from talkingface.api.layout import LAYOUTS, make_strip
-from talkingface.api.poses import HeadPose, open_pose
+from talkingface.api.poses import HeadPose, is_motion_file, open_pose
 from talkingface.api.provenance import left_out
 from talkingface.api.resume import job_key
 from talkingface.api.style import read_style
+from talkingface.api.viewing import Viewing, check_avatar
 from talkingface.clips.source import Source, existing, existing_media, open_media, open_source
 from talkingface.core import registry
 from talkingface.core import weights as store
@@ -30,13 +31,14 @@ from talkingface.core.checks import (
     check_face_index,
     check_source,
     check_style,
+    check_viewable,
     is_clip,
 )
 from talkingface.core.config import from_dict, merged, parse_json, to_dict, upgrade
 from talkingface.core.device import configure_process, pick_device
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.kept import Kept
-from talkingface.core.motion import check_motion, concatenate, load_motion, replace_pose
+from talkingface.core.motion import check_motion, concatenate, load_motion, replace_pose, resample_motion
 from talkingface.core.options import (
     AnimateOptions,
     FitOptions,
@@ -46,6 +48,7 @@ from talkingface.core.options import (
     RenderOptions,
     SpokenOptions,
     SystemOptions,
+    ViewOptions,
     make_options,
     make_own_options,
 )
@@ -53,7 +56,7 @@ from talkingface.core.registry import DEFAULT_SYSTEM
 from talkingface.core.spec import SystemSpec
 from talkingface.core.style import AVERAGE
 from talkingface.core.system import System
-from talkingface.core.types import Avatar, Clip, Controls, Motion, Photo, described
+from talkingface.core.types import Audio, Avatar, Clip, Controls, Motion, Photo, described
 
 Face = str | Path | np.ndarray | Source
 
@@ -295,6 +298,48 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
                 "background": choice.background},
         withheld=withheld,
     )  # fmt: skip
+
+
+def open_viewing(face: Face, moving: SpeechSource | Motion | None = None, **options: Any) -> Viewing:
+    """An avatar with a motion, any frame of which is drawn from anywhere: what `talkingface view` shows.
+
+    `moving`: a voice, stored in a file or an `Audio`; a `Motion` or a motion file; None: ten silent seconds. Options:
+    `core.options.ViewOptions`. Raises UsageError for systems that draw flat pictures.
+
+    Example: `talkingface.api.open_viewing("me.avatar", "hi.wav").draw(Shot(frame=10, view=View(yaw=0.3)))`
+    """
+    choice = make_options(ViewOptions, options)
+    if choice.background == "transparent":
+        raise UsageError("--background transparent is for files; give a colour or a picture to view")
+    source = open_source(face)
+    check_use(source)
+    spec = _spec_of(source, choice)
+    check_viewable(spec)
+    avatar = check_avatar(source)
+    moved = moving if isinstance(moving, Motion) else load_motion(moving) if is_motion_file(moving) else None
+    voice = None
+    if moved is None:
+        voice = Speech(_SILENCE if moving is None else moving, choice.sound_track)  # type: ignore[arg-type]
+        if not voice.is_stored:
+            raise UsageError("a voice to view comes as a file or an Audio, not in pieces")
+        voice.check()
+    name = "the motion" if isinstance(moving, Motion) else str(moving)
+    if moved is not None:
+        check_motion(moved, spec.space_of(moved.space), name)
+    pose = open_pose(choice.pose, driven=False, of_clip=is_clip(source))
+    controls = _checked(spec, source, pose, choice, choice, choice)
+    system = _load_for(source, spec, choice)
+    if moved is None:
+        assert voice is not None
+        rows = pose.rows(system, avatar, controls)
+        moved = concatenate(_spoken(system, avatar, voice, controls, rows))
+    else:
+        check_motion(moved, system.motion_space, name)
+    moved = concatenate(resample_motion([moved], system.fps(avatar, controls)))
+    return Viewing(system, avatar, controls, moved, None if moving is None else voice)
+
+
+_SILENCE = Audio(samples=np.zeros((1, 160_000), np.float32), rate_hz=16_000)
 
 
 def _stored(voice: Speech | None) -> SpeechSource | None:

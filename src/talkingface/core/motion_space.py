@@ -22,13 +22,24 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """What a column of the expression does, for people: in one direction (`negative`) and the other (`positive`)."""
+
+    column: int
+    negative: str
+    positive: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MotionSpace:
     """A named meaning of `Motion`'s columns; systems that share one may exchange motion.
 
     `version` is raised when the same movement gets other numbers. `fps` is the clock on which systems make this motion.
     `pose` (): there is none. `blink`: whether closed eyes are a column of their own, 0 open, 1 closed. `gaze`: whether
     motion may say where the eyes look (see `core.types.Motion`). `style`: what lays a style on motion from speech (see
-    `face.style.styled_motion`), "module:function"; "": nothing can.
+    `face.style.styled_motion`), "module:function"; "": nothing can. `movements`: the strongest columns of the
+    expression, named by what they do. `landmarks`: what makes 68 points of the face of a `Motion`
+    (see `face.landmarks68.mesh478_landmarks`), "module:function"; "": nothing can.
     """
 
     name: str
@@ -39,6 +50,8 @@ class MotionSpace:
     blink: bool = True
     gaze: bool = False
     style: str = ""
+    movements: tuple[Movement, ...] = ()
+    landmarks: str = ""
 
     def columns(self, part: str) -> tuple[Columns, ...]:
         """The columns of "expression", "pose", "blink" or "gaze"."""

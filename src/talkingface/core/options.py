@@ -206,3 +206,8 @@ class SpokenOptions(MotionOptions, SpeechOptions, OwnOptions, SystemOptions):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RenderOptions(PictureOptions, SpeechOptions, TrustOptions, OwnOptions, SystemOptions):
     """Everything that `render` takes besides the face, the motion and the speech."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ViewOptions(PictureOptions, MotionOptions, SpeechOptions, OwnOptions, SystemOptions):
+    """Everything that `view` takes besides the avatar and what moves it."""

@@ -5,7 +5,7 @@ No NumPy: specs read it.
 
 from __future__ import annotations
 
-from talkingface.core.motion_space import Columns, MotionSpace
+from talkingface.core.motion_space import Columns, MotionSpace, Movement
 
 _DEVIATIONS = "standard deviations over talking"
 
@@ -23,6 +23,16 @@ MESH478 = MotionSpace(
     ),
     gaze=True,
     style="talkingface.face.style:styled_motion",
+    movements=(
+        Movement(column=0, negative="mouth open", positive="mouth shut"),
+        Movement(column=1, negative="corners in", positive="smile"),
+        Movement(column=2, negative="upper lip raised", positive="lips pursed"),
+        Movement(column=3, negative="mouth to the left", positive="mouth to the right"),
+        Movement(column=4, negative="lips rounded", positive="lips spread"),
+        Movement(column=5, negative="chin down", positive="chin up"),
+        Movement(column=16, negative="brows raised", positive="brows lowered"),
+    ),
+    landmarks="talkingface.face.landmarks68:mesh478_landmarks",
 )
 """Pose: rotation vector (x right, y down, z away from the viewer), shift of the head, and its size, all relative to the
 rest pose. The limits leave room for ten times what people do."""

@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import Any
 
 VERBS = (
-    "animate", "motion", "render", "track", "style", "fit", "train", "evaluate", "verify", "trust", "consent", "bom",
-    "bench", "systems", "weights", "doctor",
+    "animate", "motion", "render", "view", "track", "style", "fit", "train", "evaluate", "verify", "trust", "consent",
+    "bom", "bench", "systems", "weights", "doctor",
 )  # fmt: skip
 """In the order of the help; each is a module of this package."""
 

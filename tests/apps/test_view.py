@@ -209,7 +209,7 @@ def test_names_of_movements_are_what_they_do() -> None:
     grows("smile", lambda p: p[54, 0] - p[48, 0])
     grows("lips spread", lambda p: p[54, 0] - p[48, 0])
     grows("upper lip raised", lambda p: -p[62, 1])
-    grows("mouth to the right", lambda p: p[57, 0])
+    grows("mouth right", lambda p: p[57, 0])
     grows("chin up", lambda p: -p[8, 1])
     grows("brows raised", lambda p: -p[17:27, 1].mean())
 

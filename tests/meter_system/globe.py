@@ -11,7 +11,6 @@ from PIL import ImageColor
 from meter_system import SPEC as METER
 from meter_system.system import HOP, MeterSystem
 from talkingface.core.stream import windows
-from talkingface.core.system import Renderer
 from talkingface.core.types import Avatar, Controls, Frames, Motion
 from talkingface.core.view import View, ViewSetting
 from talkingface.face.mesh478_space import MESH478
@@ -42,7 +41,7 @@ class GlobeSystem(MeterSystem):
                 start=frame,
             )  # fmt: skip
 
-    def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
+    def make_renderer(self, avatar: Avatar, controls: Controls) -> Globe:  # type: ignore[override]
         return Globe(controls)
 
 

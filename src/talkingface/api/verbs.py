@@ -316,7 +316,9 @@ def open_viewing(face: Face, moving: SpeechSource | Motion | None = None, **opti
     spec = _spec_of(source, choice)
     check_viewable(spec)
     avatar = check_avatar(source)
-    moved = moving if isinstance(moving, Motion) else load_motion(moving) if is_motion_file(moving) else None
+    moved = moving if isinstance(moving, Motion) else None
+    if isinstance(moving, str | Path) and is_motion_file(moving):
+        moved = load_motion(moving)
     voice = None
     if moved is None:
         voice = Speech(_SILENCE if moving is None else moving, choice.sound_track)  # type: ignore[arg-type]

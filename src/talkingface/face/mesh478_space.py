@@ -27,7 +27,7 @@ MESH478 = MotionSpace(
         Movement(column=0, negative="mouth open", positive="mouth shut"),
         Movement(column=1, negative="corners in", positive="smile"),
         Movement(column=2, negative="upper lip raised", positive="lips pursed"),
-        Movement(column=3, negative="mouth to the left", positive="mouth to the right"),
+        Movement(column=3, negative="mouth left", positive="mouth right"),
         Movement(column=4, negative="lips rounded", positive="lips spread"),
         Movement(column=5, negative="chin down", positive="chin up"),
         Movement(column=16, negative="brows raised", positive="brows lowered"),

@@ -227,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.server.owner
         if path in _PAGE:
             name, kind = _PAGE[path]
-            self._answer(HTTPStatus.OK, (files(__package__) / "page" / name).read_bytes(), kind)
+            self._answer(HTTPStatus.OK, (files("talkingface.apps.viewer") / "page" / name).read_bytes(), kind)
         elif path == "facts.json":
             self._answer(HTTPStatus.OK, json.dumps(owner.facts()).encode(), "application/json")
         elif path == "voice.wav" and (sound := owner.sound()) is not None:

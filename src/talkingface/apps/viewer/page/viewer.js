@@ -173,34 +173,32 @@ const CAMERA = [
   { name: "zoom", label: "Zoom", low: -3, high: 3, step: 0.05, unit: "×", shown: Math.log2, taken: (v) => 2 ** v, text: (v) => v.toFixed(2) },
   { name: "fov", label: "Field of view", low: 5, high: 90, unit: "°", shown: (v) => (v === null ? 5 : (180 * v) / Math.PI), taken: (v) => (v * Math.PI) / 180 },
 ];
-const dials = {};
+let dials = 0;
 
-function dial({ label, low, high, step = 1, ends = null }, took) {
+function dial({ label, low, high, step = 1, opposite = "" }, took) {
   const box = document.createElement("div");
   const name = document.createElement("label");
   const input = document.createElement("input");
   const value = document.createElement("output");
   input.type = "range";
-  Object.assign(input, { min: low, max: high, step, id: `dial-${Object.keys(dials).length}-${label}`.replace(/\W/g, "-") });
+  Object.assign(input, { min: low, max: high, step, id: `dial-${dials++}` });
   name.htmlFor = input.id;
   value.htmlFor = input.id;
-  name.append(label, value);
-  box.className = "dial";
-  box.append(name, input);
-  if (ends) {
-    const line = document.createElement("div");
-    line.className = "ends";
-    line.setAttribute("aria-hidden", "true");
-    line.append(...ends.map((end) => Object.assign(document.createElement("span"), { textContent: end })));
-    box.append(line);
+  const ends = (opposite ? [opposite, label] : [label]).map((text) => Object.assign(document.createElement("span"), { textContent: text }));
+  if (opposite) {
+    name.append(ends[0], value, ends[1]);
+    input.setAttribute("aria-label", `${opposite} or ${label}`);
+  } else {
+    name.append(ends[0], value);
   }
+  box.className = opposite ? "dial opposed" : "dial";
+  box.append(name, input);
   input.addEventListener("input", () => took(Number(input.value)));
   const set = (number, text) => {
     input.value = number;
     value.textContent = text;
     input.setAttribute("aria-valuetext", text);
   };
-  dials[input.id] = set;
   return { box, input, set };
 }
 
@@ -208,7 +206,7 @@ function tellCamera() {
   for (const part of CAMERA) {
     const value = state.view[part.name];
     const number = part.shown(value);
-    const text = value === null ? "as filmed" : `${part.text ? part.text(value) : number.toFixed(0)}${part.unit}`;
+    const text = value === null ? "as filmed" : `${part.text ? part.text(value) : number.toFixed(0).replace("-", "−")}${part.unit}`;
     part.dial.set(number, text);
   }
 }
@@ -301,8 +299,7 @@ function makeControls() {
 
   const moved = facts.movements.map((movement) => {
     const { column, negative, positive } = movement;
-    const label = negative ? `${negative} – ${positive}` : positive;
-    const made = dial({ label, low: -3, high: 3, step: 0.05 }, (value) => {
+    const made = dial({ label: positive, opposite: negative, low: -3, high: 3, step: 0.05 }, (value) => {
       state.added[column] = value;
       made.set(value, signed(value));
       change();
@@ -382,7 +379,7 @@ function makeControls() {
   }
 }
 
-const signed = (value) => `${value > 0 ? "+" : ""}${value.toFixed(2)}`;
+const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(2)}`;
 
 async function start() {
   try {

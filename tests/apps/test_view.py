@@ -357,6 +357,9 @@ def test_bad_requests_are_one_line_before_any_work(
         said = capsys.readouterr()
         assert said.err.startswith("error: ") and said.err.count("\n") == 1 and words in said.err, said.err
         assert said.out == ""
+    silent = Motion(space="mesh478", expression=np.zeros((5, 20), np.float32), pose=None, blink=None, fps=25.0)
+    with pytest.raises(UsageError, match="leave --pose-scale out"):
+        talkingface.view(globe, silent, pose_scale=0.5)
     with pytest.raises(UsageError, match="not in pieces"):
         talkingface.view(globe, iter([make_voice(1.0)]))
     with pytest.raises(SpeechError):

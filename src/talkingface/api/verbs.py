@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -319,6 +320,8 @@ def open_viewing(face: Face, moving: SpeechSource | Motion | None = None, **opti
     moved = moving if isinstance(moving, Motion) else None
     if isinstance(moving, str | Path) and is_motion_file(moving):
         moved = load_motion(moving)
+    if moved is not None:
+        check_left_out(choice, MotionOptions, "a motion says itself how the face moves")
     voice = None
     if moved is None:
         voice = Speech(_SILENCE if moving is None else moving, choice.sound_track)  # type: ignore[arg-type]
@@ -339,6 +342,13 @@ def open_viewing(face: Face, moving: SpeechSource | Motion | None = None, **opti
         check_motion(moved, system.motion_space, name)
     moved = concatenate(resample_motion([moved], system.fps(avatar, controls)))
     return Viewing(system, avatar, controls, moved, None if moving is None else voice)
+
+
+def check_left_out(choice: object, group: type, reason: str) -> None:
+    """Raise UsageError, which begins with `reason`, for an option of `group` that is not as it is by itself."""
+    for option in dataclasses.fields(group):
+        if getattr(choice, option.name) != option.default:
+            raise UsageError(f"{reason}; leave --{option.name.replace('_', '-')} out")
 
 
 _SILENCE = Audio(samples=np.zeros((1, 160_000), np.float32), rate_hz=16_000)

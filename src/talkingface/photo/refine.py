@@ -36,6 +36,7 @@ from talkingface.photo.window import (
     colour_balance,
     cut,
     eye_discs,
+    face_area,
     is_coloured,
     mouth_corner,
     openings,
@@ -59,6 +60,8 @@ ROUND = (
     0.48,
 )  # from the middle of the window, in its sides: where colours begin to fade, and where there are none
 OUTLINE_PX = 2  # to either side of the person's outline, at half the crop's scale, no colour is added
+SOFT_PX, WEAK = 9, 0.03
+"""Of the colour that is added outside of the face: side of the squares over which it is averaged, and its most."""
 EDGE_PX = 10.0  # the change fades out this far from the edge of its patch, in the patch's own pixels
 
 _PICTURE = types.uint8[:, :, ::1]
@@ -131,7 +134,8 @@ class Drawn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The refiner's inputs for one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner in it,
-    the discs of the resting eyes, how much it rests, and the gains of `window.colour_balance`.
+    the discs of the resting eyes, the `face` float32 [S/2, S/2] (`window.face_area`), how much it rests, and the gains
+    of `window.colour_balance`.
 
     `patch` is where the mouth patch lies in the frame, `lips` uint8 [h, w, 4] are its colours and opening, `inside`
     float32 [h, w, 3] what is seen through the opening, `own` how much of the picture's own inside stays there, `halves`
@@ -145,6 +149,7 @@ class View:
     masks: np.ndarray
     corner: tuple[int, int]
     eyes: np.ndarray
+    face: np.ndarray
     stillness: float
     balance: np.ndarray
     patch: Patch
@@ -230,6 +235,7 @@ def make_view(drawn: Drawn, photo: Photo, window: Window, size: tuple[int, int])
         masks=cv2.merge([person, eyes, mouth]),
         corner=corner,
         eyes=eye_discs(window.to_crop(drawn.source)),
+        face=face_area(points / 2, window.crop // 2),
         stillness=stillness(drawn.source, drawn.target, window),
         balance=photo.balance,
         patch=patch,
@@ -288,6 +294,8 @@ class Refiner:
         corners, eyes = np.array([v.corner for v in views]), np.stack([v.eyes for v in views])
         share *= away_from_ghosts(corners, eyes, self.config)
         gains = np.stack([v.balance for v in views])[:, :, None, None]
+        for added, view in zip(colour, views, strict=True):
+            confine(added, view.face)
         # behind the lips `FaceNet` has learned nothing
         colour *= np.stack([within_person(planes[6]) * (1 - planes[8]) for planes in seen])[:, None] / gains
         return _merged(planes)
@@ -326,6 +334,16 @@ def _in_round(height: int, width: int) -> np.ndarray:
     y, x = ((np.arange(n) + 0.5) / n - 0.5 for n in (height, width))
     far = np.hypot(y[:, None], x[None]).astype(np.float32)
     return np.clip((ROUND[1] - far) / (ROUND[1] - ROUND[0]), 0, 1)
+
+
+def confine(colour: np.ndarray, face: np.ndarray) -> None:
+    """Make `colour` float32 [3, H, W] soft and weak outside of the `face` [H, W] (see `window.face_area`), in place.
+
+    Hair and collars that move beside a face are too various to learn: what the network draws there are blocks.
+    """
+    for plane in colour:
+        soft = np.clip(cv2.blur(plane, (SOFT_PX, SOFT_PX)), -WEAK, WEAK)
+        plane[:] = soft + face * (plane - soft)
 
 
 class NoRefiner(Refiner):

@@ -9,6 +9,7 @@ import numpy as np
 
 from talkingface.face.pose import STABLE_POINTS
 from talkingface.face.topology import (
+    FACE_OVAL,
     INNER_LIP_LOWER,
     INNER_LIP_UPPER,
     LEFT_EYE_LOWER,
@@ -30,6 +31,8 @@ _COLOURED = 0.03  # how much a face's pixels differ in tint, over their brightne
 _STILL_PX = 3.0  # root mean square movement, in crop pixels
 _SHIFT = 4  # fixed-point bits of polygon corners
 _MOUTH = [list(INNER_LIP_UPPER) + list(INNER_LIP_LOWER[-2:0:-1])]
+_OVAL = list(FACE_OVAL)
+_FACE_EDGE = (0.05, 0.11)  # of a window's side: how far within the outline `face_area` begins, and is whole
 _EYE_CORNERS = np.array([(33, 133), (362, 263)])
 _EYES = [
     list(RIGHT_EYE_UPPER) + list(RIGHT_EYE_LOWER[-2:0:-1]),
@@ -102,6 +105,15 @@ def openings(points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.
             cv2.fillPoly(mask, [fixed[part]], (255,), lineType=cv2.LINE_AA, shift=_SHIFT)
         masks.append(mask)
     return masks[0], masks[1]
+
+
+def face_area(points: np.ndarray, side: int) -> np.ndarray:
+    """How far within the face pixels lie: float32 [S, S], 0 beyond the outline of landmarks [478, 2] and near it, 1
+    well within."""
+    mask = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(mask, [np.round((points[_OVAL, :2] - 0.5) * (1 << _SHIFT)).astype(np.int32)], (1,), shift=_SHIFT)
+    low, high = (share * side for share in _FACE_EDGE)
+    return np.clip((cv2.distanceTransform(mask, cv2.DIST_L2, 3) - low) / (high - low), 0, 1)
 
 
 def mouth_corner(points: np.ndarray, crop: int, size: tuple[int, int]) -> tuple[int, int]:

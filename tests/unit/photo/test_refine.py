@@ -13,6 +13,7 @@ from talkingface.photo.refine import (
     Refiner,
     View,
     composite_residual,
+    confine,
     init_weights,
     lips_before,
     look_at,
@@ -148,7 +149,7 @@ def test_the_fast_way_gives_what_training_saw():
     moved = mesh_points() + np.float32([3, 0, 0])
     views = [view_of(mesh_points(), drawn_picture(), moved), view_of(mesh_points(40), drawn_picture()[::-1].copy())]
     assert 0 < views[0].stillness < views[1].stillness == 1
-    names = ("warped", "still", "masks", "corner", "eyes", "stillness", "balance")
+    names = ("warped", "still", "masks", "corner", "eyes", "face", "stillness", "balance")
     samples = [{name: np.asarray(getattr(view, name)) for name in names} for view in views]
     batch = refiner_recipe.to_tensors([{**sample, "truth": sample["still"]} for sample in samples])
     batch["stillness"] = batch["stillness"].float()
@@ -203,6 +204,18 @@ def test_no_colour_is_added_at_the_outline_and_in_the_corners():
     assert counts[:, :20].max() == 0 and counts[32, 26:55].min() > 0.999, "the picture's border is no outline"
     whole = within_person(np.ones((64, 64), np.float32))
     assert whole[32, 10:54].min() > 0.999 and max(whole[1, 1], whole[62, 2]) == 0
+
+
+def test_beside_the_face_only_weak_and_soft_light_is_added():
+    """What the network draws on hair and collars that move beside a face are blocks."""
+    view = view_of(mesh_points(), drawn_picture())
+    blocks = np.kron(np.indices((32, 32)).sum(0) % 2, np.ones((4, 4)))[None].repeat(3, 0).astype(np.float32)
+    drawn = blocks.copy()
+    confine(drawn, view.face)
+    outside, within = view.face == 0, view.face == 1
+    assert outside.mean() > 0.3 and within.mean() > 0.1
+    assert np.array_equal(drawn[:, within], blocks[:, within])
+    assert np.abs(drawn[:, outside]).max() <= 0.03
 
 
 def test_a_mouth_open_as_in_the_picture_is_neither_filled_nor_shaded(refiner):

@@ -19,7 +19,7 @@ from talkingface.face.blink import eye_aspect
 from talkingface.face.eyelids import meeting_lids
 from talkingface.photo.composite import Drawer, hidden_mouth
 from talkingface.photo.config import RefinerConfig
-from talkingface.photo.refine import within_person
+from talkingface.photo.refine import SOFT_PX, WEAK, within_person
 from talkingface.photo.refiner_networks import FaceNet
 from talkingface.photo.scene import rigid_between
 from talkingface.photo.window import (
@@ -27,6 +27,7 @@ from talkingface.photo.window import (
     colour_balance,
     cut,
     eye_discs,
+    face_area,
     mouth_corner,
     openings,
     stillness,
@@ -50,6 +51,9 @@ def face_changes(face: FaceNet, batch: dict[str, Tensor], config: RefinerConfig)
     share, colour = face(seen)
     away = away_from_ghosts(batch["corner"].cpu().numpy(), batch["eyes"].cpu().numpy(), config)
     allowed = torch.from_numpy(away)[:, None].to(share)
+    padded = functional.pad(colour, (SOFT_PX // 2,) * 4, mode="reflect")
+    soft = functional.avg_pool2d(padded, SOFT_PX, stride=1).clamp(-WEAK, WEAK)  # see `refine.confine`
+    colour = soft + batch["face"][:, None].to(colour) * (colour - soft)
     within = np.stack([within_person(alpha) for alpha in seen[:, 6].cpu().numpy()])
     colour = colour * torch.from_numpy(within)[:, None].to(colour) * (1 - seen[:, 8:9])
     return torch.cat([share * allowed * batch["stillness"][:, None, None, None], colour], 1)
@@ -84,6 +88,7 @@ def make_sample(
         "masks": np.dstack([shrink(cut(alpha, window.box()), square), eyes, mouth]),
         "corner": np.array(mouth_corner(points, config.crop_px, config.mouth_px), np.int64),
         "eyes": eye_discs(window.to_crop(source)),
+        "face": face_area(points / 2, config.crop_px // 2),
         "stillness": np.array(stillness(source, target, window), np.float32),
         "balance": colour_balance(photo, source),
         "truth": shrink(cut(truth, window.box()), square),
@@ -267,7 +272,7 @@ def _augment(sample: dict[str, np.ndarray], rng: np.random.Generator, config: Re
         if name == "eyes":
             out[name] = values * (-1, 1, 1) + (config.crop_px, 0, 0) if mirror else values
             continue
-        if name != "masks":
+        if name not in ("masks", "face"):
             values = colour(values)
         out[name] = np.ascontiguousarray(values[:, ::-1]) if mirror else values
     return out

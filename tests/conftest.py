@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from talkingface.core.weights import save_weights
+from talkingface.core.types import Avatar
+from talkingface.core.weights import save_avatar, save_weights
 from voices import make_voice, write_wav
 
 # no test is a race: on a busy machine an example may take any time
@@ -70,6 +72,21 @@ def meter(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     paths = [str(site), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     monkeypatch.setenv("TALKINGFACE_WEIGHTS", str(site / "weights"))
+
+
+@pytest.fixture
+def globe(meter: None, tmp_path: Path) -> Path:
+    """The folder of an avatar that can be viewed; its system is another entry point of the plug-in's package."""
+    site = Path(sys.path[0])
+    entries = site / "meter-1.0.dist-info" / "entry_points.txt"
+    entries.write_text(entries.read_text() + "globe = meter_system.globe:SPEC\n")
+    card = {"name": "globe.none", "system": "globe", "licence": "CC0-1.0", "config": {}}
+    save_weights(site / "weights" / "globe.none", {"none": np.zeros(1, np.float32)}, card)
+    avatar = Avatar(
+        system="globe", card={"kind": "photo", "weights": "globe.none"}, tensors={"base": np.zeros((8, 8, 3), np.uint8)}
+    )
+    save_avatar(tmp_path / "me.avatar", avatar)
+    return tmp_path / "me.avatar"
 
 
 @pytest.fixture

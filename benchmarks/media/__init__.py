@@ -6,4 +6,5 @@ TARGETS = {
     "memory": "benchmarks.media.commands:memory",
     "muxing": "benchmarks.media.muxing:muxing",
     "reencode": "benchmarks.media.reencode:reencode",
+    "view": "benchmarks.media.view:view",
 }

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import threading
 import wave
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -33,26 +35,11 @@ from talkingface.core.errors import OutputError, SpeechError, UsageError
 from talkingface.core.motion import save_motion
 from talkingface.core.types import Audio, Avatar, Motion
 from talkingface.core.view import View
-from talkingface.core.weights import save_avatar, save_weights
+from talkingface.core.weights import save_avatar
 from talkingface.video.jpeg import from_jpeg
 from voices import make_voice
 
 TOLERANCE = 8  # grey levels that the mark and JPEG change at most
-
-
-@pytest.fixture
-def globe(meter: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of an avatar that can be viewed; its system is another entry point of the plug-in's package."""
-    site = Path(sys.path[0])
-    entries = site / "meter-1.0.dist-info" / "entry_points.txt"
-    entries.write_text(entries.read_text() + "globe = meter_system.globe:SPEC\n")
-    card = {"name": "globe.none", "system": "globe", "licence": "CC0-1.0", "config": {}}
-    save_weights(site / "weights" / "globe.none", {"none": np.zeros(1, np.float32)}, card)
-    avatar = Avatar(
-        system="globe", card={"kind": "photo", "weights": "globe.none"}, tensors={"base": np.zeros((8, 8, 3), np.uint8)}
-    )
-    save_avatar(tmp_path / "me.avatar", avatar)
-    return tmp_path / "me.avatar"
 
 
 @pytest.fixture
@@ -181,6 +168,50 @@ def test_the_page_needs_no_other_host(page: ViewServer) -> None:
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy and "http" not in policy and "unsafe" not in policy
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+class _Page(HTMLParser):
+    """Ids, controls and what labels them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.labelled: set[str] = set()
+        self.controls: list[dict[str, str | None]] = []
+        self.inside_label = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.ids += [name for name in (found.get("id"),) if name]
+        self.inside_label += tag == "label"
+        if tag == "label" and found.get("for"):
+            self.labelled.add(str(found["for"]))
+        if tag in ("input", "select"):
+            named = bool(self.inside_label or found.get("aria-label"))
+            self.controls.append({**found, "named": "yes" if named else None})
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside_label -= tag == "label"
+
+
+def test_every_control_is_named_for_screen_readers_and_known_to_the_script() -> None:
+    folder = files("talkingface.apps.viewer") / "page"
+    html, script = ((folder / name).read_text(encoding="utf-8") for name in ("index.html", "viewer.js"))
+    page = _Page()
+    page.feed(html)
+    assert len(page.ids) == len(set(page.ids))
+    for control in page.controls:
+        assert control["named"] or control.get("id") in page.labelled, control
+    assert set(re.findall(r'\$\("([\w-]+)"\)', script)) <= set(page.ids)
+    assert {name for control in page.controls if (name := control.get("id"))} <= set(re.findall(r'"([\w-]+)"', script))
+    assert 'lang="en"' in html and "width=device-width" in html
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node.js checks the script")
+def test_the_script_parses(tmp_path: Path) -> None:
+    script = tmp_path / "viewer.mjs"
+    script.write_bytes((files("talkingface.apps.viewer") / "page" / "viewer.js").read_bytes())
+    subprocess.run(["node", "--check", str(script)], check=True)
 
 
 def test_facts_name_what_can_be_moved(page: ViewServer) -> None:

@@ -57,7 +57,8 @@ class Viewing:
     def __init__(
         self, system: System, avatar: Avatar, controls: Controls, motion: Motion, speech: Speech | None
     ) -> None:
-        self.system, self.avatar, self.controls = system, avatar, controls
+        self.system, self.avatar = system, avatar
+        self.controls = replace(controls, pose="still")  # rows say the pose, whatever the renderer has of its own
         self.motion, self.speech = motion, speech
         self._renderers: Kept[ViewableRenderer] = Kept(_KEPT)
         self._markers: Kept = Kept(_KEPT)

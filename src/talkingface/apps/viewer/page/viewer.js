@@ -140,7 +140,6 @@ function pause() {
 
 function tellPlaying() {
   $("play").textContent = playing ? "Stop" : "Play";
-  $("play").setAttribute("aria-pressed", String(playing));
 }
 
 function tick() {
@@ -179,11 +178,11 @@ function dial({ label, low, high, step = 1, opposite = "" }, took) {
   const box = document.createElement("div");
   const name = document.createElement("label");
   const input = document.createElement("input");
-  const value = document.createElement("output");
+  const value = Object.assign(document.createElement("span"), { className: "value" });
   input.type = "range";
   Object.assign(input, { min: low, max: high, step, id: `dial-${dials++}` });
   name.htmlFor = input.id;
-  value.htmlFor = input.id;
+  value.setAttribute("aria-hidden", "true"); // said by aria-valuetext
   const ends = (opposite ? [opposite, label] : [label]).map((text) => Object.assign(document.createElement("span"), { textContent: text }));
   if (opposite) {
     name.append(ends[0], value, ends[1]);

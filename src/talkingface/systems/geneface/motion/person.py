@@ -76,7 +76,7 @@ class PersonMouth:
         post = part(adapter, "post")
         self._post = PostStream(post) if post else None
         self._known = adapter.get("lle.known")
-        self._share, self._unit = float(adapter.get("lle.share", np.zeros(1))[0]), adapter.get("lle.unit")
+        self._share, self._unit = float(adapter.get("lle.share", np.zeros(1))[0]), adapter.get("lle.unit", np.ones(1))
         kernel = adapter.get("mood.kernel")
         self._mood = None if kernel is None else NoiseProcess(kernel, seed)
         self._frame = 0

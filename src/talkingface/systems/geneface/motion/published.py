@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ ROWS, PAIRS = 32, 256
 SYNC_ON = 0.75
 """Validation loss of the sync expert on what is generated, under which its loss joins in, as published."""
 _ADAM = (0.9, 0.999)
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,6 +388,7 @@ def _whole(clip: SpokenMotion) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(value[None])) for name, value in found.items()}
 
 
-def _frozen(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+def _frozen(network: Network, state: Mapping[str, Tensor]) -> Network:
     network.load_state_dict(dict(state))
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    return network

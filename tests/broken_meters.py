@@ -90,3 +90,10 @@ class Undriven(_Broken):
             if len(motion) == 1:
                 raise InputError("a photo holds no motion")
             yield replace(motion, expression=motion.expression[:3], pose=motion.pose[:3])
+
+
+class Unseen(MeterSystem):
+    """Says that it can be seen from all around, and draws bars."""
+
+
+Unseen.SPEC = replace(SPEC, factory=f"{__name__}:Unseen", viewable=True)

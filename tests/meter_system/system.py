@@ -41,7 +41,7 @@ class MeterSystem(System):
             scale = size / max(base.shape[:2])
             base = cv2.resize(base, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         card = {"kind": "photo" if is_photo else "clip", "notes": ["a note"]}
-        return Avatar(system="meter", card=card, tensors={"base": base})
+        return Avatar(system=self.SPEC.name, card=card, tensors={"base": base})
 
     def motion_from_audio(
         self, avatar: Avatar | None, pieces: Iterator[np.ndarray], controls: Controls

@@ -22,6 +22,7 @@ from talkingface.core.motion import check_motion, concatenate, load_motion, resa
 from talkingface.core.spec import SystemSpec
 from talkingface.core.system import System
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
+from talkingface.core.view import View
 from talkingface.core.weights import load_avatar, save_avatar
 from talkingface.testing.material import RATE_HZ, portrait, speech, write_clip
 
@@ -373,6 +374,29 @@ def _clips_keep_their_pose(case: _Case) -> None:
     _check_equal(_rgb(rest), whole[7:], "from frame 7")
 
 
+def _views_are_drawn(case: _Case) -> None:
+    """Where the spec says so, a frame is drawn from anywhere: straight on as a video shows it, turned otherwise."""
+    if not case.spec.viewable:
+        _check_refused(lambda: case.system.open_view(case.avatar, CONTROLS), UsageError)
+        return
+    renderer = case.system.open_view(case.avatar, CONTROLS)
+    assert hasattr(renderer, "draw") and hasattr(renderer, "landmarks"), "its renderer draws no views"
+    motion = case.motion(case.voice)
+    width = case.system.motion_space.width("pose") or 0
+    pose = np.zeros(width, np.float32) if motion.pose is None else motion.pose[5]
+    row = (motion.expression[5], pose, 0.0 if motion.blink is None else float(motion.blink[5, 0]))
+    drawn, depth = renderer.draw(*row, None)
+    size = case.rgb.shape[1:3]
+    assert drawn.shape == (*size, 3) and drawn.dtype == np.uint8, f"{drawn.dtype} {drawn.shape}, not of {size}"
+    assert depth.shape == size and depth.dtype == np.float32 and not np.isnan(depth).any(), "depth is no picture"
+    _check_equal(renderer.draw(*row, View())[0], drawn, "seen as by the camera")
+    turned = renderer.draw(*row, View(yaw=0.3))[0]
+    assert not np.array_equal(turned, drawn), "yaw changes nothing"
+    renderer.draw(*row, View(pitch=-0.2, roll=0.1, zoom=1.5, pan_x=0.1, pan_y=-0.1, fov=0.6))
+    points = renderer.landmarks(row[0], row[1], None)
+    assert points.shape == (68, 2) and np.isfinite(points).all(), f"landmarks {points.shape}"
+
+
 def _devices_agree(case: _Case) -> None:
     """Another device draws the same but for rounding."""
     if case.device == "cpu":
@@ -408,5 +432,6 @@ CHECKS = (
     _videos_drive,
     _angles_turn,
     _clips_keep_their_pose,
+    _views_are_drawn,
     _devices_agree,
 )

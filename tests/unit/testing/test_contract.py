@@ -7,12 +7,16 @@ from dataclasses import replace
 import pytest
 
 import broken_meters
-from meter_system import SPEC
+from meter_system import SPEC, globe
 from talkingface.testing import check_system
 
 
 def test_the_toy_keeps_every_promise() -> None:
     check_system(SPEC)
+
+
+def test_one_that_is_seen_from_all_around_keeps_them_too() -> None:
+    check_system(globe.SPEC)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,7 @@ def test_the_toy_keeps_every_promise() -> None:
         ("Restless", "Equal seeds"),
         ("Opaque", "has a mask"),
         ("Undriven", "A video drives the face"),
+        ("Unseen", "a frame is drawn from anywhere"),
     ],
 )
 def test_a_broken_system_is_told_which_promise(name: str, promise: str) -> None:

@@ -1,1 +1,0 @@
-"""Speech to the motion of one person: general networks of many people, the adapter to one, and head pose."""

@@ -266,6 +266,8 @@ def test_a_motion_is_shown_as_a_voice_is(globe: Path, tmp_path: Path, voice: np.
         with talkingface.view(globe, moving) as page:
             np.testing.assert_allclose(middle(draw(page)), [127.5, 127.5, 0], atol=TOLERANCE)
             assert ask(page, "voice.wav").status == 404
+    with talkingface.view(globe, moved, speech=Audio(samples=voice[None], rate_hz=16000)) as page:
+        assert page.viewing.num_frames == 5 and len(ask(page, "voice.wav").body) == 44 + 2 * len(voice)
     with talkingface.view(globe) as page:
         assert page.viewing.num_frames == 250 and page.viewing.speech is None
     with talkingface.view(globe, Audio(samples=np.stack([voice, voice]), rate_hz=16000)) as page:
@@ -381,6 +383,7 @@ def test_bad_requests_are_one_line_before_any_work(
         (3, "there is no file", globe, tmp_path / "gone.wav"),
         (5, "", globe, photo),
         (2, "transparent is for files", globe, "--background", "transparent"),
+        (2, "leave it out where a voice moves", globe, voice_file, "--speech", voice_file),
         (2, "port must be", globe, "--port", "70000"),
         (2, "neither keep", globe, "--background", "no colour"),
     ):

@@ -301,11 +301,17 @@ def render(face: Face, motion: Motion | str | Path, *, speech: SpeechSource | No
     )  # fmt: skip
 
 
-def open_viewing(face: Face, moving: SpeechSource | Motion | None = None, **options: Any) -> Viewing:
+def open_viewing(
+    face: Face,
+    moving: SpeechSource | Motion | None = None,
+    *,
+    speech: SpeechSource | None = None,
+    **options: Any,
+) -> Viewing:
     """An avatar with a motion, any frame of which is drawn from anywhere: what `talkingface view` shows.
 
-    `moving`: a voice, stored in a file or an `Audio`; a `Motion` or a motion file; None: ten silent seconds. Options:
-    `core.options.ViewOptions`. Raises UsageError for systems that draw flat pictures.
+    `moving`: a voice, stored in a file or an `Audio`; a `Motion` or a motion file, to which `speech` adds its sound;
+    None: ten silent seconds. Options: `core.options.ViewOptions`. Raises UsageError for flat systems.
 
     Example: `talkingface.api.open_viewing("me.avatar", "hi.wav").draw(Shot(frame=10, view=View(yaw=0.3)))`
     """
@@ -317,31 +323,38 @@ def open_viewing(face: Face, moving: SpeechSource | Motion | None = None, **opti
     spec = _spec_of(source, choice)
     check_viewable(spec)
     avatar = check_avatar(source)
-    moved = moving if isinstance(moving, Motion) else None
-    if isinstance(moving, str | Path) and is_motion_file(moving):
-        moved = load_motion(moving)
-    if moved is not None:
-        check_left_out(choice, MotionOptions, "a motion says itself how the face moves")
-    voice = None
-    if moved is None:
-        voice = Speech(_SILENCE if moving is None else moving, choice.sound_track)  # type: ignore[arg-type]
-        if not voice.is_stored:
-            raise UsageError("a voice to view comes as a file or an Audio, not in pieces")
-        voice.check()
+    moved = load_motion(moving) if isinstance(moving, str | Path) and is_motion_file(moving) else moving
     name = "the motion" if isinstance(moving, Motion) else str(moving)
-    if moved is not None:
+    if isinstance(moved, Motion):
+        check_left_out(choice, MotionOptions, "a motion says itself how the face moves")
         check_motion(moved, spec.space_of(moved.space), name)
+        voice = None if speech is None else _stored_voice(speech, choice.sound_track)
+    elif speech is not None:
+        raise UsageError("--speech is the sound of a motion; leave it out where a voice moves the face")
+    else:
+        voice = _stored_voice(_SILENCE if moved is None else moved, choice.sound_track)
     pose = open_pose(choice.pose, driven=False, of_clip=is_clip(source))
     controls = _checked(spec, source, pose, choice, choice, choice)
     system = _load_for(source, spec, choice)
-    if moved is None:
-        assert voice is not None
-        rows = pose.rows(system, avatar, controls)
-        moved = concatenate(_spoken(system, avatar, voice, controls, rows))
+    if isinstance(moved, Motion):
+        motion = check_motion(moved, system.motion_space, name)
     else:
-        check_motion(moved, system.motion_space, name)
-    moved = concatenate(resample_motion([moved], system.fps(avatar, controls)))
-    return Viewing(system, avatar, controls, moved, None if moving is None else voice)
+        assert voice is not None
+        motion = concatenate(_spoken(system, avatar, voice, controls, pose.rows(system, avatar, controls)))
+    motion = concatenate(resample_motion([motion], system.fps(avatar, controls)))
+    return Viewing(system, avatar, controls, motion, None if moving is None else voice)
+
+
+_SILENCE = Audio(samples=np.zeros((1, 160_000), np.float32), rate_hz=16_000)
+
+
+def _stored_voice(source: SpeechSource, track: int | None) -> Speech:
+    """Speech that can be heard again and again. Raises UsageError for pieces, SpeechError."""
+    voice = Speech(source, track)
+    if not voice.is_stored:
+        raise UsageError("a voice to view comes as a file or an Audio, not in pieces")
+    voice.check()
+    return voice
 
 
 def check_left_out(choice: object, group: type, reason: str) -> None:
@@ -349,9 +362,6 @@ def check_left_out(choice: object, group: type, reason: str) -> None:
     for option in dataclasses.fields(group):
         if getattr(choice, option.name) != option.default:
             raise UsageError(f"{reason}; leave --{option.name.replace('_', '-')} out")
-
-
-_SILENCE = Audio(samples=np.zeros((1, 160_000), np.float32), rate_hz=16_000)
 
 
 def _stored(voice: Speech | None) -> SpeechSource | None:

@@ -17,6 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "moving", nargs="?", metavar="voice|motion", help="sound, video or motion file; default: silence"
     )
+    parser.add_argument("--speech", metavar="FILE", default=argparse.SUPPRESS, help="sound of a motion file")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port of the page (default: a free one)")
     parser.add_argument("--no-open", action="store_true", help="do not open a browser; the address is printed anyway")
     add_options(parser, ViewOptions)

@@ -123,6 +123,7 @@ def test_pictures_are_marked(page: ViewServer) -> None:
         {"added": {"30": 1.0}}, {"added": {"x": 1.0}}, {"added": {"0": 99}}, {"added": [1]}, {"closure": 2},
         {"size": 10_000}, {"size": 10}, {"background": "/etc/passwd"}, {"background": "red"}, {"view": {"zoom": 0}},
         {"view": {"yaw": "left"}}, {"view": {"spin": 1}}, {"view": {"settings": {"samples": None}}}, {"shell": 1},
+        {"view": {"settings": {"sample": 2}}}, {"view": {"settings": {"samples": 9}}},
         {"landmarks": -2}, {"closure": float("nan")},
     ],
     ids=str,

@@ -14,6 +14,7 @@ from talkingface.core.digest import array_digest, avatar_digest
 from talkingface.core.errors import UsageError
 from talkingface.core.kept import Kept
 from talkingface.core.motion_space import Movement
+from talkingface.core.registry import suggest
 from talkingface.core.system import System, ViewableRenderer
 from talkingface.core.types import Audio, Avatar, Controls, Motion, Photo, check_number
 from talkingface.core.view import View, ViewSetting
@@ -98,6 +99,7 @@ class Viewing:
     def draw(self, shot: Shot) -> np.ndarray:
         """The picture uint8 [H, W, 3] that `shot` asks for. Raises UsageError for what cannot be drawn."""
         renderer, view = self._renderer(shot), shot.view
+        self._check_settings(view)
         expression, pose, closure = self._row(shot)
         rgb, depth = renderer.draw(expression, pose, closure, view)
         picture = _grey(depth) if shot.depth else self._marked(rgb)
@@ -107,6 +109,13 @@ class Viewing:
             shown = self._row(replace(shot, frame=shot.landmarks))[0]
             draw_landmarks(picture, renderer.landmarks(shown, pose, view), radius_px=max(picture.shape[:2]) / 256)
         return picture
+
+    def _check_settings(self, view: View) -> None:
+        known = {setting.name: setting for setting in self.settings} if view.settings else {}
+        for name, value in view.settings.items():
+            if name not in known:
+                raise UsageError(f"there is no setting {name!r}{suggest(name, known)}")
+            check_number(name, value, known[name].low, known[name].high)
 
     def _row(self, shot: Shot) -> tuple[np.ndarray, np.ndarray, float]:
         """Expression, pose and closure that `shot` asks for."""

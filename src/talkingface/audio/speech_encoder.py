@@ -25,12 +25,12 @@ from talkingface.core.weights import WeightsRef, find_weights, load_weights
 from talkingface.nn.quantised import dequantised
 from talkingface.nn.speech_encoder_config import (
     COLUMN_SAMPLES,
-    DELAYS,
     FRAME_SAMPLES,
     TOKEN_SAMPLES,
     Delay,
     SpeechEncoderConfig,
     SpeechHeadConfig,
+    resolved,
 )
 from talkingface.nn.speech_stream import EncoderStream, HeadStream, encoder_shapes
 
@@ -97,7 +97,7 @@ class SpeechEncoder:
             raise WeightsError(f"{ref.folder}: tensors and config do not fit each other; install it again") from error
         return cls(tensors, config)
 
-    def features(self, samples: np.ndarray, delay: str = "best") -> np.ndarray:
+    def features(self, samples: np.ndarray, delay: str | Delay = "best") -> np.ndarray:
         """All tokens of mono speech float32 [N] at 16 kHz: float32 [T, 2, width], two for every frame of 25 fps that
         begins within it.
 
@@ -106,33 +106,33 @@ class SpeechEncoder:
         return self._heard(samples, delay)[: -(-len(samples) // FRAME_SAMPLES)]
 
     def rows(
-        self, samples: np.ndarray, head: Mapping[str, np.ndarray], config: SpeechHeadConfig, delay: str = "best"
+        self, samples: np.ndarray, head: Mapping[str, np.ndarray], config: SpeechHeadConfig, delay: str | Delay = "best"
     ) -> np.ndarray:
         """What a head reads from the whole of mono speech float32 [N] at 16 kHz: float32 [T, outputs].
 
         The rows of `frames` but for rounding, from tokens that other heads share.
         """
-        how = DELAYS[delay]
+        how = resolved(delay)
         count = -(-len(samples) // FRAME_SAMPLES)
         tokens = self._heard(samples, delay)[: count + how.head_frames(config)].reshape(-1, self.config.width)
         reader = HeadStream(head, config, how)
         pieces = [reader.push(tokens[first : first + 2 * _HOP]) for first in range(0, max(1, len(tokens)), 2 * _HOP)]
         return np.concatenate(pieces)[:count]
 
-    def column_tokens(self, columns: np.ndarray, delay: str = "best") -> np.ndarray:
+    def column_tokens(self, columns: np.ndarray, delay: str | Delay = "best") -> np.ndarray:
         """Tokens float32 [2 T, width] of normalised columns [4 T, 80] (`encoder_columns`) that silence follows."""
         after = COLUMNS_PER_FRAME * AFTER_FRAMES
         padded = np.pad(columns.astype(np.float32), ((0, after), (0, 0)), constant_values=SILENCE)
-        stream = EncoderStream(self._tensors, self.config, DELAYS[delay])
+        stream = EncoderStream(self._tensors, self.config, resolved(delay))
         pieces = [stream.push(padded[first : first + _HOP]) for first in range(0, len(padded), _HOP)]
         return np.concatenate(pieces)[: len(columns) // 2]
 
-    def _heard(self, samples: np.ndarray, delay: str) -> np.ndarray:
+    def _heard(self, samples: np.ndarray, delay: str | Delay) -> np.ndarray:
         """Tokens [T + AFTER_FRAMES, 2, width] of a voice and of the silence after it."""
-        return self._kept.get((delay, array_digest([samples])), lambda: self._features(samples, delay))
+        how = resolved(delay)
+        return self._kept.get((how.ahead, how.hop, array_digest([samples])), lambda: self._features(samples, how))
 
-    def _features(self, samples: np.ndarray, delay: str) -> np.ndarray:
-        how = DELAYS[delay]
+    def _features(self, samples: np.ndarray, how: Delay) -> np.ndarray:
         future = self.config.layers * how.ahead * TOKEN_SAMPLES + COLUMN_SAMPLES
         stream = _Ear(self, how)
         frames = -(-len(samples) // FRAME_SAMPLES) + AFTER_FRAMES
@@ -145,13 +145,13 @@ class SpeechEncoder:
         return tokens.reshape(frames, TOKENS_PER_FRAME, self.config.width)
 
     def frames(
-        self, pieces: Iterable[np.ndarray], head: Mapping[str, np.ndarray], config: SpeechHeadConfig, delay: str
+        self, pieces: Iterable[np.ndarray], head: Mapping[str, np.ndarray], config: SpeechHeadConfig, delay: str | Delay
     ) -> Iterator[HeardFrames]:
         """What a head reads from mono float32 speech at 16 kHz in pieces of any length, which do not change the result.
 
         Covers every frame that begins within the speech, in hops of the delay.
         """
-        how = DELAYS[delay]
+        how = resolved(delay)
         future = how.samples(self.config, config) - FRAME_SAMPLES
         stream, reader = _Ear(self, how), HeadStream(head, config, how)
         ahead = future // FRAME_SAMPLES

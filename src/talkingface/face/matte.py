@@ -21,12 +21,20 @@ filmed at 360 pixels: portraits seen at 512 are a tenth worse."""
 SURE, REACH_PX = 0.15, 10
 """How near to 0 or 1 the coarse matte is sure, and how far from doubt and outline it is changed, in its own pixels."""
 
+SURE_COLOUR = (0.05, 0.95)
+"""Up to which opacity colours are the background's, and from which the person's."""
+CONTRAST = (15.0, 50.0)
+"""Distances of both colours, in levels, from which they say something about the opacity, and from which they say it."""
+COLOURS_PX = 512
+"""Longest side at which both are spread over the outline: they are smooth."""
+
 
 def person_matte(rgb: np.ndarray) -> np.ndarray:
     """Opacity of people in an upright uint8 picture: float32 [H, W] in [0, 1].
 
     A network finds people at 256 pixels; a second one, trained on people keyed out before one colour, draws their
-    outline at up to `REFINED_PX`; a guided filter takes larger pictures from there.
+    outline at up to `REFINED_PX`; a guided filter takes larger pictures from there, and the colours to either side say
+    how sharp the outline is.
     """
     h, w = rgb.shape[:2]
     coarse = coarse_matte(rgb)
@@ -36,12 +44,46 @@ def person_matte(rgb: np.ndarray) -> np.ndarray:
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     planes = refiner_input(small, coarse)
     refined = (planes[0, 4] + _open_part(coarse, size) * CpuNet(_refiner_weights())(planes)[0, 0]).clip(0, 1)
-    if size == (w, h):
-        return refined
-    alpha = cv2.resize(refined, (w, h), interpolation=cv2.INTER_LINEAR)
+    alpha = refined if size == (w, h) else cv2.resize(refined, (w, h), interpolation=cv2.INTER_LINEAR)
     if scale < 1:
         alpha = cv2.ximgproc.guidedFilter(rgb.astype(np.float32) / 255, alpha, round(2 / scale), GUIDE_EPS).clip(0, 1)
-    return alpha.astype(np.float32)
+    return matte_by_colour(rgb, alpha)
+
+
+def matte_by_colour(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The opacity float32 [H, W] where colours tell it: how far the way a pixel is from the background's colours beside
+    it to the person's.
+
+    Networks draw outlines softer than they are. Where both colours are alike, or the pixel's lies off the way between
+    them, as in patterns, `alpha` [H, W] stays.
+    """
+    person, background = alpha > SURE_COLOUR[1], alpha < SURE_COLOUR[0]
+    if not (person.any() and background.any()):
+        return alpha.astype(np.float32)
+    open_part = ~(person | background)
+    own, behind = (_spread(rgb, known)[open_part] for known in (person, background))
+    across, seen = own - behind, rgb[open_part] - behind
+    length = np.sqrt(np.maximum((across * across).sum(-1), 1))
+    along = (seen * across).sum(-1) / length**2
+    aside = np.linalg.norm(seen - along[..., None] * across, axis=-1) / length
+    low, high = CONTRAST
+    trusted, told = np.ones(alpha.shape, np.float32), person.astype(np.float32)
+    trusted[open_part] = np.clip((length - low) / (high - low), 0, 1) * np.clip(2 - 4 * aside, 0, 1)
+    told[open_part] = trusted[open_part] * along.clip(0, 1)
+    sigma = max(0.7, max(alpha.shape) / 700)
+    mean = cv2.GaussianBlur(told, (0, 0), sigma) / (cv2.GaussianBlur(trusted, (0, 0), sigma) + 1e-3)
+    return (alpha + open_part * trusted * (mean - alpha)).astype(np.float32)
+
+
+def _spread(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The colours of the `known` pixels [H, W] spread smoothly over the others: float32 [H, W, 3]."""
+    h, w = known.shape
+    scale = min(1.0, COLOURS_PX / max(h, w))
+    size = (max(8, round(w * scale)), max(8, round(h * scale)))
+    share = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    masked = cv2.bitwise_and(rgb, rgb, mask=known.astype(np.uint8)).astype(np.float32)
+    colours = cv2.resize(masked, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(push_pull(colours / np.maximum(share, 1e-3)[..., None], share > 0.5), (w, h))
 
 
 def _open_part(coarse: np.ndarray, size: tuple[int, int]) -> np.ndarray:

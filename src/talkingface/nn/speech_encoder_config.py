@@ -56,3 +56,8 @@ class Delay:
 
 DELAYS = {"best": Delay(ahead=10, right=6, hop=25), "low": Delay(ahead=1, right=1, hop=1)}
 """For files (0.99 s ahead) and for live use (0.11 s); weights are trained for both."""
+
+
+def resolved(delay: str | Delay) -> Delay:
+    """A delay of `DELAYS` by its name; others, of systems with limits of their own, as they are."""
+    return DELAYS[delay] if isinstance(delay, str) else delay

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talkingface.core.arrays import part as part
+
 
 def tensors_of(arrays_by_name: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
     """The arrays under `prefix` as tensors, in single precision."""
@@ -28,8 +30,3 @@ def arrays(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 def named(prefix: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays under `prefix`."""
     return {f"{prefix}.{name}": value for name, value in state.items()}
-
-
-def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The tensors under `prefix`, without it."""
-    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}

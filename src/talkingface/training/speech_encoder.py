@@ -18,7 +18,7 @@ from talkingface.core.errors import InputError, WeightsError
 from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.quantised import dequantised, quantised
-from talkingface.nn.speech_encoder_config import SpeechEncoderConfig, SpeechHeadConfig
+from talkingface.nn.speech_encoder_config import DELAYS, SpeechEncoderConfig, SpeechHeadConfig
 from talkingface.nn.state import arrays, named, tensors_of
 from talkingface.training.pipeline import (
     FREE,
@@ -71,7 +71,7 @@ def offset_stage(material: SpeechMaterial, start: State) -> Stage:
 
     def make(done: Mapping[str, Trained]) -> SpeechRecipe:
         spoken, late_s = material.spoken, material.listed_offsets
-        options = {"train_encoder": False, "delays": ("best",), "copies": 2, "seed": material.seed}
+        options = {"train_encoder": False, "delays": {"best": DELAYS["best"]}, "copies": 2, "seed": material.seed}
         return SpeechRecipe(
             material.clips, spoken, material.model, SpeechEncoderConfig(), SpeechHeadConfig(), start=start,
             late_s=late_s, **options,
@@ -86,7 +86,7 @@ def own_offsets(done: Mapping[str, Trained], material: SpeechMaterial, start: St
     def find() -> dict[str, float]:
         configs = SpeechEncoderConfig(), SpeechHeadConfig()
         recipe = SpeechRecipe(
-            [], [], material.model, *configs, start=start, late_s={}, delays=("best",), copies=0
+            [], [], material.model, *configs, start=start, late_s={}, delays={"best": DELAYS["best"]}, copies=0
         )  # fmt: skip
         networks = recipe.networks()
         networks["best"].load_state_dict(done["offsets"].networks["best"])

@@ -29,7 +29,7 @@ OFFSET_STEPS = np.arange(-24, 25)
 class SpeechMaterial:
     """The speaking clips of a data folder and its speech of known phones, read once and only when they are needed.
 
-    `free_only` keeps what is public domain or CC BY.
+    `free_only` keeps what is public domain or CC BY; `without` names people of whom nothing is used.
     """
 
     data: Path
@@ -37,11 +37,13 @@ class SpeechMaterial:
     model: LinearFaceModel
     free_only: bool
     seed: int
+    without: tuple[str, ...] = ()
 
     @cached_property
     def clips(self) -> list[SpeakingClip]:
         """The training clips."""
-        return list(speaking_clips(self.prepared, self.model, split="train", free_only=self.free_only))
+        found = speaking_clips(self.prepared, self.model, split="train", free_only=self.free_only)
+        return [clip for clip in found if clip.person not in self.without]
 
     @cached_property
     def spoken(self) -> list[list[SpokenText]]:

@@ -22,7 +22,13 @@ from talkingface.core.lags import best_lag
 from talkingface.face.morphable import CLOSED_GAP, LinearFaceModel
 from talkingface.nn.phones import LIP_CLOSURES, PAUSE, PHONES
 from talkingface.nn.speech_encoder import SpeechEncoder
-from talkingface.nn.speech_encoder_config import DELAYS, FRAME_SAMPLES, SpeechEncoderConfig, SpeechHeadConfig
+from talkingface.nn.speech_encoder_config import (
+    DELAYS,
+    FRAME_SAMPLES,
+    Delay,
+    SpeechEncoderConfig,
+    SpeechHeadConfig,
+)
 from talkingface.nn.speech_head import SpeechHead
 from talkingface.training.augment_speech import SPEEDS, augment_columns, hide_parts, played
 from talkingface.training.hear_differently import (
@@ -113,7 +119,8 @@ class SpeechRecipe(Recipe):
 
     `clips`: training clips; `late_s`: how late each clip's lips are; `spoken`: kinds of speech with known phones, used
     equally; `validation`: clips for `evaluate`; `start`: state of the encoder to begin with; `train_encoder`: whether
-    it is trained along (if not, it hears every row once, beforehand); `copies`: how many augmented versions of each
+    it is trained along (if not, it hears every row once, beforehand); `delays` by name, and `head`, one for all or one
+    for each; `copies`: how many augmented versions of each
     clip are made beforehand, and how many sounds that are no speech.
     """
 
@@ -135,21 +142,22 @@ class SpeechRecipe(Recipe):
         spoken: Sequence[Sequence[SpokenText]],
         model: LinearFaceModel,
         encoder: SpeechEncoderConfig,
-        head: SpeechHeadConfig,
+        head: SpeechHeadConfig | Mapping[str, SpeechHeadConfig],
         *,
         start: Mapping[str, Tensor],
         late_s: Mapping[str, float],
         train_encoder: bool = True,
-        delays: Sequence[str] = tuple(DELAYS),
+        delays: Mapping[str, Delay] = DELAYS,
         validation: Sequence[SpeakingClip] = (),
         copies: int = 6,
         dropout: float = 0.25,
         seed: int = 0,
     ) -> None:
         self._encoder_config, self._head_config, self._start = encoder, head, start
-        self._dropout, self._validation, self._delays = dropout, validation, tuple(delays)
+        self._dropout, self._validation, self._delays = dropout, validation, dict(delays)
+        self._turns = tuple(self._delays)
         self._train_encoder = train_encoder
-        self.phases = (Phase("fit", ("encoder", *self._delays) if train_encoder else self._delays),)
+        self.phases = (Phase("fit", ("encoder", *self._turns) if train_encoder else self._turns),)
         heads = OptimizerConfig(lr=2e-3, weight_decay=0.05, warmup_steps=50, final_ratio=0.005)
         slow = OptimizerConfig(lr=2e-4, weight_decay=0.01, warmup_steps=100, final_ratio=0.01)
         self.optimizers = {"encoder": slow, **dict.fromkeys(self._delays, heads)}
@@ -172,7 +180,9 @@ class SpeechRecipe(Recipe):
             self._rows = dict.fromkeys(self._delays, rows)
         else:
             ear = Ear({name: value.numpy() for name, value in start.items()}, encoder)
-            self._rows = {d: rows.changed(lambda row, d=d: heard_row(ear, row, d)) for d in self._delays}
+            self._rows = {
+                d: rows.changed(lambda row, how=how: heard_row(ear, row, how)) for d, how in self._delays.items()
+            }
 
     def _clip_row(
         self, clip: SpeakingClip, late_s: Mapping[str, float], around: Surroundings, rng: np.random.Generator
@@ -199,9 +209,12 @@ class SpeechRecipe(Recipe):
         self.encoder.load_state_dict(dict(self._start))
         width = self._encoder_config.width
         self.heads = nn.ModuleDict(
-            {d: SpeechHead(self._head_config, DELAYS[d], width, OUTPUTS, self._dropout) for d in self._delays}
+            {d: SpeechHead(self._head(d), how, width, OUTPUTS, self._dropout) for d, how in self._delays.items()}
         )
         return {"encoder": self.encoder, **{d: self.heads[d] for d in self._delays}}
+
+    def _head(self, delay: str) -> SpeechHeadConfig:
+        return self._head_config if isinstance(self._head_config, SpeechHeadConfig) else self._head_config[delay]
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """Clips, sounds that are no speech, and speech of known phones, for the delay whose turn it is."""
@@ -226,7 +239,7 @@ class SpeechRecipe(Recipe):
         return batch
 
     def _turn(self, step: int) -> str:
-        return self._delays[step % len(self._delays)]
+        return self._turns[step % len(self._turns)]
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """See `loss_weights`."""
@@ -234,7 +247,7 @@ class SpeechRecipe(Recipe):
         delay, spoken = self._turn(step), "spoken_values" in batch
         values = torch.cat([batch["values"], batch["spoken_values"]]) if spoken else batch["values"]
         if self._train_encoder:
-            ahead = DELAYS[delay].ahead
+            ahead = self._delays[delay].ahead
             if delay == "best":
                 ahead += step // len(self._delays) % (2 * AHEAD_JITTER + 1) - AHEAD_JITTER
             values = self.encoder(values, ahead)
@@ -280,7 +293,7 @@ class SpeechRecipe(Recipe):
         """Measures [T, 3], in their unit, that the networks give for a clip as it is."""
         values = torch.from_numpy(fitted(encoder_columns(clip.samples), len(clip)))[None]
         with torch.no_grad():
-            shape = self.heads[delay](self.encoder(values, DELAYS[delay].ahead))[0, :, :NUM_MOUTH]
+            shape = self.heads[delay](self.encoder(values, self._delays[delay].ahead))[0, :, :NUM_MOUTH]
         return (shape @ self._matrix.T).numpy()
 
 
@@ -316,7 +329,7 @@ def _repeated(texts: Sequence[SpokenText]) -> list[SpokenText]:
     return [text for text in texts for _ in range(max(1, SPOKEN_COPIES // len(texts)))]
 
 
-def heard_row(ear: Ear, row: Row, delay: str) -> Row:
+def heard_row(ear: Ear, row: Row, delay: str | Delay) -> Row:
     """The row with the encoder's tokens in place of its input; at least `TOKEN_FRAMES` long, with silence after it."""
     frames = max(len(row.weight), TOKEN_FRAMES)
     tokens = ear.column_tokens(fitted(row.values, frames), delay).astype(np.float16)

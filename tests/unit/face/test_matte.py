@@ -5,7 +5,7 @@ import numpy as np
 
 from faces import sample_picture, sample_points
 from talkingface.face.hidden_background import fill_background
-from talkingface.face.matte import near_colours, person_matte, unmix_colours
+from talkingface.face.matte import matte_by_colour, near_colours, person_matte, unmix_colours
 
 RED, GREEN = np.array([200.0, 30, 30]), np.array([20.0, 180, 40])
 
@@ -62,3 +62,20 @@ def test_opaque_and_empty_mattes_change_nothing():
 def test_opaque_colours_spread_everywhere():
     spread = near_colours(composite(soft_disc()), soft_disc())
     assert np.abs(spread.astype(float) - RED).max() < 12
+
+
+def test_an_outline_drawn_too_soft_becomes_as_sharp_as_its_colours():
+    true, soft = (cv2.GaussianBlur(soft_disc(), (0, 0), sigma) for sigma in (0.5, 6))
+    found = matte_by_colour(composite(true), soft)
+    assert np.abs(found - true).mean() < 0.25 * np.abs(soft - true).mean()
+
+
+def test_where_colours_say_nothing_the_matte_stays():
+    soft = cv2.GaussianBlur(soft_disc(), (0, 0), 4)
+    plain = np.full((96, 96, 3), 120, np.uint8)
+    assert np.array_equal(matte_by_colour(plain, soft), soft)
+    alike = composite(soft_disc())
+    alike[:, :, 2] = np.indices((96, 96)).sum(0) % 2 * 255  # a pattern that is neither the one colour nor the other
+    assert np.abs(matte_by_colour(alike, soft) - soft).mean() < 0.03
+    for value in (0, 1):
+        assert (matte_by_colour(composite(soft), np.full((96, 96), value, np.float32)) == value).all()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from talkingface.core.types import Controls
+from talkingface.face.spoken_mouth import MouthShaper, SpeechRows
 from talkingface.systems.portrait.config import preset
 from talkingface.systems.portrait.init_weights import init_tensors
-from talkingface.systems.portrait.motion.audio2motion import SpeechRows
-from talkingface.systems.portrait.motion.speech import MouthShaper, SpeechToMotion
+from talkingface.systems.portrait.motion.speech import SpeechToMotion
 
 TINY = preset("tiny")
 

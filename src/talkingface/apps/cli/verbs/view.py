@@ -30,13 +30,13 @@ def run(face: str, moving: str | None, port: int, no_open: bool, **options: Any)
 
     with Progress():
         page = view(face, moving, port=port, **options)
-    with page:
-        print(f"{page.address}\nonly this machine can open it; Ctrl-C ends it", flush=True)
-        if not no_open:
-            import webbrowser
+    try:
+        with page:
+            print(f"{page.address}\nonly this machine can open it; Ctrl-C ends it", flush=True)
+            if not no_open:
+                import webbrowser
 
-            webbrowser.open(page.address)
-        try:
+                webbrowser.open(page.address)
             page.wait()
-        except KeyboardInterrupt:  # the way to end it, and no fault
-            print()
+    except KeyboardInterrupt:  # the way to end it, and no fault
+        print()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -112,10 +111,6 @@ def choose_framing(person: OfficialPerson, controls: Controls) -> Framing:
 class OfficialRenderer:
     """Draws motion of space mesh478 with a person's fields. Nothing in it changes, so threads may share it."""
 
-    view_settings: ClassVar[tuple[ViewSetting, ...]] = (
-        ViewSetting(name="samples", low=1, high=64, default=16, whole=True),
-    )
-
     def __init__(self, person: OfficialPerson, controls: Controls, device: str = "cpu") -> None:
         self._person, self._device = person, device
         self._framing = choose_framing(person, controls)
@@ -125,6 +120,14 @@ class OfficialRenderer:
         plate = self._plate() if self._own else make_background(controls.background, size)
         self._plate_colours = torch.from_numpy(plate).to(device).reshape(-1, 3).float() / 255
         self._threshold = threshold_of(person.field, mean_torso_density(person.field))
+
+    @property
+    def view_settings(self) -> tuple[ViewSetting, ...]:
+        """See `core.system.ViewableRenderer`."""
+        samples = ViewSetting(name="samples", low=1, high=64, default=16, whole=True)
+        most = len(self._person.field.individual_embeddings) - 1
+        codes = ViewSetting(name="individual code", low=0, high=most, default=0, whole=True)
+        return (samples, codes) if most else (samples,)
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`. Conditions are followed from frame 0, pictures drawn from `first` on."""
@@ -179,9 +182,12 @@ class OfficialRenderer:
         rays = replace(rays, background=self._places(view))
         condition = field.encode_condition(torch.from_numpy(windows).to(self._device))
         steps = None if view is None else view.settings.get("samples")
-        head = see_head(field, rays, condition, field.individual_embeddings[0], None if steps is None else int(steps))
+        person = 0 if view is None else int(view.settings.get("individual code", 0))
+        head = see_head(
+            field, rays, condition, field.individual_embeddings[person], None if steps is None else int(steps)
+        )
         numbers = torch.from_numpy(pose_numbers(camera[None])[0]).float().to(self._device)
-        plate, code = self._plate_colours, field.torso_individual_codes[0]
+        plate, code = self._plate_colours, field.torso_individual_codes[person]
         behind = draw_torso(field, rays.background, numbers, plate, code, threshold=self._threshold, head=head)
         rgb = (head.over(behind.rgb) * 255).reshape(size, size, 3).to(torch.uint8).cpu().numpy()
         opacity = head.opacity + (1 - head.opacity) * behind.alpha[:, 0]

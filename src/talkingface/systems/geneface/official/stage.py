@@ -21,6 +21,8 @@ from talkingface.systems.geneface.official.renderer import UNUSED
 EMA = 0.99
 _HEAD = 1.15  # of the face's rectangle: the side of the square that shows the head alone
 _CODES = ("individual_embeddings", "torso_individual_codes")
+_OTHER_CODES = 24
+"""Frames of the clip whose individual codes an avatar keeps after the one it shows, to be looked at."""
 
 
 def fit_official(
@@ -47,8 +49,10 @@ def fit_official(
         training.torso_steps, preview_every=every, evaluate_every=every, **options,
     )  # fmt: skip
     state = {name: value for name, value in trained.networks["field"].items() if name not in UNUSED}
+    learned = np.flatnonzero(material.train)
+    others = learned[np.linspace(0, len(learned) - 1, _OTHER_CODES).round().astype(int)]
     for name in _CODES:
-        state[name] = shown_code(state[name], material.train)[None]
+        state[name] = torch.cat([shown_code(state[name], material.train)[None], state[name][others]])
     tensors = named("field", {name: value.cpu().numpy() for name, value in state.items()})
     points = clip.fit.neutral[model.landmarks68].astype(np.float32)
     return tensors | named("range", material.range.tensors()) | {

@@ -125,6 +125,10 @@ def test_views(fitted):
     assert np.isinf(depth).any() or np.isfinite(depth).all()
     turned, _ = renderer.draw(expression, pose, 0.0, View(yaw=0.5, settings={"samples": 8}))
     assert not np.array_equal(plain, turned)
+    samples, code = renderer.view_settings
+    assert code.high > 1 and samples.name == "samples"
+    other, _ = renderer.draw(expression, pose, 0.0, View(settings={code.name: code.high}))
+    assert not np.array_equal(plain, other), "an individual code of another frame looks a little different"
     points = renderer.landmarks(expression, 0 * pose, None)
     assert points.shape == (68, 2) and (points > 0).all() and (points < SIZE).all()
     near = renderer.landmarks(expression, 0 * pose, View(zoom=2.0, pan_x=0.1))

@@ -41,15 +41,20 @@ def held_out_motion(expression: np.ndarray, rows: np.ndarray) -> Motion:
     )
 
 
-def scored_square(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The square around the face of landmarks [478, 3], at 256 pixels: uint8 [256, 256, 3]."""
+def scored_matrix(points: np.ndarray) -> np.ndarray:
+    """Pixels of a picture to those of `scored_square`, [2, 3]."""
     low, high = points[:, :2].min(0), points[:, :2].max(0)
     side, centre = SCORED * float((high - low).max()), (low + high) / 2
     factor = SCORED_PX / side
     shift = SCORED_PX / 2 - factor * centre + factor / 2 - 0.5
-    if factor < 0.75:
-        picture = cv2.GaussianBlur(picture, (0, 0), 0.4 / factor)
-    matrix = np.array([[factor, 0, shift[0]], [0, factor, shift[1]]])
+    return np.array([[factor, 0, shift[0]], [0, factor, shift[1]]])
+
+
+def scored_square(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The square around the face of landmarks [478, 3], at 256 pixels: uint8 [256, 256, 3]."""
+    matrix = scored_matrix(points)
+    if matrix[0, 0] < 0.75:
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.4 / matrix[0, 0])
     return cv2.warpAffine(picture, matrix, (SCORED_PX, SCORED_PX), borderMode=cv2.BORDER_REPLICATE)
 
 

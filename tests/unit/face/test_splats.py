@@ -28,7 +28,7 @@ def dense(centre, conic, opacity, colour, behind):
     for k in range(N):
         dx, dy = x - centre[0, k, 0], y - centre[0, k, 1]
         q = conic[0, k, 0] * dx**2 + 2 * conic[0, k, 1] * dx * dy + conic[0, k, 2] * dy**2
-        alpha = opacity[0, k] * (1 - q / 18).clamp(min=0) ** 8
+        alpha = opacity[0, k] * (1 - q / 4.5).clamp(min=0) ** 2
         picture = picture + left * alpha * colour[0, k][:, None, None]
         left = left * (1 - alpha)
     return (picture + left * behind[0])[None]

@@ -151,22 +151,15 @@ def _hilbert(shape: tuple[int, int]) -> np.ndarray:
     return np.argsort(place, kind="stable")
 
 
-def draw_order(layout: Layout, depth: np.ndarray, facing: np.ndarray) -> np.ndarray:
-    """Splats nearest first, int32 [M]: skin by depth, eyeballs and teeth behind it, what fills the openings, the scene.
-
-    `facing` bool [F]: triangles that show their front.
-    """
-    n, s = layout.surface, layout.surface + layout.sheets
-    skin = np.flatnonzero(facing[: layout.skin])
-    inside = np.arange(layout.skin, n)
-    scene = np.arange(s, len(depth))
-    return np.concatenate(
-        [skin[np.argsort(depth[skin])], np.arange(n, s), inside, scene[np.argsort(depth[scene])]]
-    ).astype(np.int32)
+def draw_order(layout: Layout, depth: np.ndarray) -> np.ndarray:
+    """Splats nearest first, int32 [N]: skin by depth, eyes and teeth behind it, what fills the openings, the scene."""
+    skin, n, s = layout.skin, layout.surface, layout.surface + layout.sheets
+    parts = np.argsort(depth[:skin]), np.arange(n, s), np.arange(skin, n), s + np.argsort(depth[s:])
+    return np.concatenate(parts).astype(np.int32)
 
 
-def facing(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Which triangles show their front, bool [F]."""
+def backs(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Which triangles show their back, bool [F]."""
     a, b, c = (vertices[triangles[:, k], :2] for k in range(3))
     u, v = b - a, c - a
-    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] < 0
+    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] > 0

@@ -20,7 +20,7 @@ from talkingface.face.splats import BLUR, REACH, draw_backward, draw_band
 from talkingface.person.splats.config import SplatConfig
 from talkingface.person.splats.layout import Layout
 from talkingface.person.splats.material import NUM_FEATURES
-from talkingface.person.splats.shape import DEPTH_SHARE, MOST_OPAQUE, PLACE_SHARE
+from talkingface.person.splats.shape import DEPTH_SHARE, MOST_OPAQUE, PLACE_SHARE, lattice_weights
 
 _pool = ThreadPoolExecutor(4, "splats")
 
@@ -29,16 +29,17 @@ class Splats(nn.Module):
     """See the module. `forward` gives what `draw` needs of one frame."""
 
     def __init__(
-        self, layout: Layout, config: SplatConfig, size: tuple[int, int], colour: Tensor, plate: Tensor, seen: Tensor
-    ) -> None:
-        """`colour` [N, 3] and `plate` [3, H, W] to begin with, in (0, 1); `seen` [H, W]: where the plate was seen and
-        may learn; `size` of the canvas."""
+        self, layout: Layout, config: SplatConfig, size: tuple[int, int], at_rest: np.ndarray, colour: Tensor,
+        plate: Tensor, seen: Tensor,
+    ) -> None:  # fmt: skip
+        """`at_rest` [M, 3]: the homes of free splats in pixels; `colour` [N, 3] and `plate` [3, H, W] to begin with, in
+        (0, 1); `seen` [H, W]: where the plate was seen and may learn; `size` of the canvas."""
         super().__init__()
         count, free, k = layout.surface + len(layout.home), len(layout.home), config.basis
         self.layout, self.size = layout, size
-        round_ = torch.tensor([0.45, 0.0, 0.45])
+        round_ = torch.tensor([0.5, 0.0, 0.5])
         self.shape = nn.Parameter(round_.repeat(count, 1))
-        self.shape.data[layout.surface :] = torch.tensor([0.6, 0.0, 0.6])
+        self.shape.data[layout.surface :] = torch.tensor([0.7, 0.0, 0.7])
         self.place = nn.Parameter(torch.zeros(count, 2))
         self.place.data[: layout.surface] = 1 / 3  # in the middle of the triangle
         self.depth = nn.Parameter(torch.zeros(free))
@@ -57,7 +58,9 @@ class Splats(nn.Module):
         )
         nn.init.zeros_(self.body[2].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.body[2].bias)  # type: ignore[arg-type]
-        self.nodes = config.nodes
+        around, shares = lattice_weights(at_rest[:, :2], size, config.nodes)
+        self.register_buffer("around", torch.from_numpy(around), persistent=False)
+        self.register_buffer("shares", torch.from_numpy(shares), persistent=False)
         for name in ("home", "spacing", "jaw", "eye"):
             self.register_buffer(name, torch.from_numpy(getattr(layout, name).astype(np.float32)), persistent=False)
         self.register_buffer("triangles", torch.from_numpy(layout.triangles.astype(np.int64)), persistent=False)
@@ -71,8 +74,8 @@ class Splats(nn.Module):
         return self.direct @ features + 0.5 * self.bend(features)
 
     def lattice(self, features: Tensor) -> Tensor:
-        """How the body moves at its nodes, pixels [1, 2, G, G]."""
-        return 8 * self.body(features[24:]).reshape(1, 2, self.nodes, self.nodes)
+        """How the body moves at its nodes, pixels [2, G * G]."""
+        return 8 * self.body(features[24:]).reshape(2, -1)
 
     def forward(
         self, features: Tensor, vertices: Tensor, head: Tensor, rest: Tensor, jaw: Tensor, look: Tensor
@@ -94,10 +97,7 @@ class Splats(nn.Module):
         with_head = bound @ head[:, :3].T + head[:, 3]
         at_rest = at @ rest[:, :3].T + rest[:, 3]
         follow = torch.cat([at.new_ones(self.layout.sheets), torch.sigmoid(3 * self.follow)])[:, None]
-        where = at_rest[:, :2] / at.new_tensor(self.size) * 2 - 1
-        drift = functional.grid_sample(
-            self.lattice(features), where[None, :, None].detach(), align_corners=True, padding_mode="border"
-        )[0, :, :, 0].T
+        drift = (self.lattice(features)[:, self.around] * self.shares).sum(-1).T
         with_body = torch.cat([at_rest[:, :2] + drift, at_rest[:, 2:]], 1)
         place3 = torch.cat([on_mesh, follow * with_head + (1 - follow) * with_body])
         l0, l1, l2 = self.shape.unbind(1)

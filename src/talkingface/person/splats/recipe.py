@@ -15,8 +15,9 @@ from talkingface.face.mesh478_motion import pose_of_row
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import Pose
 from talkingface.face.topology import FACE_OVAL
+from talkingface.person.held_out import scored_matrix, scored_square
 from talkingface.person.splats.config import SplatConfig
-from talkingface.person.splats.layout import Layout, draw_order, facing, jaw_directions, make_layout
+from talkingface.person.splats.layout import Layout, backs, draw_order, jaw_directions, make_layout
 from talkingface.person.splats.material import (
     MATTE_EVERY,
     MOST_DEVIATIONS,
@@ -81,7 +82,13 @@ class SplatRecipe(Recipe):
         layout = make_layout(self._motion.neutral, self._rest, share, detail, self._config, self._seed)
         colour = self._first_colours(layout)
         self.splats = Splats(
-            layout, self._config, self._canvas.size, colour, torch.from_numpy(plate), torch.from_numpy(seen)
+            layout,
+            self._config,
+            self._canvas.size,
+            self._rest.apply(layout.home),
+            colour,
+            torch.from_numpy(plate),
+            torch.from_numpy(seen),
         )
         return {"splats": self.splats}
 
@@ -187,10 +194,7 @@ class SplatRecipe(Recipe):
             ((33, 133, 159, 145), EYE_WEIGHT),
             ((362, 263, 386, 374), EYE_WEIGHT),
         ):
-            box = points[list(chosen)]
-            centre, reach = box.mean(0), 0.75 * np.ptp(box, 0).max()
-            x0, y0 = np.maximum(centre - reach, 0).astype(int)
-            x1, y1 = (centre + reach).astype(int) + 1
+            x0, y0, x1, y1 = _box(points[list(chosen)])
             weight[y0:y1, x0:x1] = value
         return weight
 
@@ -207,8 +211,10 @@ class SplatRecipe(Recipe):
             most = MOST_RADIUS * max(self._canvas.size)
             parts.append((centre, conic, opacity, colour))
             radii.append(np.minimum(radius, most).astype(np.float32))
-            front = facing(row["vertices"][k].numpy(), splats.layout.triangles)
-            orders.append(draw_order(splats.layout, depth.detach().numpy(), front))
+            radii[-1][: splats.layout.skin][
+                backs(row["vertices"][k].numpy(), splats.layout.triangles[: splats.layout.skin])
+            ] = -1
+            orders.append(draw_order(splats.layout, depth.detach().numpy()))
         stacked = [torch.stack([part[j] for part in parts]) for j in range(4)]
         ground = plate.expand(count, *plate.shape) if behind is None else behind
         return DrawSplats.apply(*stacked, ground, radii, orders)  # type: ignore[no-any-return]
@@ -257,27 +263,29 @@ class SplatRecipe(Recipe):
         return {f"{name}_db": -10 * float(np.log10(np.mean(values))) for name, values in sums.items() if values}
 
     def errors(self, real: np.ndarray, made: np.ndarray, number: int) -> dict[str, float]:
-        """Mean squared errors over the square around the face, its oval and the mouth's box."""
-        points = self._points[number, :, :2]
-        wrong = ((real.astype(np.float32) - made) / 255) ** 2
-        wrong = wrong.mean(-1)
-        low, high = points.min(0), points.max(0)
-        centre, reach = (low + high) / 2, 0.65 * (high - low).max()
-        x0, y0 = np.maximum(centre - reach, 0).astype(int)
-        x1, y1 = (centre + reach).astype(int)
-        mask = np.zeros(wrong.shape, np.uint8)
-        cv2.fillPoly(mask, [np.round(points[list(FACE_OVAL)]).astype(np.int32)], (1,))
-        lips = points[list(LIP_POINTS)]
-        c, r = lips.mean(0), 0.75 * np.ptp(lips, 0).max()
-        u0, v0 = np.maximum(c - r, 0).astype(int)
-        u1, v1 = (c + r).astype(int)
+        """Mean squared errors over the `scored_square` of a frame, the face's oval in it and the mouth's box."""
+        frame = self._points[number]
+        points = frame[:, :2] @ scored_matrix(frame)[:, :2].T + scored_matrix(frame)[:, 2]
+        pair = (scored_square(picture, frame).astype(np.float32) / 255 for picture in (real, made))
+        wrong = np.square(np.subtract(*pair)).mean(-1)
+        oval = np.zeros(wrong.shape, np.uint8)
+        cv2.fillPoly(oval, [np.round(points[list(FACE_OVAL)]).astype(np.int32)], (1,))
+        x0, y0, x1, y1 = _box(points[list(LIP_POINTS)])
         return {
-            "square": float(wrong[y0:y1, x0:x1].mean()),
-            "oval": float(wrong[mask > 0].mean()),
-            "mouth": float(wrong[v0:v1, u0:u1].mean()),
+            "square": float(wrong.mean()),
+            "oval": float(wrong[oval > 0].mean()),
+            "mouth": float(wrong[y0:y1, x0:x1].mean()),
         }
 
     def preview(self, step: int) -> dict[str, np.ndarray]:
         chosen = self._test[np.linspace(0, len(self._test) - 1, 3).astype(int)]
         rows = [np.concatenate([self._frames[k], self.drawn(k)], 0) for k in chosen]
         return {"held_out": np.concatenate(rows, 1)}
+
+
+def _box(points: np.ndarray) -> tuple[int, int, int, int]:
+    """The square x0, y0, x1, y1 about points [K, 2], half as large again as they reach."""
+    centre, reach = points.mean(0), 0.75 * np.ptp(points, 0).max()
+    x0, y0 = np.maximum(centre - reach, 0).astype(int)
+    x1, y1 = (centre + reach).astype(int) + 1
+    return int(x0), int(y0), int(x1), int(y1)

@@ -22,7 +22,7 @@ from talkingface.face.morphable import load_mesh478
 from talkingface.face.pose import Pose, head_box
 from talkingface.face.splats import BLUR, REACH, draw_band
 from talkingface.face.topology import FACE_68
-from talkingface.person.splats.layout import draw_order, facing, jaw_directions
+from talkingface.person.splats.layout import draw_order, jaw_directions
 from talkingface.person.splats.material import (
     FPS,
     MOST_DEVIATIONS,
@@ -37,7 +37,7 @@ from talkingface.person.splats.shape import (
     MOST_RADIUS,
     PLACE_SHARE,
     FaceShape,
-    lattice_at,
+    lattice_weights,
 )
 from talkingface.person.splats.stored import unpack
 from talkingface.video.background import make_background
@@ -56,13 +56,13 @@ _F1, _F2, _F3 = types.float32[::1], types.float32[:, ::1], types.float32[:, :, :
 
 @kernel(
     types.void(
-        types.int32[:, ::1], _F2, _F2, _F1, _F1, _F2, _F2, _F2, _F2, _F2, _F2, _F1, _F1,
+        types.int32[:, ::1], types.int64, _F2, _F2, _F1, _F1, _F2, _F2, _F2, _F2, _F2, _F2, _F1, _F1,
         _F1, types.float32, types.float32, types.int64, _F2, _F2, _F2, _F2, _F1, _F1,
     ),
     error_model="numpy",
 )  # fmt: skip
 def _place(
-    triangles, vertices, at, follow, spacing, drift, bound, head, rest, turn, shape, opacity, pivot,
+    triangles, skin, vertices, at, follow, spacing, drift, bound, head, rest, turn, shape, opacity, pivot,
     shown_at, distance, most, surface, moved, centre, conic, radius, seen, depth,
 ):  # fmt: skip
     """Where splats are in the picture: fills the last five arrays.
@@ -138,6 +138,20 @@ def _place(
         seen[i] = opacity[i] * np.sqrt(max(xx * yy - xy * xy, np.float32(1e-6)) / det)
         radius[i, 0] = min(np.float32(REACH) * np.sqrt(a2), most)
         radius[i, 1] = min(np.float32(REACH) * np.sqrt(d2), most)
+        if i < skin and ux * vy - uy * vx >= 0:  # seen from behind
+            radius[i, 0] = -1
+
+
+@kernel(types.void(_F3, _F2, _F3, types.uint8[:, :, ::1]), fastmath=True)
+def _finish(picture, left, ground, out):
+    """`picture` [3, H, W] before `ground`, of which `left` [H, W] is seen, as uint8 [H, W, 3]."""
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            for c in range(3):
+                value = picture[c, y, x] + left[y, x] * ground[c, y, x]
+                out[y, x, c] = np.uint8(
+                    min(max(value, np.float32(0)), np.float32(1)) * np.float32(255) + np.float32(0.5)
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +221,9 @@ class SplatPerson:
         follow = 1 / (1 + np.exp(-3 * a["follow"]))
         self.follow = np.concatenate([np.ones(self.layout.sheets), follow]).astype(np.float32)
         self.plate = found.plate
+        at_rest = self.canvas.pose(self.rest).apply(self.layout.home)
+        side = round((len(a["body.2.bias"]) / 2) ** 0.5)
+        self.around, self.shares = lattice_weights(at_rest[:, :2], self.canvas.size, side)
         count = len(a["opacity"])
         self.moves = np.ascontiguousarray(a["moves"].reshape(count * 5, -1))
 
@@ -221,12 +238,11 @@ class SplatPerson:
         return (features @ a["direct"].T + 0.5 * bent).astype(np.float32)
 
     def lattice(self, features: np.ndarray) -> np.ndarray:
-        """[B, NUM_FEATURES] -> how the body moves at its nodes, pixels of the canvas [B, 2, G, G]."""
+        """[B, NUM_FEATURES] -> how the body moves at its nodes, pixels of the canvas [B, 2, G * G]."""
         a = self.arrays
         hidden = np.tanh(features[:, 24:] @ a["body.0.weight"].T + a["body.0.bias"])
         nodes = 8 * (hidden @ a["body.2.weight"].T + a["body.2.bias"])
-        side = round((nodes.shape[1] / 2) ** 0.5)
-        return nodes.reshape(len(nodes), 2, side, side).astype(np.float32)
+        return nodes.reshape(len(nodes), 2, -1).astype(np.float32)
 
 
 def load_splats(tensors: Mapping[str, np.ndarray]) -> Callable[[Controls], SplatRenderer]:
@@ -243,6 +259,7 @@ class SplatRenderer:
         self._framing = _choose_framing(person, controls)
         self._pace = PACES[controls.delay]
         self._ground = self._behind()
+        self._nothing = np.zeros(self._ground.shape[1:], np.float32)
         self._follows_clip = controls.pose == "source"
 
     def _behind(self) -> np.ndarray:
@@ -300,12 +317,11 @@ class SplatRenderer:
         rgb = np.empty((len(rows), *self._ground.shape[1:], 3), np.uint8)
         mask = np.empty(rgb.shape[:3], np.uint8) if self._controls.background == "transparent" else None
         for k, (picture, left) in enumerate(drawn):
-            if mask is None:
-                picture += left * self._ground
-            else:
+            if mask is not None:
                 picture /= np.maximum(1 - left, 1 / 255)  # the person's own colours, without what is behind
                 mask[k] = np.round(255 * (1 - left))
-            rgb[k] = _to_uint8(picture)
+                left = self._nothing
+            _finish(picture, left, self._ground, rgb[k])
         return Frames(rgb=rgb, mask=mask, start=start)
 
     def _draw(
@@ -338,9 +354,7 @@ class SplatRenderer:
         bound = at + layout.jaw[:, None] * (person.jaw @ row.expression)
         bound[:, :2] += layout.eye[:, None] * person.shape.look(row.look)
         resting = person.canvas.pose(person.rest)
-        plain = matrix_of(resting)
-        on_canvas = at @ plain[:2, :3].T + plain[:2, 3]
-        drift = lattice_at(lattice, on_canvas, person.canvas.size) * framing.factor
+        drift = (lattice[:, person.around] * person.shares).sum(-1).T * np.float32(framing.factor)
         width, height = framing.size
         camera = _camera(view, pose.translation, framing.size)
         count = len(move)
@@ -348,13 +362,12 @@ class SplatRenderer:
         seen, deep = np.empty((2, count), np.float32)
         most = np.float32(MOST_RADIUS * max(width, height) * (1 if view is None else view.zoom))
         _place(
-            layout.triangles, vertices, at.astype(np.float32), person.follow, spacing, drift.astype(np.float32),
-            bound.astype(np.float32), matrix_of(pose), matrix_of(framing.pose(resting)), camera.turn, arrays["shape"],
-            person.opacity, camera.pivot, camera.shown_at, camera.distance, most, n,
+            layout.triangles, layout.skin, vertices, at.astype(np.float32), person.follow, spacing,
+            drift.astype(np.float32), bound.astype(np.float32), matrix_of(pose), matrix_of(framing.pose(resting)),
+            camera.turn, arrays["shape"], person.opacity, camera.pivot, camera.shown_at, camera.distance, most, n,
             np.ascontiguousarray(places, dtype=np.float32), centre, conic, radius, seen, deep,
         )  # fmt: skip
-        front = facing((vertices - camera.pivot) @ camera.turn.T, layout.triangles)
-        order = draw_order(layout, deep, front)
+        order = draw_order(layout, deep)
         left = np.ones((height, width), np.float32)
         if depth:
             values = deep[:, None].copy()
@@ -372,11 +385,12 @@ class SplatRenderer:
         """See `core.system.ViewableRenderer.draw`."""
         row = self._row(expression, pose, closure)
         picture, left = next(self._draw([row], view))
-        picture += left * self._ground
+        rgb = np.empty((*left.shape, 3), np.uint8)
+        _finish(picture, left, self._ground, rgb)
         total, _ = next(self._draw([row], view, depth=True))
         with np.errstate(divide="ignore", invalid="ignore"):
             depth = np.where(left < 0.5, total[0] / (1 - left), np.inf).astype(np.float32)
-        return _to_uint8(picture), depth
+        return rgb, depth
 
     def landmarks(self, expression: np.ndarray, pose: np.ndarray, view: View | None) -> np.ndarray:
         """See `core.system.ViewableRenderer.landmarks`."""
@@ -396,11 +410,6 @@ class SplatRenderer:
             blink=np.full((1, 1), np.clip(closure, 0, 1), np.float32), fps=FPS,
         )  # fmt: skip
         return self._rows(motion, rows, slow_poses(rows, FPS))[0]
-
-
-def _to_uint8(picture: np.ndarray) -> np.ndarray:
-    """float32 [3, H, W] in [0, 1] -> uint8 [H, W, 3]."""
-    return np.ascontiguousarray((picture * 255 + 0.5).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _choose_framing(person: SplatPerson, controls: Controls) -> _Framing:

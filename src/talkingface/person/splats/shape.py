@@ -52,13 +52,12 @@ class FaceShape:
         return EYEBALL * self.eye_distance * np.sin(in_head)
 
 
-def lattice_at(nodes: np.ndarray, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What a lattice [2, G, G] over a picture of `size` says at `points` [M, 2] (x, y) px, bilinear: [M, 2]."""
-    side = nodes.shape[-1]
-    at = np.clip(points / np.array(size) * (side - 1), 0, side - 1).astype(np.float32)
+def lattice_weights(points: np.ndarray, size: tuple[int, int], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bilinear interpolation between `side` x `side` nodes over a picture of `size`, at `points` [M, 2] (x, y) px: the
+    four nodes around each int64 [M, 4], and their shares float32 [M, 4]."""
+    at = np.clip(points / np.array(size) * (side - 1), 0, side - 1)
     low = np.minimum(at.astype(int), side - 2)
-    share = at - low
-    x, y, (u, v) = low[:, 0], low[:, 1], share.T
-    top = nodes[:, y, x] * (1 - u) + nodes[:, y, x + 1] * u
-    bottom = nodes[:, y + 1, x] * (1 - u) + nodes[:, y + 1, x + 1] * u
-    return (top * (1 - v) + bottom * v).T
+    (u, v), corner = (at - low).T, low[:, 1] * side + low[:, 0]
+    nodes = np.stack([corner, corner + 1, corner + side, corner + side + 1], 1)
+    shares = np.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], 1)
+    return nodes, shares.astype(np.float32)

@@ -2,7 +2,7 @@
 
 A structure tensor says how the edges run around the hole, and is spread into it. From every hidden pixel two lines
 follow its direction, one each way, to where the background is seen; the colours there are mixed by distance. Where
-there are no edges, a pyramid gives a smooth fill.
+there are no edges, a membrane over what is seen gives a smooth fill. The grain of what is seen goes on over it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,19 @@ SEEN_ALPHA = 0.02
 BESIDE = 1 / 85
 """Of the longer side: as far beside the person colours are not taken for the background's: there is hair that the matte
 missed."""
+STRAND_PX = 512
+"""Strands of hair that the matte missed are looked for at this size."""
+STRAND_REACH, STRAND_WIDTH = 1 / 12, 1 / 60
+"""Of the longer side: how far from the person they reach, and how wide they are at most."""
+STRAND_EXCESS = (14.0, 4.0)
+"""How much a strand differs from the background behind it at least: levels, and deviations of that background."""
+GRAIN_PX, MOST_GRAIN = 1.5, 3.0
+"""What is finer than this, in pixels, is grain; more than so many of its deviations is something else."""
+GRAINY = (0.55, 0.75)
+"""Deviation by the median over that by squares: from which what is fine counts as grain, and as nothing else. Edges,
+which must not be mirrored, make it small."""
+MEMBRANE_PX, STEPS = 40, 24
+"""Longest side of the coarsest membrane, and how often each one is smoothed."""
 SMOOTH_PX = 320
 """The smooth fill is made at this size: it has no detail to show."""
 TRACED_PX = 256
@@ -42,16 +55,103 @@ def fill_background(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     h, w = rgb.shape[:2]
     beside = 2 * max(1, round(BESIDE * max(h, w))) + 1
     hole = cv2.dilate((alpha > SEEN_ALPHA).astype(np.uint8), np.ones((beside, beside), np.uint8))
+    hole |= _strands(rgb, hole)
     size = _within(SMOOTH_PX, w, h)
     hole_small = (cv2.resize(hole, size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
     if hole_small.all():
         return rgb.copy()
     known = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    filled = cv2.resize(push_pull(known, hole_small == 0), (w, h), interpolation=cv2.INTER_LINEAR)
-    filled = _continue_edges(rgb, hole, filled)
+    filled = cv2.resize(_membrane(known, hole_small == 0), (w, h), interpolation=cv2.INTER_LINEAR)
+    filled = _continue_edges(rgb, hole, filled) + _grain(rgb, hole)
     edge = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), max(1.0, max(h, w) / 300))[..., None]
     edge = np.where(hole[..., None] > 0, 1.0, edge)
-    return np.round(rgb * (1 - edge) + filled * edge).astype(np.uint8)
+    return np.round(rgb * (1 - edge) + filled.clip(0, 255) * edge).astype(np.uint8)
+
+
+def _strands(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Thin things before a plain background that grow out of the person: uint8 [H, W]. Hair that the matte missed would
+    stay behind there when the head turns."""
+    h, w = rgb.shape[:2]
+    size = _within(STRAND_PX, w, h)
+    person = (cv2.resize(hole, size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+    near = (cv2.distanceTransform(1 - person, cv2.DIST_L2, 3) <= STRAND_REACH * max(size)).astype(np.uint8)
+    few = _within(STRAND_PX // 4, w, h)
+    known = cv2.resize(near, few, interpolation=cv2.INTER_AREA) == 0
+    if not known.any():
+        return np.zeros_like(hole)
+    picture, small = (cv2.resize(rgb, s, interpolation=cv2.INTER_AREA).astype(np.float32) for s in (size, few))
+    behind = cv2.resize(push_pull(small, known), size)
+    deviation = cv2.resize(_deviation(small, known, max(few) / 16), size)
+    levels, deviations = STRAND_EXCESS
+    other = np.abs(picture - behind).max(-1) > levels + deviations * deviation
+    other = (other & (near > person)).astype(np.uint8)
+    width = 2 * round(STRAND_WIDTH * max(size)) + 1
+    thin = other & ~cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
+    _, labels = cv2.connectedComponents(thin | person)
+    grown = np.isin(labels, np.unique(labels[person > 0])) & (thin > 0)
+    found = cv2.dilate(grown.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return cv2.resize(found, (w, h), interpolation=cv2.INTER_NEAREST)
+
+
+def _deviation(picture: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
+    """Deviation of the `known` pixels of float32 [H, W, 3] around each one, in the channel that varies most: [H, W]."""
+    weight = known.astype(np.float32)
+    share = cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-3
+    mean, square = (
+        cv2.GaussianBlur(power * weight[..., None], (0, 0), sigma) / share[..., None] for power in (picture, picture**2)
+    )
+    return np.sqrt((square - mean**2).clip(0).max(-1))
+
+
+def _membrane(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`values` [H, W, C] with the unknown ones the mean of their neighbours: float32 [H, W, C], from coarse to fine.
+
+    A pyramid alone falls back to means of the whole picture right behind the border.
+    """
+    weight = known.astype(np.float32)
+    masked = values.astype(np.float32) * weight[..., None]
+    sizes = [(known.shape[1], known.shape[0])]
+    while max(sizes[-1]) > MEMBRANE_PX:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    filled = None
+    for level, size in reversed(list(enumerate(sizes))):
+        share = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+        colour = cv2.resize(masked, size, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-3)[..., None]
+        seen = (share > 0.3)[..., None]
+        filled = push_pull(colour, seen[..., 0]) if filled is None else cv2.resize(filled, size)
+        np.copyto(filled, colour, where=seen)
+        for _ in range(STEPS if level else STEPS // 4):
+            filled = cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE)
+            np.copyto(filled, colour, where=seen)
+    return push_pull(values, known) if filled is None else filled
+
+
+def _grain(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The grain of the background, mirrored into `hole` [H, W] at its border: float32 [H, W, 3], 0 outside."""
+    h, w = hole.shape
+    inside = cv2.dilate(hole, np.ones((7, 7), np.uint8))  # blurring mixes the person into what is this near
+    fine = rgb - cv2.GaussianBlur(rgb, (0, 0), GRAIN_PX).astype(np.float32)
+    grain = np.zeros_like(fine)
+    if inside.all():
+        return grain
+    seen = fine[inside == 0]
+    spread = 1.4826 * float(np.median(np.abs(seen)))
+    low, high = GRAINY
+    share = np.clip((spread / max(float(seen.std()), 1e-6) - low) / (high - low), 0, 1)
+    if share == 0:
+        return grain
+    depth, labels = cv2.distanceTransformWithLabels(inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    border = np.zeros((labels.max() + 1, 2), np.int64)
+    border[labels[inside == 0]] = np.argwhere(inside == 0)
+    places = np.argwhere((hole > 0) & (depth < FAR * max(h, w)))
+    mirrored = 2 * border[labels[places[:, 0], places[:, 1]]] - places
+    last = np.array([h - 1, w - 1])
+    mirrored = last - np.abs(last - np.abs(mirrored))  # and once more at the picture's border
+    y, x = mirrored.clip(0, last).T
+    grain[places[:, 0], places[:, 1]] = (
+        share * fine[y, x].clip(-MOST_GRAIN * spread, MOST_GRAIN * spread) * (inside[y, x] == 0)[:, None]
+    )
+    return grain
 
 
 def background_seen(rgb: np.ndarray, alpha: np.ndarray, own: np.ndarray, filled: np.ndarray) -> np.ndarray:

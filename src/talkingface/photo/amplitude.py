@@ -60,7 +60,7 @@ def _smaller(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     part = np.s_[low[1] : high[1], low[0] : high[0]]
     return {
         "rgb": shrink(np.ascontiguousarray(rgb[part]), size),
-        "matte": shrink(np.ascontiguousarray(tensors["matte"][part]), size),
+        "matte": np.full(size[::-1], 255, np.uint8),  # the head rests: what it hides need not be guessed
         "landmarks": ((points - corner) * moved).astype(np.float32),
         "resting": tensors["resting"],
         "rotation": tensors["rotation"],

@@ -78,3 +78,31 @@ def test_a_pyramid_spreads_any_values():
     filled = push_pull(values, known)
     assert np.allclose(filled[known], values[known], rtol=1e-3)
     assert filled[:, 20].mean() < 300 < filled[:, 30].mean()
+
+
+def test_the_grain_of_the_wall_goes_on():
+    alpha = head()
+    wall = np.clip(150 + np.random.default_rng(0).normal(0, 8, (SIZE, SIZE, 3)), 0, 255).round().astype(np.uint8)
+    filled = fill_background(before(wall, alpha), alpha).astype(float)
+    fine = filled - cv2.GaussianBlur(filled, (0, 0), 3)
+    assert fine[rim(alpha, 20)].std() > 0.7 * fine[alpha == 0].std()
+    assert np.abs(filled[rim(alpha, 20)].mean(0) - 150).max() < 4
+
+
+def test_light_around_a_head_stays_light_behind_its_border():
+    alpha = head()
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
+    wall = np.repeat((230 - 180 * np.hypot(x, y))[..., None], 3, -1).round().astype(np.uint8)
+    error = np.abs(fill_background(before(wall, alpha), alpha).astype(float) - wall).mean(-1)
+    assert error[rim(alpha, 12)].mean() < 9.5
+
+
+def test_a_strand_that_leaves_the_matte_belongs_to_the_person():
+    alpha = head()
+    picture = before(np.full((SIZE, SIZE, 3), 180, np.uint8), alpha)
+    strand = np.s_[SIZE // 2 : SIZE // 2 + 3, SIZE * 3 // 4 - 4 : SIZE * 3 // 4 + 16]
+    picture[strand] = (40, 30, 25)
+    assert np.abs(fill_background(picture, alpha)[strand].astype(int) - 180).max() < 12
+    mark = np.s_[10:13, 10:30]  # something else on the wall
+    picture[mark] = (40, 30, 25)
+    assert fill_background(picture, alpha)[mark].max() < 60

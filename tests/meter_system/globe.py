@@ -73,7 +73,7 @@ class Globe:
             yield Frames(rgb=np.stack([self.draw(*row, None)[0] for row in rows]), start=piece.start)
 
     def draw(
-        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None
+        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None, *, deep: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         view = view or View()
         shown = np.array([expression[0] / 2, (view.yaw + 1) / 2, closure])

@@ -59,7 +59,9 @@ class Viewing:
         self, system: System, avatar: Avatar, controls: Controls, motion: Motion, speech: Speech | None
     ) -> None:
         self.system, self.avatar = system, avatar
-        self.controls = replace(controls, pose="still")  # rows say the pose, whatever the renderer has of its own
+        # rows say the pose, whatever the renderer has of its own; "low": single frames, as soon as they can be there
+        delay = "low" if "low" in (system.SPEC.latency_frames or ()) else controls.delay
+        self.controls = replace(controls, pose="still", delay=delay)
         self.motion, self.speech = motion, speech
         self._renderers: Kept[ViewableRenderer] = Kept(_KEPT)
         self._markers: Kept = Kept(_KEPT)
@@ -101,7 +103,7 @@ class Viewing:
         renderer, view = self._renderer(shot), shot.view
         self._check_settings(view)
         expression, pose, closure = self._row(shot)
-        rgb, depth = renderer.draw(expression, pose, closure, view)
+        rgb, depth = renderer.draw(expression, pose, closure, view, deep=shot.depth)
         picture = _grey(depth) if shot.depth else self._marked(rgb)
         if shot.landmarks is not None and self.has_landmarks:
             from talkingface.face.landmarks68 import draw_landmarks

@@ -57,9 +57,11 @@ class ViewableRenderer(Renderer, Protocol):
     """
 
     def draw(
-        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None
+        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None, *, deep: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """One picture uint8 [H, W, 3] and its depth float32 [H, W] in pixels, infinite where nothing of the person is.
+
+        Without `deep` nobody looks at the depth: it may be any number where the person is, if that takes less time.
 
         `expression` float32 [E] and `pose` float32 [P] are a row of a motion, `closure` 0 to 1 closes the eyes. `view`
         None is the camera that filmed the avatar. The picture has the background of the controls.

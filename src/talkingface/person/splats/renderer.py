@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -46,6 +47,8 @@ from talkingface.video.resize import shrink
 LONGEST_PX = 1280
 MOST_POSE = np.array([0.8, 0.8, 0.8, 1.5, 1.5, 0.7], np.float32)
 """Foreign poses go no further than this."""
+BANDS = 2
+"""Of a single picture that someone waits for, each drawn by a thread."""
 HIDDEN = np.float32(1 / 256)
 """What lets less than this through hides what is behind."""
 SMOOTHED = 7
@@ -325,9 +328,12 @@ class SplatRenderer:
         return Frames(rgb=rgb, mask=mask, start=start)
 
     def _draw(
-        self, rows: list[_Row], view: View | None = None, depth: bool = False
+        self, rows: list[_Row], view: View | None = None, depth: bool = False, bands: int = 1
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Pictures float32 [3, H, W] without background and what is left of that [H, W], one after the other."""
+        """Pictures float32 [3, H, W] without background and what is left of that [H, W], one after the other.
+
+        `bands`: parts of each that are drawn at the same time.
+        """
         person = self._person
         features = np.stack([row.features for row in rows]).astype(np.float32)
         lattices = person.lattice(features)
@@ -337,10 +343,10 @@ class SplatRenderer:
         full[: len(features)] = features
         moved = (person.moves @ person.basis(full).T).T.reshape(len(full), -1, 5)
         for row, lattice, move in zip(rows, lattices, moved, strict=False):
-            yield self._draw_one(row, lattice, move, view, depth)
+            yield self._draw_one(row, lattice, move, view, depth, bands)
 
     def _draw_one(
-        self, row: _Row, lattice: np.ndarray, move: np.ndarray, view: View | None, depth: bool
+        self, row: _Row, lattice: np.ndarray, move: np.ndarray, view: View | None, depth: bool, bands: int
     ) -> tuple[np.ndarray, np.ndarray]:
         person, framing = self._person, self._framing
         arrays, layout = person.arrays, person.layout
@@ -369,25 +375,28 @@ class SplatRenderer:
         )  # fmt: skip
         order = draw_order(layout, deep)
         left = np.ones((height, width), np.float32)
-        if depth:
-            values = deep[:, None].copy()
-            picture = np.zeros((1, height, width), np.float32)
-            draw_band(order, centre, conic, seen, values, radius, left, picture, 0, height, HIDDEN)
-            return picture, left
-        picture = np.zeros((3, height, width), np.float32)
-        values = np.ascontiguousarray(colour, dtype=np.float32)
-        draw_band(order, centre, conic, seen, values, radius, left, picture, 0, height, HIDDEN)
+        values = deep[:, None].copy() if depth else np.ascontiguousarray(colour, dtype=np.float32)
+        picture = np.zeros((values.shape[1], height, width), np.float32)
+
+        def draw_rows(rows: tuple[int, int]) -> None:
+            draw_band(order, centre, conic, seen, values, radius, left, picture, *rows, HIDDEN)
+
+        edges = np.linspace(0, height, bands + 1).astype(int).tolist()
+        for _ in ordered_map(draw_rows, itertools.pairwise(edges), 0 if bands == 1 else bands):
+            pass
         return picture, left
 
     def draw(
-        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None
+        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None, *, deep: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `core.system.ViewableRenderer.draw`."""
         row = self._row(expression, pose, closure)
-        picture, left = next(self._draw([row], view))
+        picture, left = next(self._draw([row], view, bands=BANDS))
         rgb = np.empty((*left.shape, 3), np.uint8)
         _finish(picture, left, self._ground, rgb)
-        total, _ = next(self._draw([row], view, depth=True))
+        if not deep:
+            return rgb, np.where(left < 0.5, np.float32(1), np.float32(np.inf))
+        total, _ = next(self._draw([row], view, depth=True, bands=BANDS))
         with np.errstate(divide="ignore", invalid="ignore"):
             depth = np.where(left < 0.5, total[0] / (1 - left), np.inf).astype(np.float32)
         return rgb, depth

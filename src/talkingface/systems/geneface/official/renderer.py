@@ -149,7 +149,7 @@ class OfficialRenderer:
             yield Frames(rgb=rgb[None], mask=mask, start=number)
 
     def draw(
-        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None
+        self, expression: np.ndarray, pose: np.ndarray, closure: float, view: View | None, *, deep: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `core.system.ViewableRenderer`. The torso stays as the clip's camera sees it."""
         person = self._person

@@ -9,8 +9,9 @@ import pytest
 from talkingface.core import registry
 from talkingface.testing import check_system
 
-SLOW = {("headpose", "tiny_official"), ("headpose", "tiny_journal")}
-"""Their pictures are 256 pixels wide however narrow the networks are: half a minute each."""
+SLOW = {("headpose", "tiny_official"), ("headpose", "tiny_journal"), ("geneface", "tiny_official")}
+"""Their pictures are 256 pixels wide however narrow the networks are, or marched ray by ray: half a minute each and
+more."""
 
 
 def _small_presets() -> Iterator[object]:

@@ -46,6 +46,10 @@ def make_own_options(cls: type[Options], values: Mapping[str, Any]) -> Options:
                 parsed[name] = facts[name]["parse"](value)
             except ValueError as error:
                 raise UsageError(f"--set {name}={value} is not what it takes: {facts[name]['help']}") from error
+    for name, value in parsed.items():
+        choices = facts[name]["choices"] if name in facts else ()
+        if choices and value not in choices:
+            raise UsageError(f"--set {name} is one of {', '.join(choices)}, not {value!r}")
     return make_options(cls, parsed)
 
 

@@ -200,3 +200,19 @@ class HeadMotion:
         return HeadRows(
             pose=rows[:, :NUM_POSE], brow=rows[:, NUM_POSE:], blink=blink, gaze=None if moving is None else gaze
         )
+
+
+def untrained_head_motion(num_brow: int) -> dict[str, np.ndarray]:
+    """Tensors of a head that sways a little, makes a small gesture at every event and blinks: what tests run on."""
+    columns = NUM_POSE + num_brow
+    bump, gesture = np.hanning(25).astype(np.float32)[:, None, None], 0.02 * np.hanning(30)
+    return {
+        "kernel": 0.01 * bump * np.eye(columns, dtype=np.float32),
+        "response": np.zeros((5, columns), np.float32),
+        "limit": np.full(columns, 0.1, np.float32),
+        "blink": np.array([0, 0.5, 1, 1, 0.5, 0.2, 0], np.float32),
+        "gestures": np.repeat(gesture[None, :, None], len(KINDS), axis=0).repeat(columns + EVENT_RATES, 2),
+        "chance": np.full(len(KINDS), 0.7, np.float32),
+        "nod": np.repeat(gesture[:, None], columns, axis=1),
+        "gaze": np.full(2, 0.05, np.float32),
+    }

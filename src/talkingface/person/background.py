@@ -7,11 +7,13 @@ import numpy as np
 
 from talkingface.face.matte import coarse_matte
 
-STEP = 12  # frames between two looks
+STEP = 6  # frames between two looks
+_FIND_EVERY = 4  # looks after which people are found anew: they move little beside what is kept away from them
 _WIDTH_PX = 320  # at which pictures are compared
 _MOST_POINTS, _LEAST_POINTS = 80, 12
 _QUALITY, _APART_PX = 0.05, 6
 _FREE, _AWAY_PX = 0.05, 13  # opacity of people from which on, and pixels around it, nothing is followed
+_WINDOW, _LEVELS = (31, 31), 4  # a quick pan is 40 pixels from look to look
 _LEAST_SHARE = 0.6  # of the points that must agree on one movement
 
 
@@ -25,6 +27,7 @@ class BackgroundWatch:
     def __init__(self) -> None:
         self._before: np.ndarray | None = None
         self._mask: np.ndarray | None = None
+        self._looks = 0
         self._path = [np.zeros(4)]
         self._total = np.eye(3)
 
@@ -34,8 +37,12 @@ class BackgroundWatch:
         size = max(2, round(rgb.shape[1] * factor)), max(2, round(rgb.shape[0] * factor))
         grey = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         height = float(np.ptp(points[:, 1])) * factor
-        people = (cv2.resize(coarse_matte(rgb), size) > _FREE).astype(np.uint8)
-        mask = 255 * (1 - cv2.dilate(people, np.ones((2 * _AWAY_PX + 1,) * 2, np.uint8)))
+        if self._looks % _FIND_EVERY == 0 or self._mask is None:
+            people = (cv2.resize(coarse_matte(rgb), size) > _FREE).astype(np.uint8)
+            mask = 255 * (1 - cv2.dilate(people, np.ones((2 * _AWAY_PX + 1,) * 2, np.uint8)))
+        else:
+            mask = self._mask
+        self._looks += 1
         if self._before is not None:
             self._follow(self._before, grey, self._mask, mask, height)
         self._before, self._mask = grey, mask
@@ -46,7 +53,9 @@ class BackgroundWatch:
         found = cv2.goodFeaturesToTrack(before, _MOST_POINTS, _QUALITY, _APART_PX, mask=free)
         if found is None or len(found) < _LEAST_POINTS:
             return
-        moved, status, _ = cv2.calcOpticalFlowPyrLK(before, after, found, np.zeros_like(found))
+        moved, status, _ = cv2.calcOpticalFlowPyrLK(
+            before, after, found, np.zeros_like(found), winSize=_WINDOW, maxLevel=_LEVELS
+        )
         places = np.rint(moved[:, 0]).astype(int)
         inside = ((places >= 0) & (places < after.shape[::-1])).all(1) & (status[:, 0] > 0)
         inside[inside] = free_after[places[inside, 1], places[inside, 0]] > 0

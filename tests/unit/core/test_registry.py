@@ -26,7 +26,7 @@ def test_mistyped_names_get_the_close_ones() -> None:
     assert "portrait" in registry.system_names()
     with pytest.raises(UsageError, match="did you mean portrait"):
         registry.get_spec("portait")
-    with pytest.raises(UsageError, match="known: headpose, pcavs, portrait"):
+    with pytest.raises(UsageError, match="known: geneface, headpose, pcavs, portrait"):
         registry.get_spec("zzz")
     with pytest.raises(UsageError, match="module:attribute"):
         registry.import_attribute("os")

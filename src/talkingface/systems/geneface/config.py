@@ -1,10 +1,16 @@
-"""Settings of the `geneface` system. Defaults exist here only; they are the published ones."""
+"""Settings of the `geneface` system. Defaults exist here only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from talkingface.core.config import from_dict, upgrade
+from talkingface.core.options import option
+from talkingface.nn.speech_encoder_config import Delay, SpeechHeadConfig
+from talkingface.person.splats.config import SplatConfig
+from talkingface.systems.geneface.motion.config import Hearing, SpeechConfig
 
 CONDITIONS = {
     "idexp_lm3d_normalized": (204, 1, 5),
@@ -18,7 +24,8 @@ CONDITIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RadNerfConfig:
-    """The published renderer: a radiance field of the head and a flat field of the torso."""
+    """The published renderer: a radiance field of the head and a flat field of the torso. Defaults are the published
+    ones."""
 
     inputs: int = 204
     """Width of the condition: 68 points in three dimensions."""
@@ -144,3 +151,77 @@ def tiny_official() -> OfficialConfig:
         nerf_width=16, occupancy_every=4, least_s=1.0,
     )  # fmt: skip
     return OfficialConfig(renderer=small, training=training, view_px=64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """How an avatar is made from a clip. The program's settings, not the weights': no card of weights keeps them."""
+
+    least_s: float = 10.0
+    """Shortest clip."""
+    good_s: float = 20.0
+    """Shorter clips get a note."""
+    one_shot: bool = True
+    """Whether a cut in the clip is an error; false for sentences recorded one by one with a fixed camera."""
+    held_out_share: float = 0.2
+    """Of the clip, its end, on which the avatar is evaluated and nothing is trained."""
+    held_out_most_s: float = 20.0
+    """No more than this is held out."""
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenefaceConfig:
+    """All settings of `geneface`."""
+
+    renderer: Literal["splats", "radnerf"] = "splats"
+    """splats: what two CPU cores draw; radnerf: the published radiance fields."""
+    speech: SpeechConfig = field(default_factory=SpeechConfig)
+    """From a voice to the motion of one person."""
+    splats: SplatConfig = field(default_factory=SplatConfig)
+    """The compact renderer."""
+    official: OfficialConfig = field(default_factory=OfficialConfig)
+    """The published renderer."""
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenefaceOptions:
+    """What a user may ask of this system alone."""
+
+    head: str = option(
+        "shared",
+        "generated head motion: shared (the toolkit's, in the person's own size) or own (learned from the clip)",
+        choices=("shared", "own"),
+    )
+    blinks: str = option(
+        "own",
+        "blinks: own (as often and as long as the person's), clip (those of the clip, forwards and backwards) or none",
+        choices=("own", "clip", "none"),
+    )
+
+
+TINY_HEAD = SpeechHeadConfig(width=16, dilations=(1, 2))
+
+
+def read_config(stored: Any) -> GenefaceConfig:
+    """The config in a card of any version; settings that came later have their defaults. Raises UsageError."""
+    return from_dict(GenefaceConfig, upgrade(stored, GenefaceConfig) if isinstance(stored, dict) else stored)
+
+
+def preset(name: str) -> GenefaceConfig:
+    """The config called `name`: "compact" (two CPU cores), "official" (release 1.1); for tests "tiny",
+    "tiny_official"."""
+    renderer = "radnerf" if name.endswith("official") else "splats"
+    if not name.startswith("tiny"):
+        return GenefaceConfig(renderer=renderer)
+    return GenefaceConfig(
+        renderer=renderer,
+        speech=SpeechConfig(
+            best=Hearing(delay=Delay(ahead=5, right=2, hop=5), head=TINY_HEAD),
+            low=Hearing(delay=Delay(ahead=1, right=1, hop=1), head=TINY_HEAD),
+        ),
+        splats=SplatConfig(level=0, scene=300, basis=4, hidden=8, nodes=4, face_px=80, most_frames=40, steps=30),
+        official=tiny_official(),
+        fit=FitConfig(least_s=1.0, good_s=1.0),
+    )

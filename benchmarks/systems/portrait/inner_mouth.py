@@ -26,7 +26,7 @@ from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.face.track import smooth_track
 from talkingface.metrics.mouth import mouth_measures
 from talkingface.photo.refine import Refiner
-from talkingface.photo.window import is_coloured, skin_colour
+from talkingface.photo.window import read_skin
 from talkingface.video.image import write_image
 
 OPENINGS = (0.03, 0.06, 0.1, 0.15, 0.2)
@@ -160,9 +160,9 @@ def add_clip(table: Table, clip: ClipEntry, refiner: Refiner, sheets: Path | Non
         photo = frame.rgb if number == first else photo
         if number in wanted:
             real[number] = frame.rgb
-    if photo is None or not real or not is_coloured(photo, track.landmarks[first]):
+    if photo is None or not real or not (read := read_skin(photo, track.landmarks[first])).is_coloured:
         return
-    skin = skin_colour(photo, track.landmarks[first])
+    skin = read.colour
     drawing = Drawing(photo, track.landmarks[first], refiner)
     numbers, thumbs = sorted(real), []
     for start in range(0, len(numbers), BATCH):

@@ -24,7 +24,7 @@ from talkingface.photo.composite import hidden_mouth
 from talkingface.photo.mouth import OpenMouth
 from talkingface.photo.refine import Drawn, Refiner, composite_residual, look_at, make_view
 from talkingface.photo.rig import NO_GAINS, amplified
-from talkingface.photo.window import window_at, window_side
+from talkingface.photo.window import read_skin, window_at, window_side
 from talkingface.video.jpeg import from_jpeg, to_jpeg
 
 RINGS = ((0.12, 0.35), (0.3, 0.0))  # distance outside the face outline in eye distances, share of its movement
@@ -114,10 +114,14 @@ class ClipRenderer:
             picture, number = batch.pictures[k], int(batch.numbers[k])
             points = self._fit["landmarks"][number]
             target = self._target(number, batch.motion.expression[k])
-            tops.append(self._warp(warper, picture, points, target, rgb[k]))
+            skin = read_skin(picture, points)
+            top = self._warp(warper, picture, points, target, rgb[k])
+            if top < rgb.shape[1]:
+                hidden_mouth(picture, points, skin).fill(rgb[k], target)
+            tops.append(top)
             window = window_at(points, window_side(points), config.crop_px)
             drawn = Drawn(picture=rgb[k], alpha=None, source=points, target=target)
-            photo = look_at(picture, points, config, None, self._mouth)
+            photo = look_at(picture, points, config, None, self._mouth, skin)
             views.append(make_view(drawn, photo, window, config.mouth_px))
         face, mouth = self._refiner.changes(views + [views[-1]] * (self._batch - len(views)))
         for k, row in enumerate(rows):
@@ -135,7 +139,8 @@ class ClipRenderer:
     ) -> int:
         """Draw the face of `picture` uint8 [H, W, 3] with landmarks [478, 3] moved to `target` into its copy `out`.
 
-        Only the part of it that moves: brows and eyes stay the clip's own. Returns the row where that begins.
+        Only the part of it that moves: brows and eyes stay the clip's own. Returns the row where that begins, that
+        below the picture if nothing moves.
         """
         outer, moved = _rings(points, target)
         vertices = np.concatenate([target, moved]).astype(np.float32)
@@ -148,7 +153,6 @@ class ClipRenderer:
         x0, y0, x1, y1 = _around(shown, picture)
         face = to_rgba(picture[y0:y1, x0:x1])
         warper.warp(face, shown[:, :2] - (x0, y0), vertices, self._triangles, out, region=region)
-        hidden_mouth(picture, points).fill(out, target)
         return region[1]
 
 

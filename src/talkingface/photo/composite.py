@@ -14,7 +14,7 @@ from talkingface.face.raster import Box, Warper
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.photo.lids import LidSkin, lid_skin
 from talkingface.photo.scene import Rigid, Scene
-from talkingface.photo.window import skin_tone
+from talkingface.photo.window import Skin, read_skin
 
 INNER_LIPS = INNER_LIP_UPPER + INNER_LIP_LOWER[-2:0:-1]
 SHUT_GAP, OPEN_GAP = 0.02, 0.07  # inner-lip gap over eye distance: the photo's mouth hides, or shows, its inside
@@ -83,12 +83,12 @@ class HiddenMouth:
         part[:] = np.round(part * (1 - mask) + self.colour * mask)
 
 
-def hidden_mouth(photo: np.ndarray, points: np.ndarray) -> HiddenMouth:
-    """From a photo uint8 [H, W, 3] and its landmarks [478, 3]."""
+def hidden_mouth(photo: np.ndarray, points: np.ndarray, skin: Skin | None = None) -> HiddenMouth:
+    """From a photo uint8 [H, W, 3] and its landmarks [478, 3], and its `skin` if that has been read."""
     openness = np.clip((float(inner_lip_gap(points)) - SHUT_GAP) / (OPEN_GAP - SHUT_GAP), 0, 1)
-    colour, is_coloured = skin_tone(photo, points)
-    tint = MOUTH_TINT if is_coloured else MOUTH_TINT.mean()
-    return HiddenMouth(colour=colour * tint, share=float(1 - openness))
+    skin = skin or read_skin(photo, points)
+    tint = MOUTH_TINT if skin.is_coloured else MOUTH_TINT.mean()
+    return HiddenMouth(colour=skin.colour * tint, share=float(1 - openness))
 
 
 class Drawer:

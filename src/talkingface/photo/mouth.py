@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from talkingface.face.morphable import inner_lip_gap, load_mesh478
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER, LIPS
 from talkingface.photo.config import RefinerConfig, patch_size
 from talkingface.photo.scene import rigid_between
-from talkingface.photo.window import Window, colour_balance, cut, mouth_corner, window_at, window_side
+from talkingface.photo.window import Window, cut, mouth_corner, read_skin, window_at, window_side
 from talkingface.video.resize import shrink
 
 LEAST_GAP = 0.06
@@ -44,12 +44,17 @@ DARKER, REDDER = 0.8, 0.02  # over the teeth's brightness, over their share of r
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenMouth:
     """Both halves of the inside of a mouth uint8 [h, w, 4] (colours and opacity), its landmarks [478, 3] in their
-    pixels, and the gains [3] of `window.colour_balance`."""
+    pixels, the gains [3] of its face's skin (`window.Skin`), and the mean colour [3] of the `darkest` fifth of what it
+    shows; white if it shows nothing."""
 
     upper: np.ndarray
     lower: np.ndarray
     points: np.ndarray
     balance: np.ndarray
+    darkest: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "darkest", _darkest(self.upper, self.lower))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,9 @@ def open_mouth(picture: np.ndarray, points: np.ndarray, config: RefinerConfig) -
     top, bottom = own[_UPPER_LIP, :2], own[_LOWER_LIP, :2]
     cut_along = top + _upper_share(colours, top, bottom) * (bottom - top)
     upper, lower = (np.dstack([colours, _half(lip, cut_along, patch.size)]) for lip in (top, bottom))
-    return OpenMouth(upper=upper, lower=lower, points=own.astype(np.float32), balance=colour_balance(picture, points))
+    return OpenMouth(
+        upper=upper, lower=lower, points=own.astype(np.float32), balance=read_skin(picture, points).balance
+    )
 
 
 def fitted(mouth: OpenMouth, points: np.ndarray, config: RefinerConfig) -> OpenMouth:
@@ -195,9 +202,8 @@ def teeth_area(mouth: OpenMouth, half: np.ndarray) -> float:
     return float((teeth * half[..., 3]).sum()) / 255
 
 
-def darkest(mouth: OpenMouth) -> np.ndarray:
-    """Mean colour [3] of the darkest fifth of what a mouth shows; white if it shows nothing."""
-    seen = np.concatenate([half[half[..., 3] > 127, :3] for half in (mouth.upper, mouth.lower)]).astype(np.float64)
+def _darkest(*halves: np.ndarray) -> np.ndarray:
+    seen = np.concatenate([half[half[..., 3] > 127, :3] for half in halves]).astype(np.float64)
     if not len(seen):
         return np.full(3, 255.0)
     brightness = seen.mean(1)
@@ -215,7 +221,7 @@ def stored_mouth(tensors: Mapping[str, np.ndarray], prefix: str = MOUTH_PREFIX) 
 
 def to_tensors(mouth: OpenMouth, prefix: str) -> dict[str, np.ndarray]:
     """What `stored_mouth` reads."""
-    return {f"{prefix}{field.name}": getattr(mouth, field.name) for field in dataclasses.fields(mouth)}
+    return {f"{prefix}{field.name}": getattr(mouth, field.name) for field in dataclasses.fields(mouth) if field.init}
 
 
 def dark_mouth(config: RefinerConfig) -> OpenMouth:

@@ -20,7 +20,6 @@ from talkingface.photo.mouth import (
     Patch,
     carry,
     dark_mouth,
-    darkest,
     fitted,
     grey,
     inside,
@@ -31,15 +30,15 @@ from talkingface.photo.mouth import (
     stored_mouth,
 )
 from talkingface.photo.window import (
+    Skin,
     Window,
     away_from_ghosts,
-    colour_balance,
     cut,
     eye_discs,
     face_area,
-    is_coloured,
     mouth_corner,
     openings,
+    read_skin,
     stillness,
     window_at,
     window_side,
@@ -135,7 +134,7 @@ class Drawn:
 class View:
     """The refiner's inputs for one frame: its window, uint8 pictures [S, S, C], the mouth patch's corner in it,
     the discs of the resting eyes, the `face` float32 [S/2, S/2] (`window.face_area`), how much it rests, and the gains
-    of `window.colour_balance`.
+    of `window.Skin`.
 
     `patch` is where the mouth patch lies in the frame, `lips` uint8 [h, w, 4] are its colours and opening, `inside`
     float32 [h, w, 3] what is seen through the opening, `own` how much of the picture's own inside stays there, `halves`
@@ -191,24 +190,26 @@ def look_at(
     config: RefinerConfig,
     still: np.ndarray | None = None,
     mouth: OpenMouth | None = None,
+    skin: Skin | None = None,
 ) -> Photo:
     """Prepare a photo uint8 [H, W, 3] with landmarks `points`; `still` where it rests before another background.
 
-    `mouth`: the open mouth whose inside is shown; None: the photo's own (see `Refiner.mouth_for`).
+    `mouth`: the open mouth whose inside is shown; None: the photo's own (see `Refiner.mouth_for`). `skin`: the photo's,
+    if it has been read.
     """
     window, still = window_at(points, window_side(points), config.crop_px), rgb if still is None else still
-    coloured, balance = is_coloured(rgb, points), colour_balance(rgb, points)
+    skin = skin or read_skin(rgb, points)
     if mouth is None:
         mouth = open_mouth(rgb, points, config)
-    elif not coloured:
+    elif not skin.is_coloured:
         mouth = grey(mouth)
-    cavities = CAVITY * hidden_mouth(rgb, points).colour, darkest(mouth) * mouth.balance / balance
+    cavities = CAVITY * hidden_mouth(rgb, points, skin).colour, mouth.darkest * mouth.balance / skin.balance
     return Photo(
         still=still,
-        balance=balance,
+        balance=skin.balance,
         mouth=mouth,
         dark=min(cavities, key=lambda colour: float(colour.mean())),  # lighter than the mouth's own dark it is a rim
-        shade_tint=SHADE_TINT if coloured else np.ones(3, np.float32),
+        shade_tint=SHADE_TINT if skin.is_coloured else np.ones(3, np.float32),
         window=window,
         seen=shrink(cut(still, window.box()), (window.crop, window.crop)),
     )

@@ -152,36 +152,32 @@ def _skin(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
     return small[hull > 0]
 
 
-def skin_colour(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Mean colour [3] of the face of `photo` uint8 [H, W, 3] with landmarks `points`, in [0, 255]."""
-    return _skin(photo, points).mean(0) - 1
-
-
-def colour_balance(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Gains float32 [3] that give the face of `photo` (landmarks `points`) the tint that the refiner was trained on.
-
-    A picture without colours of its own (black and white, sepia) is made grey. The refiner's colours are divided by the
-    gains again, so teeth under yellow varnish are yellow. Brightness stays: dark skin does not darken teeth.
-    """
-    skin = _skin(photo, points)
-    tint = _SKIN_TINT if _has_colours(skin) else 1.0
-    return np.clip(tint * skin.mean() / skin.mean(0), 0.5, 2.0).astype(np.float32)
-
-
-def is_coloured(photo: np.ndarray, points: np.ndarray) -> bool:
-    """Whether the face has colours of its own; marble, black and white and sepia have one tint for everything."""
-    return _has_colours(_skin(photo, points))
-
-
-def skin_tone(photo: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, bool]:
-    """`skin_colour` and `is_coloured` of one look."""
-    skin = _skin(photo, points)
-    return skin.mean(0) - 1, _has_colours(skin)
-
-
 def _has_colours(skin: np.ndarray) -> bool:
     own_colour = skin - skin.mean(-1, keepdims=True) * (skin.mean(0) / skin.mean())
     return float(own_colour.std() / skin.mean()) > _COLOURED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skin:
+    """The skin of a face: mean `colour` [3] in [0, 255]; whether it `is_coloured` (marble, black and white and sepia
+    have one tint for everything); and the gains `balance` float32 [3] that give it the tint that the refiner knows.
+
+    A picture without colours of its own is made grey by the gains. The refiner's colours are divided by them again, so
+    teeth under yellow varnish are yellow. Brightness stays: dark skin does not darken teeth.
+    """
+
+    colour: np.ndarray
+    is_coloured: bool
+    balance: np.ndarray
+
+
+def read_skin(photo: np.ndarray, points: np.ndarray) -> Skin:
+    """The skin of the face of `photo` uint8 [H, W, 3] with landmarks `points` [478, 3]."""
+    skin = _skin(photo, points)
+    mean, is_coloured = skin.mean(0), _has_colours(skin)
+    tint = _SKIN_TINT if is_coloured else 1.0
+    balance = np.clip(tint * skin.mean() / mean, 0.5, 2.0).astype(np.float32)
+    return Skin(colour=mean - 1, is_coloured=is_coloured, balance=balance)
 
 
 def away_from_ghosts(corners: np.ndarray, eyes: np.ndarray, config: RefinerConfig) -> np.ndarray:

@@ -11,7 +11,6 @@ from talkingface.photo.mouth import (
     OpenMouth,
     carry,
     dark_mouth,
-    darkest,
     fitted,
     grey,
     inside,
@@ -156,7 +155,7 @@ def test_a_mouth_that_opens_as_in_the_picture_keeps_its_own_inside():
 
 
 def test_the_dark_of_a_mouth_is_that_of_its_darkest_part(points):
-    dark = darkest(mouth_of(teeth_above_dark(points, 0.4), points, CONFIG))
+    dark = mouth_of(teeth_above_dark(points, 0.4), points, CONFIG).darkest
     assert dark == pytest.approx([30, 30, 30], abs=12)
-    assert darkest(mouth_of(teeth_above_dark(points, 1.0), points, CONFIG)).min() > 150
-    assert darkest(dark_mouth(CONFIG)).min() == 255, "nothing is no darkness"
+    assert mouth_of(teeth_above_dark(points, 1.0), points, CONFIG).darkest.min() > 150
+    assert dark_mouth(CONFIG).darkest.min() == 255, "nothing is no darkness"

@@ -51,7 +51,7 @@ EVALUATED_FRAMES = 6
 EXAMPLES_EACH = 3
 WIDE = 0.6  # areas of smiles, over the largest
 MIN_TEETH_PX = 150.0
-TEETH_TINT = np.array([1.15, 0.98, 0.87])  # beside skin of the usual tint (`window.colour_balance`)
+TEETH_TINT = np.array([1.15, 0.98, 0.87])  # beside skin of the usual tint (`window.Skin`)
 
 
 def make_sample(

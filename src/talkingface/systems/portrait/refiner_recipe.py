@@ -24,12 +24,12 @@ from talkingface.photo.refiner_networks import FaceNet
 from talkingface.photo.scene import rigid_between
 from talkingface.photo.window import (
     away_from_ghosts,
-    colour_balance,
     cut,
     eye_discs,
     face_area,
     mouth_corner,
     openings,
+    read_skin,
     stillness,
     window_at,
     window_side,
@@ -90,7 +90,7 @@ def make_sample(
         "eyes": eye_discs(window.to_crop(source)),
         "face": face_area(points / 2, config.crop_px // 2),
         "stillness": np.array(stillness(source, target, window), np.float32),
-        "balance": colour_balance(photo, source),
+        "balance": read_skin(photo, source).balance,
         "truth": shrink(cut(truth, window.box()), square),
     }
 

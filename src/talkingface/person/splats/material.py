@@ -18,13 +18,12 @@ from talkingface.face.morphable import FaceFit
 from talkingface.face.pose import Pose
 from talkingface.person.splats.config import SplatConfig
 
-SLOW_S = (0.4, 1.6)
-"""Time constants of the averages of head pose that the body follows."""
 FPS = 25
 MATTE_EVERY = 5
 MOST_DEVIATIONS = 3.0
 """Beyond this a feature says no more."""
-NUM_FEATURES = 20 + 2 + 2 + 6 + 6 * len(SLOW_S) + 3
+FACE_FEATURES, NUM_FEATURES = 24, 24 + 6 + 3
+"""Those of the face come first (expression, lids and gaze), then those of the head's pose, which the body follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,31 +45,15 @@ def choose_canvas(size: tuple[int, int], face_px: float, config: SplatConfig) ->
     return Canvas(scale=scale, size=(width, height))
 
 
-def slow_poses(rows: np.ndarray, fps: float, before: np.ndarray | None = None) -> np.ndarray:
-    """Running averages of pose rows [T, 6] with the time constants `SLOW_S`: [T, 6 * len(SLOW_S)].
-
-    `before` [6 * len(SLOW_S)]: the averages after the frame before; None: as if the head had always been where it is.
-    """
-    found = np.empty((len(rows), len(SLOW_S), 6))
-    state = np.repeat(rows[:1], len(SLOW_S), 0) if before is None else before.reshape(len(SLOW_S), 6)
-    keep = np.exp(-1 / (fps * np.array(SLOW_S)))[:, None]
-    for k, row in enumerate(rows):
-        state = keep * state + (1 - keep) * row
-        found[k] = state
-    return found.reshape(len(rows), -1)
-
-
-def raw_features(
-    expression: np.ndarray, closure: np.ndarray, look: np.ndarray, pose: np.ndarray, slow: np.ndarray
-) -> np.ndarray:
+def raw_features(expression: np.ndarray, closure: np.ndarray, look: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """What moves splats, before it is measured by the person's own mean and deviation: float32 [T, NUM_FEATURES].
 
-    `expression` [T, 20], `closure` [T, 1], `look` [T, 2] of the eyes in their head, `pose` [T, 6], `slow` [T, 12].
+    `expression` [T, 20], `closure` [T, 1], `look` [T, 2] of the eyes in their head, `pose` [T, 6].
     """
     shut = np.clip(closure, 0, 1)
     turn = pose[:, :2]
     squares = np.stack([turn[:, 0] ** 2, turn[:, 1] ** 2, turn[:, 0] * turn[:, 1]], 1) * 10
-    return np.concatenate([expression, closure, shut**2, look, pose, slow, squares], 1).astype(np.float32)
+    return np.concatenate([expression, closure, shut**2, look, pose, squares], 1).astype(np.float32)
 
 
 def in_head(gaze: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -98,7 +81,7 @@ class PersonMotion:
 
     def features(self) -> np.ndarray:
         """See `raw_features`."""
-        return raw_features(self.expression, self.closure, self.look, self.pose, slow_poses(self.pose, FPS))
+        return raw_features(self.expression, self.closure, self.look, self.pose)
 
 
 def person_motion(fit: FaceFit, landmarks: np.ndarray, seen: np.ndarray) -> PersonMotion:

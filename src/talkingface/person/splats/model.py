@@ -19,7 +19,7 @@ from torch.nn import functional
 from talkingface.face.splats import BLUR, REACH, draw_backward, draw_band
 from talkingface.person.splats.config import SplatConfig
 from talkingface.person.splats.layout import Layout
-from talkingface.person.splats.material import NUM_FEATURES
+from talkingface.person.splats.material import FACE_FEATURES, NUM_FEATURES
 from talkingface.person.splats.shape import DEPTH_SHARE, MOST_OPAQUE, PLACE_SHARE, lattice_weights
 
 _pool = ThreadPoolExecutor(4, "splats")
@@ -53,9 +53,9 @@ class Splats(nn.Module):
         self.direct = nn.Parameter(torch.zeros(k, NUM_FEATURES))
         nn.init.orthogonal_(self.direct, 0.7)
         self.bend = nn.Sequential(nn.Linear(NUM_FEATURES, config.hidden), nn.Tanh(), nn.Linear(config.hidden, k))
-        self.body = nn.Sequential(
-            nn.Linear(NUM_FEATURES - 24, config.hidden), nn.Tanh(), nn.Linear(config.hidden, 2 * config.nodes**2)
-        )
+        poses, nodes = NUM_FEATURES - FACE_FEATURES, 2 * config.nodes**2
+        self.body_direct = nn.Parameter(torch.zeros(nodes, poses))
+        self.body = nn.Sequential(nn.Linear(poses, config.hidden), nn.Tanh(), nn.Linear(config.hidden, nodes))
         nn.init.zeros_(self.body[2].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.body[2].bias)  # type: ignore[arg-type]
         around, shares = lattice_weights(at_rest[:, :2], size, config.nodes)
@@ -75,7 +75,8 @@ class Splats(nn.Module):
 
     def lattice(self, features: Tensor) -> Tensor:
         """How the body moves at its nodes, pixels [2, G * G]."""
-        return 8 * self.body(features[24:]).reshape(2, -1)
+        pose = features[FACE_FEATURES:]
+        return (8 * (self.body_direct @ pose) + 2 * self.body(pose)).reshape(2, -1)
 
     def forward(
         self, features: Tensor, vertices: Tensor, head: Tensor, rest: Tensor, jaw: Tensor, look: Tensor

@@ -247,7 +247,8 @@ class SplatRecipe(Recipe):
         return (made.permute(1, 2, 0) * 255).round().byte().numpy()
 
     def tensors(self, state: Mapping[str, np.ndarray], learned: np.ndarray) -> dict[str, np.ndarray]:
-        """The avatar's arrays of trained splats (their `state`); `learned` bool [T]: frames whose poses it may play."""
+        """The avatar's arrays of trained splats (their `state`); `learned` bool [T]: frames that tell where lids and
+        eyes rest."""
         splats = self.splats
         plate = splats.first_plate + splats.seen * torch.from_numpy(state["plate"].astype(np.float32))
         return pack(

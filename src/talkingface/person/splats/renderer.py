@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import types
-from scipy.ndimage import uniform_filter1d
 
 from talkingface.core.kernels import kernel
-from talkingface.core.motion import batches, ping_pong
+from talkingface.core.motion import batches
 from talkingface.core.pace import PACES
 from talkingface.core.stream import ordered_map
 from talkingface.core.types import Controls, Frames, Motion
@@ -25,12 +24,12 @@ from talkingface.face.splats import BLUR, REACH, draw_band
 from talkingface.face.topology import FACE_68
 from talkingface.person.splats.layout import draw_order, jaw_directions
 from talkingface.person.splats.material import (
+    FACE_FEATURES,
     FPS,
     MOST_DEVIATIONS,
     in_head,
     matrix_of,
     raw_features,
-    slow_poses,
 )
 from talkingface.person.splats.shape import (
     DEPTH_SHARE,
@@ -51,8 +50,6 @@ BANDS = 2
 """Of a single picture that someone waits for, each drawn by a thread."""
 HIDDEN = np.float32(1 / 256)
 """What lets less than this through hides what is behind."""
-SMOOTHED = 7
-"""Frames over which the clip's own poses are averaged when they are played (section 5.2 of the release)."""
 
 _F1, _F2, _F3 = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1]
 
@@ -215,11 +212,11 @@ class SplatPerson:
         self.arrays, self.layout, self.canvas, self.level = found.arrays, found.layout, found.canvas, found.level
         a = self.arrays
         self.neutral, self.rest = a["neutral"], found.rest
-        self.mean, self.deviation, self.clip_pose = a["mean"], a["deviation"], _smoothed(a["clip_pose"])
+        self.mean, self.deviation = a["mean"], a["deviation"]
         model = load_mesh478()
         self.shape = FaceShape.make(model, self.neutral, self.level)
         self.jaw = jaw_directions(model).astype(np.float32)
-        self.base_closure, self.base_gaze = float(a["closure"].item()), a["gaze"]
+        self.base_closure, self.base_look = float(a["closure"].item()), a["look"]
         self.opacity = (MOST_OPAQUE / (1 + np.exp(-3 * a["opacity"]))).astype(np.float32)
         follow = 1 / (1 + np.exp(-3 * a["follow"]))
         self.follow = np.concatenate([np.ones(self.layout.sheets), follow]).astype(np.float32)
@@ -243,8 +240,9 @@ class SplatPerson:
     def lattice(self, features: np.ndarray) -> np.ndarray:
         """[B, NUM_FEATURES] -> how the body moves at its nodes, pixels of the canvas [B, 2, G * G]."""
         a = self.arrays
-        hidden = np.tanh(features[:, 24:] @ a["body.0.weight"].T + a["body.0.bias"])
-        nodes = 8 * (hidden @ a["body.2.weight"].T + a["body.2.bias"])
+        pose = features[:, FACE_FEATURES:]
+        hidden = np.tanh(pose @ a["body.0.weight"].T + a["body.0.bias"])
+        nodes = 8 * (pose @ a["body_direct"].T) + 2 * (hidden @ a["body.2.weight"].T + a["body.2.bias"])
         return nodes.reshape(len(nodes), 2, -1).astype(np.float32)
 
 
@@ -263,7 +261,6 @@ class SplatRenderer:
         self._pace = PACES[controls.delay]
         self._ground = self._behind()
         self._nothing = np.zeros(self._ground.shape[1:], np.float32)
-        self._follows_clip = controls.pose == "source"
 
     def _behind(self) -> np.ndarray:
         """The background float32 [3, H, W] in [0, 1]."""
@@ -282,35 +279,21 @@ class SplatRenderer:
         return ordered_map(self._make, self._batches(motions, first), self._pace.workers)
 
     def _batches(self, motions: Iterator[Motion], first: int) -> Iterator[tuple[int, list[_Row]]]:
-        slow: np.ndarray | None = None
         for start, motion in batches(motions, self._pace.batch):
-            pose = self._poses(motion)
-            averages = slow_poses(pose, motion.fps, slow)
-            slow = averages[-1]
-            rows = self._rows(motion, pose, averages)
+            rows = self._rows(motion)
             skip = min(max(0, first - start), len(motion))
             if skip < len(motion):
                 yield start + skip, rows[skip:]
 
-    def _poses(self, motion: Motion) -> np.ndarray:
-        count = len(motion)
-        if self._follows_clip:
-            clip = self._person.clip_pose
-            at = np.arange(motion.start, motion.start + count) * (FPS / motion.fps)
-            low = np.floor(at).astype(int)
-            share = (at - low)[:, None]
-            return clip[ping_pong(low, len(clip))] * (1 - share) + clip[ping_pong(low + 1, len(clip))] * share
-        rows = np.zeros((count, 6)) if motion.pose is None else motion.pose
-        return np.clip(rows, -MOST_POSE, MOST_POSE)
-
-    def _rows(self, motion: Motion, pose: np.ndarray, averages: np.ndarray) -> list[_Row]:
+    def _rows(self, motion: Motion) -> list[_Row]:
         person, count = self._person, len(motion)
+        pose = np.zeros((count, 6)) if motion.pose is None else np.clip(motion.pose, -MOST_POSE, MOST_POSE)
         base = person.base_closure
         blink = np.zeros((count, 1)) if motion.blink is None else motion.blink
         closure = base + np.clip(blink, 0, 1) * (1 - base)
-        gaze = person.base_gaze + (np.stack([-pose[:, 1], pose[:, 0]], 1) if motion.gaze is None else motion.gaze)
-        look = in_head(gaze, pose)
-        raw = raw_features(motion.expression, closure, look, pose, averages)
+        gaze = np.stack([-pose[:, 1], pose[:, 0]], 1) if motion.gaze is None else motion.gaze
+        look = person.base_look + in_head(gaze, pose)
+        raw = raw_features(motion.expression, closure, look, pose)
         features = np.clip((raw - person.mean) / person.deviation, -MOST_DEVIATIONS, MOST_DEVIATIONS)
         return [_Row(features[k], motion.expression[k], pose[k], float(closure[k, 0]), look[k]) for k in range(count)]
 
@@ -413,12 +396,11 @@ class SplatRenderer:
         return (near * turned[:, :2] + camera.shown_at).astype(np.float32)
 
     def _row(self, expression: np.ndarray, pose: np.ndarray, closure: float) -> _Row:
-        rows = np.clip(np.asarray(pose, np.float32)[None], -MOST_POSE, MOST_POSE)
         motion = Motion(
-            space=MESH478.name, expression=np.asarray(expression, np.float32)[None], pose=rows,
-            blink=np.full((1, 1), np.clip(closure, 0, 1), np.float32), fps=FPS,
+            space=MESH478.name, expression=np.asarray(expression, np.float32)[None],
+            pose=np.asarray(pose, np.float32)[None], blink=np.full((1, 1), np.clip(closure, 0, 1), np.float32), fps=FPS,
         )  # fmt: skip
-        return self._rows(motion, rows, slow_poses(rows, FPS))[0]
+        return self._rows(motion)[0]
 
 
 def _choose_framing(person: SplatPerson, controls: Controls) -> _Framing:
@@ -434,8 +416,3 @@ def _choose_framing(person: SplatPerson, controls: Controls) -> _Framing:
     factor = wanted / max(side)
     width, height = (max(2, round(v * factor)) for v in side)
     return _Framing(np.array(box[:2], np.float64), factor, (width, height))
-
-
-def _smoothed(rows: np.ndarray) -> np.ndarray:
-    """Pose rows [T, 6] averaged over `SMOOTHED` frames."""
-    return uniform_filter1d(rows.astype(np.float64), min(SMOOTHED, len(rows)), axis=0, mode="nearest")

@@ -37,8 +37,8 @@ def pack(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Arrays of trained `Splats`, and of what else draws them.
 
-    `state` is theirs, `plate` [3, H, W] in [0, 1] the background; `learned` bool [T]: frames whose poses may be
-    played.
+    `state` is theirs, `plate` [3, H, W] in [0, 1] the background; `learned` bool [T]: frames that
+    tell where lids and eyes rest.
     """
     rgb = (plate * 255 + 0.5).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
     rest = motion.rest
@@ -50,9 +50,8 @@ def pack(
     }  # fmt: skip
     small = {
         **{name: getattr(layout, name) for name in _LAYOUT[1:]},
-        "clip_pose": motion.pose[learned],
         "closure": np.median(motion.closure[learned]).reshape(1),
-        "gaze": np.median(motion.gaze()[learned], 0),
+        "look": np.median(motion.look[learned], 0),
         **{name: value for name, value in state.items() if name not in ("plate", "moves")},
     }
     return {

@@ -70,7 +70,7 @@ def test_stored_splats_draw_what_the_network_does(learned):
         expression=motion.expression[: number + 1].astype(np.float32),
         pose=motion.pose[: number + 1].astype(np.float32),
         blink=np.clip((motion.closure[: number + 1] - base) / (1 - base), 0, 1).astype(np.float32),
-        gaze=(motion.gaze()[: number + 1] - renderer._person.base_gaze).astype(np.float32),
+        gaze=(motion.gaze()[: number + 1] - renderer._person.base_look).astype(np.float32),
         fps=25,
     )
     ours = pictures(renderer, row)[-1].astype(float)

@@ -9,6 +9,7 @@ from talkingface.clips.manifest import list_clips
 from talkingface.core.device import pick_device
 from talkingface.core.weights import find_weights, load_weights, save_avatar
 from talkingface.person.joined import join_clips
+from talkingface.person.splats.config import SplatConfig
 from talkingface.systems.geneface.config import FitConfig, preset, read_config
 from talkingface.systems.geneface.fit.pipeline import fit_avatar
 from talkingface.systems.geneface.fit.stages import FitJob
@@ -16,6 +17,9 @@ from talkingface.training.pipeline import FREE, OWN_ORIGIN, make_card
 from talkingface.training.prepare import something
 
 PERSON, NAME, GENERAL = "grid_s1", "geneface.grid-s1", "geneface.general"
+
+SMALL = SplatConfig(level=1, scene=3500, basis=14)
+"""Enough for a face of 135 pixels, in a megabyte."""
 
 
 def make_grid_avatar(data: Path, folder: Path) -> Path:
@@ -32,7 +36,10 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
     made_now = folder / "weights" / GENERAL
     weights = load_weights(find_weights(made_now if made_now.is_dir() else GENERAL))
     config = replace(
-        preset("compact"), speech=read_config(weights.card["config"]).speech, fit=FitConfig(one_shot=False)
+        preset("compact"),
+        speech=read_config(weights.card["config"]).speech,
+        fit=FitConfig(one_shot=False),
+        splats=SMALL,
     )
     job = FitJob(
         path=film, folder=work / "work", config=config, general=weights.tensors, weights=weights, device=pick_device()

@@ -25,7 +25,7 @@ class SplatConfig:
     """Longest side of these pictures."""
     most_frames: int = 1500
     """Frames that are learned from, evenly chosen."""
-    steps: int = 4000
+    steps: int = 2500
     lr: float = 0.008
     average: float = 0.98
     """Decay of the moving average of what is learned, which is what the avatar keeps."""

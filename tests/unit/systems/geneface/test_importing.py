@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from basel import write_basel
 from talkingface.core.errors import InputError, UsageError, WeightsError
+from talkingface.face import bfm
+from talkingface.nn.lpips import Lpips
+from talkingface.nn.state import part, tensors_of
 from talkingface.nn.wav2vec2 import Wav2Vec2, Wav2Vec2Config
 from talkingface.systems.geneface.config import RadNerfConfig
 from talkingface.systems.geneface.official.audio2motion import AudioToMotion
@@ -154,6 +159,85 @@ def test_what_is_refused(folder, tmp_path):
     (tmp_path / "b/config.yaml").write_text("log2_hashmap_size: 8\ndesired_resolution: 64\n")
     with pytest.raises(UsageError, match="are both head"):
         import_geneface([folder / "May/head", second])
+
+
+def lpips_files(folder: Path, network: Lpips) -> list[Path]:
+    """AlexNet as torchvision stores it, and the weights of its channels."""
+    backbone, linear = {}, {}
+    for name, value in network.state_dict().items():
+        if name.startswith("net."):
+            backbone["features." + name.split(".", 2)[2]] = value.clone()
+        elif name.startswith("lin"):
+            linear[name] = value.clone()
+    torch.save(backbone, folder / "alexnet-owt-7be5be79.pth")
+    torch.save(linear, folder / "alex.pth")
+    return [folder / "alex.pth", folder / "alexnet-owt-7be5be79.pth"]
+
+
+def test_lpips_of_two_files_or_of_a_renderers_checkpoint(tmp_path):
+    network = Lpips("alex")
+    files = lpips_files(tmp_path, network)
+    made = import_geneface(files)
+    assert made.card["parts"] == {"lpips": "alex.pth"}
+    assert np.array_equal(made.tensors["lpips.net.slice2.3.bias"], network.net.slice2[1].bias.numpy())
+    with pytest.raises(WeightsError, match="half of LPIPS"):
+        import_geneface(files[:1])
+    whole = save(
+        tmp_path / "head/model_ckpt_steps_1.ckpt",
+        {"criterion_lpips": state(network), "model": state(HeadField(SMALL))},
+    )
+    (tmp_path / "head/config.yaml").write_text("log2_hashmap_size: 8\ndesired_resolution: 64\n")
+    made = import_geneface([whole])
+    assert set(made.card["parts"]) == {"head", "lpips"}
+    again = Lpips("alex")
+    again.load_state_dict(tensors_of(made.tensors, "lpips"), strict=False)
+    a, b = torch.rand(2, 1, 3, 40, 40)
+    assert torch.equal(again(a, b), network(a, b))
+
+
+def test_the_basel_models_folder(tmp_path, folder):
+    write_basel(tmp_path / "BFM")
+    (tmp_path / "BFM/similarity_Lm3D_all.mat").write_bytes(b"not needed")
+    made = import_geneface([tmp_path / "BFM", folder / "May/head"])
+    assert set(made.card["parts"]) == {"bfm", "head"}
+    model = bfm.bfm_from_tensors(part(made.tensors, "bfm"))
+    assert model.mean.shape == (478, 3)
+    (tmp_path / "BFM/BFM_model_front.mat").write_bytes(b"another edition")
+    with pytest.raises(InputError, match=r"BFM_model_front\.mat"):
+        import_geneface([tmp_path / "BFM"])
+
+
+def test_other_files_of_a_folder_are_passed_over(folder, tmp_path):
+    shutil.copytree(folder / "May", tmp_path / "May")
+    torch.save({"euler": torch.zeros(3, 3)}, tmp_path / "May/track_params.pt")
+    made = import_geneface([tmp_path / "May"])
+    assert "track_params.pt: nothing of geneface in it" in made.card["notes"]
+    with pytest.raises(WeightsError, match="track_params.pt is no file of geneface"):
+        import_geneface([tmp_path / "May/track_params.pt"])
+    with zipfile.ZipFile(tmp_path / "May/lrs3.zip", "w") as opened:
+        opened.write(folder / "lrs3/syncnet/model_ckpt_steps_10.ckpt", "syncnet/model_ckpt_steps_10.ckpt")
+    shutil.rmtree(tmp_path / "May/postnet")
+    assert "syncnet" in import_geneface([tmp_path / "May"]).card["parts"], "downloads that were not unpacked"
+
+
+def test_damaged_archives_are_one_line(folder, tmp_path):
+    archive = tmp_path / "lrs3.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.write(folder / "lrs3/syncnet/model_ckpt_steps_10.ckpt", "lrs3/syncnet/model_ckpt_steps_10.ckpt")
+    whole = archive.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:2000] + b"xxxx" + whole[2004:]):
+        archive.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"lrs3\.zip cannot be unpacked .*; get it again") as caught:
+            import_geneface([archive])
+        assert "\n" not in str(caught.value)
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("lrs3/syncnet/model_ckpt_steps_10.ckpt", b"half a download")
+    with pytest.raises(WeightsError, match=r"^model_ckpt_steps_10\.ckpt was refused: it is damaged"):
+        import_geneface([archive])
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("lrs3/readme.txt", b"nothing")
+    with pytest.raises(WeightsError, match=r"hold no checkpoint of geneface; give lrs3\.zip"):
+        import_geneface([archive])
 
 
 def test_the_renderers_settings_come_from_its_tensors():

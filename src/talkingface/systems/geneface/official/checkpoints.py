@@ -36,12 +36,20 @@ SIGNS = {
     "nerf": "model_coarse.density_linears.0.weight",
     "parsing": "cp.conv_avg.conv.weight",
     "reconstruction": "final_layers.0.weight",
+    "lpips": "lin0.model.1.weight",
+    "alexnet": "features.0.weight",
     "speech": "encoder.pos_conv_embed.conv.bias",
 }
 """A tensor that only one kind of network has."""
 _STEP = re.compile(r"model_ckpt_steps_(\d+)\.ckpt")
-_KNOWN = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".yaml")
+ARCHIVED = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
+"""Endings of files that are read out of folders and archives."""
+_KNOWN = (*ARCHIVED, ".yaml")
 _LARGEST = 8 << 30
+
+
+class NothingKnownError(WeightsError):
+    """A file that can be read and holds no network of this system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +71,26 @@ def checkpoint_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
         raise UsageError("give the files to import, or folders and archives that hold them")
     with tempfile.TemporaryDirectory() as temporary:
         found: list[Path] = []
-        for number, path in enumerate(paths):
+        for path in paths:
             if not os.path.exists(path):
                 raise InputError(f"there is no file {path}")
-            if path.is_file() and path.suffix == ".zip":
-                path = _unpacked(path, Path(temporary) / str(number))
-            inside = sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
+            if path.is_file() and path.suffix.lower() == ".zip":
+                path = _unpacked(path, _room(temporary))
+            if path.is_dir():  # downloads that were not unpacked
+                packed = sorted(path.rglob("*.zip"))
+                found += [child for part in packed for child in _latest(_inside(_unpacked(part, _room(temporary))))]
+            inside = _inside(path)
             found += _latest(inside) if path.is_dir() else inside
         yield found
+
+
+def _room(temporary: str) -> Path:
+    """A folder of its own within the temporary one."""
+    return Path(tempfile.mkdtemp(dir=temporary))
+
+
+def _inside(path: Path) -> list[Path]:
+    return sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:
@@ -84,7 +104,6 @@ def _unpacked(archive: Path, folder: Path) -> Path:
                 opened.extract(member, folder)  # which keeps it inside the folder
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{archive} cannot be unpacked ({error}); get it again") from error
-    folder.mkdir(exist_ok=True)
     return folder
 
 
@@ -102,11 +121,14 @@ def _latest(files: Sequence[Path]) -> list[Path]:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The states in a file. Raises WeightsError if there are none that this system knows."""
-    if path.suffix == ".safetensors":
-        flat = {name: torch.from_numpy(values) for name, values in read_foreign(path).items()}
-    else:
-        flat = dict(_flat(_stored(load_pickle_weights_only(path))))
+    """The states in a file. Raises WeightsError, `NothingKnownError` if there are none that this system knows."""
+    try:
+        if path.suffix == ".safetensors":
+            flat = {name: torch.from_numpy(values) for name, values in read_foreign(path).items()}
+        else:
+            flat = dict(_flat(_stored(load_pickle_weights_only(path))))
+    except WeightsError as error:  # of an archive's file its name is known, not where it was unpacked to
+        raise WeightsError(str(error).replace(str(path), path.name)) from error
     states: list[tuple[str, str, State]] = []
     for kind, sign in SIGNS.items():
         for name in [name for name in flat if name == sign or name.endswith(f".{sign}")]:
@@ -117,7 +139,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             states.append((kind, prefix, inside))
     if not states:
         names = ", ".join(sorted(flat)[:3])
-        raise WeightsError(f"{path.name} is no file of geneface: it holds {names or 'no tensors'}")
+        raise NothingKnownError(f"{path.name} is no file of geneface: it holds {names or 'no tensors'}")
     return Checkpoint(path=path, settings=_settings(path.parent / "config.yaml"), states=states)
 
 

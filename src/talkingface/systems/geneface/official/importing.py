@@ -6,6 +6,7 @@ a post-net's checkpoint are taken where there is one: it was learned beside them
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,16 +17,26 @@ import torch
 from torch import Tensor, nn
 
 from talkingface.core.config import to_dict
-from talkingface.core.errors import UsageError, WeightsError
+from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.foreign import Imported, fit_tensors, module_shapes, origin_of
+from talkingface.face import bfm
+from talkingface.metrics.lpips import import_lpips
 from talkingface.nn.bisenet import BiSeNet
+from talkingface.nn.lpips import Lpips
 from talkingface.nn.reconstruction_net import ReconstructionNet
 from talkingface.nn.state import named
 from talkingface.nn.wav2vec2 import Wav2Vec2, wav2vec2_config, wav2vec2_state
 from talkingface.systems.geneface.config import RadNerfConfig
 from talkingface.systems.geneface.official.audio2motion import AudioToMotion
 from talkingface.systems.geneface.official.audio2pose import AudioToPose
-from talkingface.systems.geneface.official.checkpoints import Checkpoint, State, checkpoint_files, read_checkpoint
+from talkingface.systems.geneface.official.checkpoints import (
+    ARCHIVED,
+    Checkpoint,
+    NothingKnownError,
+    State,
+    checkpoint_files,
+    read_checkpoint,
+)
 from talkingface.systems.geneface.official.postnet import MotionDiscriminator, PostNet
 from talkingface.systems.geneface.official.radnerf import HeadField, TorsoField
 from talkingface.systems.geneface.official.syncnet import LandmarkSyncNet
@@ -42,9 +53,13 @@ SOURCES = {
     "wav2vec2": "pytorch_model.bin of huggingface.co/cpierse/wav2vec2-large-xlsr-53-esperanto",
     "parsing": "79999_iter.pth of github.com/zllrunning/face-parsing.PyTorch",
     "reconstruction": "epoch_20.pth of github.com/sicxu/Deep3DFaceRecon_pytorch",
+    "lpips": "alexnet-owt-7be5be79.pth of pytorch.org and alex.pth of github.com/richzhang/PerceptualSimilarity",
+    "bfm": "01_MorphableModel.mat from faces.dmi.unibas.ch/bfm after registration, Exp_Pca.bin from "
+    "github.com/Juyong/3DFace, and the index files in the folder BFM of github.com/microsoft/Deep3DFaceReconstruction",
 }
 """Parts of the published system, and where they are."""
-_GENERAL = ("syncnet", "audio2motion")
+_GENERAL = ("syncnet", "audio2motion", "lpips")
+_BFM_NAMES = {bfm.CONVERTED, *bfm.SOURCES}
 
 
 @dataclass(slots=True)
@@ -55,6 +70,11 @@ class _Found:
     files: dict[str, Path] = field(default_factory=dict)
     from_postnet: set[str] = field(default_factory=set)
     config: RadNerfConfig | None = None
+    backbone: Path | None = None
+    """LPIPS comes in two files: AlexNet here, and what weighs its channels."""
+    linear: Path | None = None
+    passed: list[str] = field(default_factory=list)
+    """Files of folders and archives that hold nothing of this system."""
 
     def add(self, part: str, checkpoint: Checkpoint, state: State, network: nn.Module) -> None:
         """Add a state that fits `network`, made on the device "meta"."""
@@ -77,23 +97,33 @@ class _Found:
 
 
 def import_geneface(files: Sequence[Path]) -> Imported:
-    """Weights "geneface.official" of released files: archives, folders, checkpoints, Deep3D's and BiSeNet's files.
+    """Weights "geneface.official" of released files: archives, folders, checkpoints; Deep3D's, BiSeNet's, LPIPS's and
+    the Basel model's files.
 
     Raises UsageError, InputError, or WeightsError that names the file and the tensors that do not fit.
     """
     found = _Found()
-    with checkpoint_files([Path(path) for path in files]) as paths:
-        origin = origin_of(paths)
-        for path in paths:
-            checkpoint = read_checkpoint(path)
-            for kind, prefix, state in sorted(checkpoint.states, key=lambda each: len(each[1])):
-                _read(found, checkpoint, kind, prefix, state)
+    basel, others = _without_basel([Path(path) for path in files])
+    if basel:
+        found.tensors["bfm"], found.files["bfm"] = _read_basel(basel), basel[0]
+    origin = origin_of(basel)
+    if others or not basel:
+        with checkpoint_files(others) as paths:
+            origin += origin_of(paths)
+            for path in paths:
+                _read_file(found, path, path in others)
+            _read_lpips(found)
     if not found.tensors:
-        raise WeightsError("the files hold no checkpoint of geneface; give lrs3.zip, May.zip or their checkpoints")
+        raise WeightsError(
+            "the files hold no checkpoint of geneface"
+            + (f" ({', '.join(found.passed[:3])})" if found.passed else "")
+            + "; give lrs3.zip, May.zip or their checkpoints"
+        )
     tensors: dict[str, np.ndarray] = {}
     for part, arrays in found.tensors.items():
         tensors |= named(part, arrays)
-    notes = [f"{part}: {path.name}" for part, path in found.files.items()]
+    notes = [f"{part}: {path.name}, {len(found.tensors[part])} tensors" for part, path in found.files.items()]
+    notes += [f"{name}: nothing of geneface in it" for name in found.passed]
     notes += [f"{part} is missing; get {where}" for part, where in SOURCES.items() if part not in found.files]
     card = {
         "system": "geneface",
@@ -106,6 +136,56 @@ def import_geneface(files: Sequence[Path]) -> Imported:
         "config": {"renderer": to_dict(found.config or RadNerfConfig())},
     }
     return Imported(name="geneface.official", tensors=tensors, card=card)
+
+
+def _without_basel(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The Basel model's files among files and folders, and what else was given."""
+    basel: list[Path] = []
+    others: list[Path] = []
+    for path in files:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        known = [child for child in inside if child.name in _BFM_NAMES and child.is_file()]
+        basel += known
+        if not known or any(child.suffix.lower() in ARCHIVED for child in inside if child not in known):
+            others.append(path)
+    return basel, others
+
+
+def _read_basel(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The Basel model of files that may lie in several folders."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path in files:
+            (Path(folder) / path.name).symlink_to(path.resolve())
+        try:
+            return bfm.bfm_to_tensors(bfm.load_bfm(folder))
+        except InputError as error:
+            raise InputError(str(error).replace(folder, "the files given").replace("lacks", "lack")) from error
+
+
+def _read_file(found: _Found, path: Path, named_by_user: bool) -> None:
+    """Add what a file holds. What was in a folder or an archive may be something else."""
+    if path.name in _BFM_NAMES:
+        return
+    try:
+        checkpoint = read_checkpoint(path)
+    except NothingKnownError:
+        if named_by_user:
+            raise
+        found.passed.append(path.name)
+        return
+    for kind, prefix, state in sorted(checkpoint.states, key=lambda each: len(each[1])):
+        _read(found, checkpoint, kind, prefix, state)
+
+
+def _read_lpips(found: _Found) -> None:
+    """LPIPS of two files, unless a renderer's checkpoint had it."""
+    if found.backbone and found.linear and "lpips" not in found.files:
+        found.tensors["lpips"] = dict(import_lpips([found.backbone, found.linear]).tensors)
+        found.files["lpips"] = found.linear
+    elif (found.backbone or found.linear) and "lpips" not in found.files:
+        given = found.backbone or found.linear
+        assert given is not None
+        found.passed.append(f"{given.name} is half of LPIPS")
 
 
 def _read(found: _Found, checkpoint: Checkpoint, kind: str, prefix: str, state: State) -> None:
@@ -121,6 +201,10 @@ def _read(found: _Found, checkpoint: Checkpoint, kind: str, prefix: str, state: 
         found.add(part if "head_model" not in prefix else f"{part}_of_torso", checkpoint, state, network)
     elif kind == "speech":
         _read_speech(found, checkpoint, prefix, state)
+    elif kind == "alexnet":
+        found.backbone = checkpoint.path
+    elif kind == "lpips" and "net.slice1.0.weight" not in state:
+        found.linear = checkpoint.path
     elif found.files.get(kind) != checkpoint.path:  # the first in a file is the one that the file is about
         found.add(kind, checkpoint, state, _network(kind, state))
 
@@ -149,6 +233,7 @@ def _network(kind: str, state: State) -> nn.Module:
         "audio2pose": AudioToPose,
         "parsing": BiSeNet,
         "reconstruction": ReconstructionNet,
+        "lpips": Lpips,
     }
     return _made(makers[kind])
 

@@ -16,10 +16,13 @@ from pathlib import Path
 from torch import Tensor
 
 from talkingface.core.errors import InputError, UsageError, WeightsError
+from talkingface.core.system import Weights
+from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.metrics.lpips import weights_name
 from talkingface.metrics.networks import with_weights
 from talkingface.nn.lpips import Lpips
+from talkingface.nn.state import tensors_of
 from talkingface.person.clip import CLIP, ClipSettings, prepare_person, splits
 from talkingface.systems.geneface.config import OfficialConfig
 from talkingface.systems.geneface.official.conditions import ClipConditions, landmark_conditions, speech_conditions
@@ -29,6 +32,8 @@ from talkingface.systems.geneface.official.vanilla_recipe import Head, NerfHeadR
 from talkingface.training.checkpoint import FILE_NAME, load_networks
 from talkingface.training.recipe import Recipe
 
+IMPORTED = "geneface.official"
+"""What `weights import geneface` calls its weights."""
 FIELD = "field"
 """Where in a person's folder the clip lies that was taken apart."""
 TEST_SHARE = 1 / 11
@@ -109,10 +114,22 @@ def open_person(config: OfficialConfig, folder: Path) -> FieldClip:
     return take_apart(clip, folder / FIELD, model, config.view_px, train, test)
 
 
-def stored_lpips() -> Lpips | None:
-    """The imported LPIPS, or None."""
+def stored_lpips(weights: Weights | None = None) -> Lpips | None:
+    """LPIPS of imported weights (`weights`, or those of the store by their usual names), or None."""
+    for found in (weights, _stored(IMPORTED)):
+        if found is not None and (state := tensors_of(found.tensors, "lpips")):
+            network = Lpips("alex")
+            network.load_state_dict(state, strict=False)  # the scaling is the same everywhere
+            return network
     try:
-        return with_weights(Lpips("alex"), weights_name("alex"))
+        return with_weights(Lpips("alex"), weights_name("alex")).cpu()
+    except WeightsError:
+        return None
+
+
+def _stored(name: str) -> Weights | None:
+    try:
+        return load_weights(find_weights(name))
     except WeightsError:
         return None
 

@@ -40,7 +40,7 @@ def fit_official(
     options = {"ema_decay": EMA, "clip_grad": None}
     every = max(1, training.head_steps // PREVIEWS)
     trained = run_fit_stage(
-        job, HeadRecipe(material, renderer, training, conditions, stored_lpips()), "head", training.head_steps,
+        job, HeadRecipe(material, renderer, training, conditions, stored_lpips(weights)), "head", training.head_steps,
         preview_every=every, evaluate_every=every, **options,
     )  # fmt: skip
     every = max(1, training.torso_steps // PREVIEWS)

@@ -91,6 +91,12 @@ class GridEncoder(nn.Module):
             return encoded
         return self.encode_plain(points)
 
+    def encode_into(self, points: Tensor, rows: Tensor, first: int = 0) -> None:
+        """Write the features of points float32 [N, D] on a processor into `rows` float32 [N, C], from column `first`
+        on, with the compiled kernels and without gradients."""
+        encode = kernels.encode_3d if self.dimensions == 3 else kernels.encode_2d
+        encode(points.contiguous().numpy(), *_tables_of(self, self.embeddings), rows.numpy(), first)
+
     def encode_plain(self, points: Tensor) -> Tensor:
         """The plain form, which `forward` is tested against."""
         unit = (points + 1) / 2
@@ -123,8 +129,7 @@ class _Compiled(torch.autograd.Function):
         ctx.save_for_backward(points, table)
         ctx.encoder = encoder
         encoded = torch.empty(len(points), encoder.num_features)
-        encode = kernels.encode_3d if encoder.dimensions == 3 else kernels.encode_2d
-        encode(points.numpy(), *_tables_of(encoder, table), encoded.numpy())
+        encoder.encode_into(points, encoded)
         return encoded
 
     @staticmethod

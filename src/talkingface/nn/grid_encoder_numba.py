@@ -60,16 +60,17 @@ def _row(start, mask, hashed, x, y, z):  # type: ignore[no-untyped-def]
     return start + ((x ^ y ^ z) & mask if hashed else (x + y + z) & mask)
 
 
-@_kernel(_ARRAY, _ARRAY, *_LEVELS, _WRITTEN)
-def encode_3d(points, table, scales, levels, smooth, out):
-    """Fill `out` [N, 2 L] for points [N, 3] of a table [rows, 2]."""
+@_kernel(_ARRAY, _ARRAY, *_LEVELS, _WRITTEN, types.int64)
+def encode_3d(points, table, scales, levels, smooth, out, first):
+    """Fill `out` [N, >= first + 2 L] from column `first` on for points [N, 3] of a table [rows, 2]."""
     for level in range(scales.shape[0]):
         scale, start, mask, hashed = scales[level], levels[level, 0], levels[level, 4], levels[level, 5] != 0
+        column = first + 2 * level
         for i in range(points.shape[0]):
             x, y, z = points[i, 0], points[i, 1], points[i, 2]
             if not (abs(x) <= 1 and abs(y) <= 1 and abs(z) <= 1):
-                out[i, 2 * level] = 0
-                out[i, 2 * level + 1] = 0
+                out[i, column] = 0
+                out[i, column + 1] = 0
                 continue
             cell_x, part = _placed(x, scale)
             x1, _ = _eased(part, smooth)
@@ -80,29 +81,30 @@ def encode_3d(points, table, scales, levels, smooth, out):
             ax, bx = _parts(cell_x, levels[level, 1], 1, hashed)
             ay, by = _parts(cell_y, levels[level, 2], _P1, hashed)
             az, bz = _parts(cell_z, levels[level, 3], _P2, hashed)
-            first, second = np.float32(0), np.float32(0)
+            one, other = np.float32(0), np.float32(0)
             for corner in range(4):
                 cy, wy = (by, y1) if corner & 1 else (ay, _ONE - y1)
                 cz, wz = (bz, z1) if corner & 2 else (az, _ONE - z1)
                 weight = wy * wz
                 low = _row(start, mask, hashed, ax, cy, cz)
                 high = _row(start, mask, hashed, bx, cy, cz)
-                first += weight * ((_ONE - x1) * table[low, 0] + x1 * table[high, 0])
-                second += weight * ((_ONE - x1) * table[low, 1] + x1 * table[high, 1])
-            out[i, 2 * level] = first
-            out[i, 2 * level + 1] = second
+                one += weight * ((_ONE - x1) * table[low, 0] + x1 * table[high, 0])
+                other += weight * ((_ONE - x1) * table[low, 1] + x1 * table[high, 1])
+            out[i, column] = one
+            out[i, column + 1] = other
 
 
-@_kernel(_ARRAY, _ARRAY, *_LEVELS, _WRITTEN)
-def encode_2d(points, table, scales, levels, smooth, out):
+@_kernel(_ARRAY, _ARRAY, *_LEVELS, _WRITTEN, types.int64)
+def encode_2d(points, table, scales, levels, smooth, out, first):
     """The same for points [N, 2]."""
     for level in range(scales.shape[0]):
         scale, start, mask, hashed = scales[level], levels[level, 0], levels[level, 4], levels[level, 5] != 0
+        column = first + 2 * level
         for i in range(points.shape[0]):
             x, y = points[i, 0], points[i, 1]
             if not (abs(x) <= 1 and abs(y) <= 1):
-                out[i, 2 * level] = 0
-                out[i, 2 * level + 1] = 0
+                out[i, column] = 0
+                out[i, column + 1] = 0
                 continue
             cell_x, part = _placed(x, scale)
             x1, _ = _eased(part, smooth)
@@ -116,7 +118,7 @@ def encode_2d(points, table, scales, levels, smooth, out):
             for k in range(2):
                 lower = x0 * table[aa, k] + x1 * table[ba, k]
                 upper = x0 * table[ab, k] + x1 * table[bb, k]
-                out[i, 2 * level + k] = y0 * lower + y1 * upper
+                out[i, column + k] = y0 * lower + y1 * upper
 
 
 @_kernel(_ARRAY, _ARRAY, *_LEVELS, _ARRAY, _WRITTEN, _WRITTEN)

@@ -36,6 +36,7 @@ from talkingface.systems.geneface.official.camera import (
     pose_numbers,
 )
 from talkingface.systems.geneface.official.driving import Range, driven_windows
+from talkingface.systems.geneface.official.fast import FastHead
 from talkingface.systems.geneface.official.material import FieldView, pose_camera
 from talkingface.systems.geneface.official.radnerf import TorsoField
 from talkingface.systems.geneface.official.render import SeenHead, draw_torso, mean_torso_density, see_head
@@ -66,6 +67,8 @@ class OfficialPerson:
     head: np.ndarray
     plate: np.ndarray
     model: LinearFaceModel
+    fast: FastHead | None = None
+    """On processors: the same head, drawn with less work."""
 
     def camera(self, row: np.ndarray | None) -> np.ndarray:
         """The field pose [4, 4] of a motion's pose row [6]; None: at rest."""
@@ -183,9 +186,9 @@ class OfficialRenderer:
         condition = field.encode_condition(torch.from_numpy(windows).to(self._device))
         steps = None if view is None else view.settings.get("samples")
         person = 0 if view is None else int(view.settings.get("individual code", 0))
-        head = see_head(
-            field, rays, condition, field.individual_embeddings[person], None if steps is None else int(steps)
-        )
+        code, most = field.individual_embeddings[person], None if steps is None else int(steps)
+        fast = self._person.fast
+        head = fast.see(rays, condition, code, most) if fast else see_head(field, rays, condition, code, most)
         numbers = torch.from_numpy(pose_numbers(camera[None])[0]).float().to(self._device)
         plate, code = self._plate_colours, field.torso_individual_codes[person]
         behind = draw_torso(field, rays.background, numbers, plate, code, threshold=self._threshold, head=head)
@@ -259,8 +262,9 @@ def load_official(
     own = field.state_dict()
     field.load_state_dict({**{name: own[name] for name in UNUSED}, **state})
     x, y, scale, side = tensors["view"].tolist()
+    field = field.eval().requires_grad_(False).to(device)
     person = OfficialPerson(
-        field=field.eval().requires_grad_(False).to(device),
+        field=field,
         seen=Range.from_tensors(part(tensors, "range")),
         view=FieldView(x=int(x), y=int(y), scale=scale, side_px=int(side)),
         focal=float(tensors["focal"]),
@@ -269,5 +273,6 @@ def load_official(
         head=tensors["head"],
         plate=tensors["plate"],
         model=model,
+        fast=FastHead(field) if device == "cpu" else None,
     )
     return lambda controls: OfficialRenderer(person, controls, device)

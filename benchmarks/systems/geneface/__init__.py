@@ -1,0 +1,5 @@
+"""Measurements of `geneface`."""
+
+TARGETS = {
+    "geneface-speed": "benchmarks.systems.geneface.speed:geneface_speed",
+}

@@ -24,4 +24,5 @@ SPEC = SystemSpec(
     default_weights="geneface.general",
     weights=("geneface.general",),
     recipes="talkingface.systems.geneface.recipes",
+    importers={"geneface": "talkingface.systems.geneface.official.importing:import_geneface"},
 )

@@ -145,20 +145,26 @@ class SpeechEncoder:
         return tokens.reshape(frames, TOKENS_PER_FRAME, self.config.width)
 
     def frames(
-        self, pieces: Iterable[np.ndarray], head: Mapping[str, np.ndarray], config: SpeechHeadConfig, delay: str | Delay
+        self,
+        pieces: Iterable[np.ndarray],
+        head: Mapping[str, np.ndarray],
+        config: SpeechHeadConfig,
+        delay: str | Delay,
+        *more: Mapping[str, np.ndarray],
     ) -> Iterator[HeardFrames]:
         """What a head reads from mono float32 speech at 16 kHz in pieces of any length, which do not change the result.
 
-        Covers every frame that begins within the speech, in hops of the delay.
+        Covers every frame that begins within the speech, in hops of the delay. The columns of `more` heads of the same
+        shape follow its own.
         """
         how = resolved(delay)
         future = how.samples(self.config, config) - FRAME_SAMPLES
-        stream, reader = _Ear(self, how), HeadStream(head, config, how)
+        stream, readers = _Ear(self, how), [HeadStream(each, config, how) for each in (head, *more)]
         ahead = future // FRAME_SAMPLES
         heard = np.zeros((0, 3), np.float32)
         for window in windows(pieces, 0, future, how.hop * FRAME_SAMPLES):
             tokens, loudness = stream.push(window.values if window.start == 0 else window.values[future:])
-            rows = reader.push(tokens)
+            rows = np.concatenate([reader.push(tokens) for reader in readers], axis=1)
             heard = np.concatenate([heard, loudness])
             known = how.hop + ahead
             used = heard[: COLUMNS_PER_FRAME * known].reshape(known, COLUMNS_PER_FRAME, 3).mean(axis=1)

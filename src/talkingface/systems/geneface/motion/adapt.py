@@ -9,26 +9,29 @@ own range, mixed with the general movement, and the mixture is chosen by error a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from talkingface.audio.speech_encoder import COLUMNS_PER_FRAME, SILENCE
+from talkingface.audio.speech_encoder import COLUMNS_PER_FRAME, SILENCE, encoder_columns
+from talkingface.core.arrays import part
 from talkingface.core.lags import correlation, correlation_at
 from talkingface.face.head_motion import HeadMotion
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
 from talkingface.face.mouth_shape import parting, stretching
 from talkingface.face.mouth_view import VIEW_HW, MouthView, mouth_shape
-from talkingface.face.spoken_mouth import FPS, NUM_MOUTH, SpeechRows, read_rows
+from talkingface.face.spoken_mouth import FPS, NUM_MOUTH, MouthShaper, SpeechRows, read_rows
 from talkingface.metrics.sync_expert import SyncExpert
 from talkingface.nn.speech_stream import HeadStream
 from talkingface.systems.geneface.landmarks3d import landmark_displacements
 from talkingface.systems.geneface.motion.config import DELAYS
-from talkingface.systems.geneface.motion.person import PersonMouth, Taps, general_numbers
+from talkingface.systems.geneface.motion.person import TAPS, PersonMouth, Taps, general_numbers, tuned
+from talkingface.systems.geneface.motion.postnet import AdapterRecipe, stops
 from talkingface.systems.geneface.motion.speech import PersonSpeech
+from talkingface.systems.geneface.motion.tune import TuneRecipe, tune_head
 from talkingface.training.hear_differently import Surroundings
 from talkingface.training.mouth_targets import retime
 from talkingface.training.recipe import make_rng
@@ -38,13 +41,19 @@ from talkingface.training.speech_recipe import heard_columns
 if TYPE_CHECKING:
     from talkingface.person.clip import PersonClip
 
-FOLDS = 5
+FOLDS = 3
 APART = 12
 """Frames beside a fold that train nothing: they look like those in it."""
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""How much of the map there may be in the mixture; the rest is the general movement about the person's mean."""
+MIXES = (
+    (0.0, 0.0, 1.0), (0.5, 0.0, 0.5), (0.75, 0.0, 0.25), (0.0, 1.0, 0.0), (0.3, 0.7, 0.0), (0.5, 0.5, 0.0),
+    (0.3, 0.4, 0.3),
+)  # fmt: skip
+"""Shares of a map of what the general head says, of a head tuned to the person, and of the general head's movement
+about the person's mean."""
 TARGETS = (0.85, 1.0)
 """How far gap, width and jaw move beside the person's own."""
+PARTS = ("map", "tuned", "general")
+SAMPLES = 640
 RIDGE = 1.0
 COPIES = 3
 """Times that the person's words are heard in other voices, so that the map holds for other voices."""
@@ -56,6 +65,8 @@ LATEST = 24
 MOOD, MOOD_FRAMES = 0.35, 20
 """Of what the map leaves unsaid, as a share of its deviation, what the seed moves, and how slowly."""
 KNOWN, LLE_SHARE = 256, 0.5
+CLEARLY = 0.985
+"""Share of the affine map's error under which something is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +82,13 @@ class Adapter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """A person's clip as a delay hears it, T frames: a head's `numbers` [T, outputs] and what they say (`rows`); and
-    the same words in other voices."""
+    the same words in other voices. `tokens` [2 T, width] of all voices, the person's first."""
 
+    delay: str
     numbers: np.ndarray
     rows: SpeechRows
     others: Sequence[np.ndarray]
+    tokens: Sequence[np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +168,15 @@ def adapt_speech(
     tensors = person_tensors(own, heard["best"].rows, train, general.measures)
     maps: dict[str, AffineMap] = {}
     for delay in DELAYS:
-        maps[delay] = choose_map(heard[delay], own, train, general.measures, judge)
+        maps[delay] = MapChooser(folder, general, heard[delay], own, train, judge, seed).choose(tensors)
+        report(f"adapter: {delay}, mixture {maps[delay].mix}, {maps[delay].error_mm:.2f} mm on left-out frames")
         tensors |= {f"{delay}.{name}": value for name, value in maps[delay].tensors.items()}
-    tensors |= mood_tensors(maps["best"].left, general.measures)
-    figures = {"late_s": own.late_s, "share": maps["best"].share, "moved": maps["best"].target}
+    kind, extra = choose_refinement(general, heard["best"], own, train, tensors, judge, seed)
+    tensors |= extra | mood_tensors(maps["best"].left, general.measures)
+    figures = {"late_s": own.late_s}
+    figures |= {f"{d}.{name}": share for d in DELAYS for name, share in zip(PARTS, maps[d].mix, strict=True)}
     tensors |= size_tensors(general, clip, heard["best"].rows, train, seed)
-    kind = "affine"
+    report(f"adapter: {kind}")
     return Adapter(
         kind=kind, tensors=tensors, figures=figures | held_out_figures(general, tensors, heard, own, test, judge)
     )
@@ -179,21 +195,25 @@ def hear(
         for name in ("mouth", "voice", "coming", "closure", "teeth", "loudness", "level", "loudest")
     }
     around = Surroundings([samples], [])
-    others = [
-        _numbers_of(general, heard_columns(samples[: count * 640], around, rng), delay)[:count] for _ in range(copies)
+    voices = [_tokens_of(general, encoder_columns(samples[: count * SAMPLES]), delay)]
+    voices += [
+        _tokens_of(general, heard_columns(samples[: count * SAMPLES], around, rng), delay) for _ in range(copies)
     ]
     return Heard(
-        numbers=np.concatenate([f.rows for f in found])[:count], rows=SpeechRows(start=0, **joined), others=others
+        delay=delay,
+        numbers=np.concatenate([f.rows for f in found])[:count],
+        rows=SpeechRows(start=0, **joined),
+        others=[HeadStream(head, how.head, how.delay).push(tokens)[:count] for tokens in voices[1:]],
+        tokens=[tokens[: 2 * count] for tokens in voices],
     )
 
 
-def _numbers_of(general: PersonSpeech, columns: np.ndarray, delay: str) -> np.ndarray:
-    """A head's numbers for normalised columns, which silence follows."""
+def _tokens_of(general: PersonSpeech, columns: np.ndarray, delay: str) -> np.ndarray:
+    """Tokens of normalised columns, and of the silence after them that a head looks ahead."""
     how = general.config.hearing(delay)
     after = COLUMNS_PER_FRAME * how.delay.head_frames(how.head)
     padded = np.pad(columns.astype(np.float32), ((0, after), (0, 0)), constant_values=SILENCE)
-    padded = padded[: len(padded) // COLUMNS_PER_FRAME * COLUMNS_PER_FRAME]
-    return HeadStream(general.heads[delay], how.head, how.delay).push(general.encoder.column_tokens(padded, how.delay))
+    return general.encoder.column_tokens(padded[: len(padded) // COLUMNS_PER_FRAME * COLUMNS_PER_FRAME], how.delay)
 
 
 def own_motion(clip: SpeakingClip, numbers: np.ndarray, train: np.ndarray, measures: np.ndarray) -> Own:
@@ -229,65 +249,126 @@ def _fitted(mask: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffineMap:
-    """`tensors` "matrix" [TAPS D, 16] and "bias" [16]; `share` of the map in the mixture, `target` movement, and what
-    was `left` [N, 16] unsaid of frames that a fold had not seen."""
+    """`tensors` "matrix" [D, 16] and "bias" [16], and "tuned.*" where a tuned head is part of the mixture `mix`;
+    `target` movement; of frames that a fold had not seen: what was `left` [N, 16] unsaid, error and agreement."""
 
     tensors: dict[str, np.ndarray]
-    share: float
+    mix: tuple[float, float, float]
     target: float
     left: np.ndarray
     error_mm: float
     sync: float
 
 
-def choose_map(heard: Heard, own: Own, train: np.ndarray, measures: np.ndarray, judge: Judge) -> AffineMap:
-    """The mixture with the least error on left-out folds among those that agree with the sound as well as the general
-    networks do; the one that agrees best where none does."""
-    inputs = [Taps().push(general_numbers(numbers)) for numbers in (heard.numbers, *heard.others)]
-    index = np.flatnonzero(train)
-    index = index[index < len(inputs[0])]
-    plain = inputs[0][:, -(len(inputs[0][0]) // 3) :][:, :NUM_MOUTH]
-    middle = own.shape[index].mean(0)
-    mapped, general = np.empty((2, len(index), NUM_MOUTH), np.float32)
-    for fold in np.array_split(np.arange(len(index)), FOLDS):
-        near = np.abs(index - index[fold[0]]).clip(0), np.abs(index - index[fold[-1]])
-        kept = index[((index < index[fold[0]]) | (index > index[fold[-1]])) & (near[0] > APART) & (near[1] > APART)]
-        if len(kept) < 2 * NUM_MOUTH:
-            kept = index
-        matrix, bias = _ridge(inputs, own.shape, kept)
-        mapped[fold] = inputs[0][index[fold]] @ matrix + bias
-        general[fold] = plain[index[fold]] - plain[kept].mean(0) + own.shape[kept].mean(0)
-    real, whole = own.shape[index], _sound_of(own.samples, index)
-    least = judge.sync(plain[index], whole) - SYNC_SLACK
-    found = []
-    for share in SHARES:
-        mixed = share * mapped + (1 - share) * general
-        for target in TARGETS:
-            stretch = stretching(measures, _gain(mixed, real, measures, target))
-            shown = (mixed - middle) @ stretch + middle
-            found.append((share, target, stretch, shown, judge.error_mm(shown, real), judge.sync(shown, whole)))
-    agreeing = [entry for entry in found if entry[5] >= least]
-    share, target, stretch, shown, error, sync = (
-        min(agreeing, key=lambda entry: entry[4]) if agreeing else max(found, key=lambda entry: entry[5])
-    )
-    matrix, bias = _ridge(inputs, own.shape, index)
-    as_is = np.zeros_like(matrix)
-    as_is[-(len(matrix) // 3) :][:NUM_MOUTH] = np.eye(NUM_MOUTH)
-    matrix, bias = (
-        share * matrix + (1 - share) * as_is,
-        share * bias + (1 - share) * (own.shape[index].mean(0) - plain[index].mean(0)),
-    )
-    return AffineMap(
-        tensors={
-            "matrix": (matrix @ stretch).astype(np.float32),
-            "bias": ((bias - middle) @ stretch + middle).astype(np.float32),
-        },
-        share=share,
-        target=target,
-        left=real - shown,
-        error_mm=error,
-        sync=sync,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What mixtures are made of, [N, 16] each: a map of what the general head says, a tuned head, the general head."""
+
+    mapped: np.ndarray
+    narrow: np.ndarray
+    general: np.ndarray
+
+    def mixed(self, mix: tuple[float, float, float]) -> np.ndarray:
+        return mix[0] * self.mapped + mix[1] * self.narrow + mix[2] * self.general
+
+
+class MapChooser:
+    """Makes and chooses the map of one delay from frames in `train` bool [T]."""
+
+    def __init__(
+        self, folder: Path, general: PersonSpeech, heard: Heard, own: Own, train: np.ndarray, judge: Judge, seed: int
+    ) -> None:
+        self._folder, self._general, self._heard, self._own = folder, general, heard, own
+        self._judge, self._seed, self._count = judge, seed, len(own.shape)
+        self._inputs = [Taps().push(general_numbers(numbers)) for numbers in (heard.numbers, *heard.others)]
+        self._index = np.flatnonzero(_fitted(train, min(len(train), len(heard.numbers))))
+        self._plain = heard.numbers[:, :NUM_MOUTH]
+
+    def choose(self, person: Mapping[str, np.ndarray]) -> AffineMap:
+        """The best mixture of those that agree with the sound as well as the general networks do, by their error and
+        the correlations of gap, width and jaw on left-out folds; the one that agrees best where none does.
+
+        `person`: "rest" and "closed"; mixtures are judged as they would be drawn.
+        """
+        index, measures = self._index, self._general.measures
+        real, middle = self._own.shape[index], self._own.shape[index].mean(0)
+        sound = _sound_of(self._own.samples, index)
+        before = drawn(self._general, {}, self._heard)[index]
+        least, worst = self._judge.sync(before, sound) - SYNC_SLACK, self._judge.error_mm(before, real)
+        parts, found = self._left_out(), []
+        for mix in MIXES:
+            mixed = parts.mixed(mix)
+            for target in TARGETS:
+                stretch = stretching(measures, _gain(mixed, real, measures, target))
+                shown = self._shaped((mixed - middle) @ stretch + middle, person)
+                error, sync = self._judge.error_mm(shown, real), self._judge.sync(shown, sound)
+                agreement = np.mean(
+                    [correlation(*pair) for pair in zip(*((shown @ measures.T).T, (real @ measures.T).T), strict=True)]
+                )
+                found.append((mix, target, stretch, shown, error, sync, error / worst - float(agreement)))
+        agreeing = [entry for entry in found if entry[5] >= least]
+        mix, target, stretch, shown, error, sync, _ = (
+            min(agreeing, key=lambda entry: entry[6]) if agreeing else max(found, key=lambda entry: entry[5])
+        )
+        return AffineMap(
+            tensors=self._finished(mix, stretch), mix=mix, target=target, left=real - shown, error_mm=error, sync=sync
+        )
+
+    def _left_out(self) -> _Parts:
+        """The parts on frames of training, each fold's from all others."""
+        index = self._index
+        mapped, narrow, general = np.empty((3, len(index), NUM_MOUTH), np.float32)
+        for number, fold in enumerate(np.array_split(np.arange(len(index)), FOLDS)):
+            first, last = index[fold[0]], index[fold[-1]]
+            kept = index[(index < first - APART) | (index > last + APART)]
+            if len(kept) < 2 * NUM_MOUTH:
+                kept = index
+            matrix, bias = _ridge(self._inputs, self._own.shape, kept)
+            mapped[fold] = self._inputs[0][index[fold]] @ matrix + bias
+            general[fold] = self._plain[index[fold]] - self._plain[kept].mean(0) + self._own.shape[kept].mean(0)
+            narrow[fold] = self._narrow(self._tuned(kept, f"fold{number}"))[index[fold]]
+        return _Parts(mapped=mapped, narrow=narrow, general=general)
+
+    def _tuned(self, kept: np.ndarray, name: str) -> dict[str, np.ndarray]:
+        used = np.zeros(self._count, bool)
+        used[kept] = True
+        delay = self._heard.delay
+        recipe = TuneRecipe(
+            self._general.heads[delay], self._general.config.hearing(delay), load_mesh478(), self._heard.tokens,
+            self._own.shape, used, self._own.shape[kept].mean(0) - self._plain[kept].mean(0),
+        )  # fmt: skip
+        return tune_head(recipe, self._folder / f"tune-{delay}-{name}", self._seed)
+
+    def _narrow(self, additions: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The mouth [T, 16] that a tuned head says."""
+        how = self._general.config.hearing(self._heard.delay)
+        head = tuned(self._general.heads[self._heard.delay], additions)
+        rows = HeadStream(head, how.head, how.delay).push(self._heard.tokens[0].astype(np.float32))[:, :NUM_MOUTH]
+        return np.pad(rows, ((0, max(0, self._count - len(rows))), (0, 0)), mode="edge")[: self._count]
+
+    def _shaped(self, mouth: np.ndarray, person: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Mouths [N, 16] of the frames of training as they would be drawn."""
+        whole = np.tile(person["rest"], (len(self._heard.numbers), 1))
+        whole[self._index] = mouth
+        shaper = MouthShaper(self._general.measures, np.ones(3), person["rest"], float(person["closed"][0]))
+        return shaper.push(replace(self._heard.rows, mouth=whole.astype(np.float32)))[self._index]
+
+    def _finished(self, mix: tuple[float, float, float], stretch: np.ndarray) -> dict[str, np.ndarray]:
+        """The tensors of a mixture, made from all frames of training."""
+        index, wanted = self._index, self._own.shape[self._index].mean(0)
+        matrix, bias = _ridge(self._inputs, self._own.shape, index)
+        as_is = np.zeros_like(matrix)
+        as_is[-(len(matrix) // TAPS) :][:NUM_MOUTH] = np.eye(NUM_MOUTH)
+        matrix = mix[0] * matrix + mix[2] * as_is
+        bias = mix[0] * bias + mix[2] * (wanted - self._plain[index].mean(0))
+        tensors: dict[str, np.ndarray] = {}
+        if mix[1]:
+            matrix = np.concatenate([matrix, mix[1] * np.eye(NUM_MOUTH)])
+            additions = self._tuned(index, "all")
+            tensors = {f"tuned.{name}": value.astype(np.float16) for name, value in additions.items()}
+        tensors["matrix"] = (matrix @ stretch).astype(np.float16)
+        tensors["bias"] = ((bias - wanted) @ stretch + wanted).astype(np.float32)
+        return tensors
 
 
 def _ridge(inputs: Sequence[np.ndarray], wanted: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -314,8 +395,8 @@ def _gain(made: np.ndarray, real: np.ndarray, measures: np.ndarray, target: floa
 
 def _sound_of(samples: np.ndarray, index: np.ndarray) -> np.ndarray:
     """The sound of frames `index`, one after the other."""
-    padded = np.pad(samples, (0, max(0, 640 * (int(index.max(initial=0)) + 1) - len(samples))))
-    return padded[: len(padded) // 640 * 640].reshape(-1, 640)[index].ravel()
+    padded = np.pad(samples, (0, max(0, SAMPLES * (int(index.max(initial=0)) + 1) - len(samples))))
+    return padded[: len(padded) // SAMPLES * SAMPLES].reshape(-1, SAMPLES)[index].ravel()
 
 
 def person_tensors(own: Own, rows: SpeechRows, train: np.ndarray, measures: np.ndarray) -> dict[str, np.ndarray]:
@@ -331,6 +412,66 @@ def person_tensors(own: Own, rows: SpeechRows, train: np.ndarray, measures: np.n
     rest = shape[quiet if quiet.sum() >= FPS / 2 else shut].mean(0)
     rest = rest + (closed - rest @ measures[0]) * parting(measures)
     return {"closed": np.array([closed], np.float32), "rest": rest.astype(np.float32)}
+
+
+def choose_refinement(
+    general: PersonSpeech,
+    heard: Heard,
+    own: Own,
+    train: np.ndarray,
+    tensors: Mapping[str, np.ndarray],
+    judge: Judge,
+    seed: int,
+) -> tuple[str, dict[str, np.ndarray]]:
+    """What is put on top of the affine map, "affine" being nothing: the projection onto what the person did, or a state
+    of the adversarial training whose judge is even, if it is better on the last part of the frames of training, which
+    it has not seen, and agrees with the sound no less."""
+    index = np.flatnonzero(_fitted(train, min(len(train), len(heard.numbers))))
+    shown, unseen = index[: -len(index) // 5], index[-len(index) // 5 :]
+    shown = shown[shown < unseen[0] - APART]
+    if len(shown) < 4 * FPS:
+        return "affine", {}
+    unit = np.maximum(own.shape[shown].std(0), 0.02).astype(np.float32)
+    real, sound = own.shape[unseen], _sound_of(own.samples, unseen)
+
+    def figures(extra: Mapping[str, np.ndarray]) -> tuple[float, float]:
+        made = drawn(general, {**tensors, **extra}, heard)[unseen]
+        return judge.error_mm(made, real), judge.sync(made, sound)
+
+    candidates: list[tuple[str, dict[str, np.ndarray]]] = [("lle", _projection(own.shape[shown], unit))]
+    used = np.zeros(len(own.shape), bool)
+    used[shown] = True
+    plain = [adapted(general, tensors, heard, voice)[: len(own.shape)] / unit for voice in range(len(heard.tokens))]
+    count = min(len(rows) for rows in plain)
+    recipe = AdapterRecipe([rows[:count] for rows in plain], own.shape[:count] / unit, used[:count])
+    for stop in stops(recipe, seed, plain[0][unseen], own.shape[unseen] / unit):
+        if stop.even:
+            named = {f"post.{name}": value for name, value in stop.tensors.items()}
+            candidates.append(("postnet", named | {"post.scale": unit}))
+    return best_of(figures, candidates)
+
+
+def best_of(
+    figures: Callable[[Mapping[str, np.ndarray]], tuple[float, float]],
+    candidates: Sequence[tuple[str, dict[str, np.ndarray]]],
+) -> tuple[str, dict[str, np.ndarray]]:
+    """The candidate whose error, the first of its `figures`, is clearly least and whose agreement, the second, is not
+    below that of the affine map; the affine map if there is none."""
+    error, least = figures({})
+    chosen: tuple[str, dict[str, np.ndarray]] = ("affine", {})
+    for kind, extra in candidates:
+        found, sync = figures(extra)
+        if found < CLEARLY * error and sync >= least - SYNC_SLACK:
+            chosen, error = (kind, extra), found / CLEARLY
+    return chosen
+
+
+def _projection(shape: np.ndarray, unit: np.ndarray) -> dict[str, np.ndarray]:
+    """`KNOWN` mouths of the person, evenly from least to most open."""
+    order = np.argsort(shape @ np.ones(NUM_MOUTH), kind="stable")
+    picked = np.unique(np.linspace(0, len(shape) - 1, min(KNOWN, len(shape))).astype(int))
+    known = shape[order[picked]].astype(np.float16)
+    return {"lle.known": known, "lle.share": np.array([LLE_SHARE], np.float32), "lle.unit": unit}
 
 
 def mood_tensors(left: np.ndarray, measures: np.ndarray) -> dict[str, np.ndarray]:
@@ -382,7 +523,7 @@ def held_out_figures(
             return {}
         real, sound = own.shape[index], _sound_of(own.samples, index)
         for name, adapter in (("general", {}), ("adapted", dict(tensors))):
-            made = drawn(general, adapter, heard[delay], delay)[index]
+            made = drawn(general, adapter, heard[delay])[index]
             found = {
                 "error_mm": judge.error_mm(made, real),
                 "squared_cm2": judge.squared(made, real),
@@ -396,9 +537,29 @@ def held_out_figures(
     return figures
 
 
-def drawn(
-    general: PersonSpeech, adapter: Mapping[str, np.ndarray], heard: Heard, delay: str, seed: int = 0
-) -> np.ndarray:
+def drawn(general: PersonSpeech, adapter: Mapping[str, np.ndarray], heard: Heard, seed: int = 0) -> np.ndarray:
     """Mouth coefficients [T, 16] as `PersonSpeech` gives them, from what was heard already."""
-    mouth = PersonMouth(adapter, general.measures, general.gains[delay], delay, seed)
-    return mouth.push(heard.numbers, heard.rows)
+    mouth = PersonMouth(_single(adapter), general.measures, general.gains[heard.delay], heard.delay, seed)
+    return mouth.push(_numbers(general, adapter, heard, 0), heard.rows)
+
+
+def adapted(general: PersonSpeech, adapter: Mapping[str, np.ndarray], heard: Heard, voice: int) -> np.ndarray:
+    """The same [T, 16] before rest and closures, of one of the voices."""
+    mouth = PersonMouth(_single(adapter), general.measures, general.gains[heard.delay], heard.delay, 0)
+    return mouth.adapted(_numbers(general, adapter, heard, voice))
+
+
+def _single(adapter: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: value.astype(np.float32) for name, value in adapter.items()}
+
+
+def _numbers(general: PersonSpeech, adapter: Mapping[str, np.ndarray], heard: Heard, voice: int) -> np.ndarray:
+    """What the general head says of a voice, and beside it what the tuned one does."""
+    how, additions = general.config.hearing(heard.delay), part(_single(adapter), f"{heard.delay}.tuned")
+    numbers = heard.others[voice - 1] if voice else heard.numbers
+    if not additions:
+        return numbers
+    head = tuned(general.heads[heard.delay], additions)
+    narrow = HeadStream(head, how.head, how.delay).push(heard.tokens[voice].astype(np.float32))
+    narrow = np.pad(narrow, ((0, max(0, len(numbers) - len(narrow))), (0, 0)), mode="edge")
+    return np.concatenate([numbers, narrow[: len(numbers)]], axis=1)

@@ -10,10 +10,13 @@ import numpy as np
 from talkingface.core.arrays import part
 from talkingface.face.head_motion import NoiseProcess
 from talkingface.face.spoken_mouth import NUM_MOUTH, MouthShaper, SpeechRows
+from talkingface.nn.phones import PHONES
 from talkingface.nn.speech_stream import ConvStream
 
 TAPS = 3
 """Frames, the present one last, that the affine map reads: it looks no farther ahead than the networks."""
+OUTPUTS = NUM_MOUTH + len(PHONES) + 2
+"""Of a speech head (`training.speech_recipe`)."""
 Tensors = Mapping[str, np.ndarray]
 
 
@@ -85,15 +88,18 @@ class PersonMouth:
         self._shaper = MouthShaper(measures, own, adapter.get("rest"), closed)
 
     def push(self, numbers: np.ndarray, rows: SpeechRows) -> np.ndarray:
-        """Float32 [T, 16] of the head's `numbers` [T, outputs], which say `rows`."""
-        mouth = self._adapted(numbers) if self._affine else rows.mouth
+        """Float32 [T, 16] of the head's `numbers` [T, outputs], which say `rows`; those of the tuned head follow."""
+        mouth = self.adapted(numbers) if self._affine else rows.mouth
         if self._mood is not None:
             mouth = mouth + np.array([self._mood.at(1.0 + self._frame + k) for k in range(len(mouth))], np.float32)
         self._frame += len(mouth)
         return self._shaper.push(replace(rows, mouth=mouth.astype(np.float32)))
 
-    def _adapted(self, numbers: np.ndarray) -> np.ndarray:
-        seen = self._taps.push(general_numbers(numbers))
+    def adapted(self, numbers: np.ndarray) -> np.ndarray:
+        """The same before rest, closures and mood."""
+        seen = self._taps.push(general_numbers(numbers[:, :OUTPUTS]))
+        if len(self._affine["matrix"]) > seen.shape[1]:
+            seen = np.concatenate([seen, numbers[:, OUTPUTS : OUTPUTS + NUM_MOUTH]], axis=1)
         mouth = (seen @ self._affine["matrix"] + self._affine["bias"]).astype(np.float32)
         if self._post is not None:
             mouth = self._post.push(mouth)
@@ -104,3 +110,14 @@ class PersonMouth:
             near = project(mouth / unit, self._known / unit).rows * unit
             mouth = mouth + np.float32(self._share) * (near.astype(np.float32) - mouth)
         return mouth
+
+
+def tuned(head: Tensors, additions: Tensors) -> dict[str, np.ndarray]:
+    """A head with what `tune.TunedHead.tensors` adds to it."""
+    found = {name: np.array(value, np.float32) for name, value in head.items()}
+    found["head.bias"][:NUM_MOUTH] += additions["offset"]
+    for name, down in additions.items():
+        if name.endswith(".down"):
+            matrix = name.removesuffix(".down")
+            found[matrix] += (additions[f"{matrix}.up"] @ down).reshape(found[matrix].shape)
+    return found

@@ -13,7 +13,7 @@ from talkingface.face.head_motion import HeadMotion, HeadRows
 from talkingface.face.spoken_mouth import FPS, SpeechRows, read_rows
 from talkingface.nn.quantised import dequantised
 from talkingface.systems.geneface.motion.config import DELAYS, SpeechConfig
-from talkingface.systems.geneface.motion.person import PersonMouth
+from talkingface.systems.geneface.motion.person import OUTPUTS, PersonMouth, tuned
 
 __all__ = ["FPS", "PersonSpeech", "Spoken"]
 
@@ -50,6 +50,10 @@ class PersonSpeech:
         self.heads = {delay: part(speech, delay) for delay in DELAYS}
         self.head_motion = part(general, "head_motion")
         self._adapter = {name: value.astype(np.float32) for name, value in dequantised(adapter).items()}
+        self._narrow: dict[str, list[dict[str, np.ndarray]]] = {}
+        for delay, head in self.heads.items():
+            additions = part(self._adapter, f"{delay}.tuned")
+            self._narrow[delay] = [tuned(head, additions)] if additions else []
 
     def ahead_s(self, delay: str = "best") -> float:
         """Seconds of the voice after a frame's time that decide it."""
@@ -70,8 +74,8 @@ class PersonSpeech:
         head = HeadMotion(self.head_motion, seed, blink)
         size = self._adapter.get("head.scale", np.ones(6, np.float32))
         brows = self._adapter.get("brow.scale", np.ones(4, np.float32))
-        for heard in self.encoder.frames(pieces, self.heads[delay], how.head, how.delay):
-            rows = read_rows(heard.start, heard.rows, heard.loudness, heard.level, heard.loudest)
+        for heard in self.encoder.frames(pieces, self.heads[delay], how.head, how.delay, *self._narrow[delay]):
+            rows = read_rows(heard.start, heard.rows[:, :OUTPUTS], heard.loudness, heard.level, heard.loudest)
             moves = head.push(rows.voice, rows.loudness - rows.level, rows.loudest, rows.coming)
             shown = mouth.push(heard.rows, rows)
             yield Spoken(

@@ -42,18 +42,20 @@ def train_head_motion(prepared: Path, model: LinearFaceModel, *, free_only: bool
 def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str, np.ndarray]:
     """Tensors for `HeadMotion` from training clips; the short ones are used for blinks and gestures only."""
     rows = [
-        (_channels(clip, num_mouth), clip) for clip in clips if len(clip) >= SHORTEST_CLIP and clip.weight.min() > 0
+        (smoothed_channels(clip, num_mouth), clip)
+        for clip in clips
+        if len(clip) >= SHORTEST_CLIP and clip.weight.min() > 0
     ]
     if not rows:
         raise InputError(
             f"head motion needs clips of at least {SHORTEST_CLIP / FPS:g} s of which nothing is held back; "
             "the data folder has none to train on"
         )
-    short = [(_channels(clip, num_mouth), clip) for clip in clips if is_phrase(clip)]
+    short = [(smoothed_channels(clip, num_mouth), clip) for clip in clips if is_phrase(clip)]
     scale = _common_scale([values for values, _ in rows])
     limit = np.concatenate([np.radians(LIMIT_DEG), [0.12, 0.09, 0.03], np.full(len(scale) - NUM_POSE, BROW_LIMIT)])
     return {
-        "kernel": (_kernel([values for values, _ in rows]) * scale[:, None]).astype(np.float32),
+        "kernel": (noise_kernel([values for values, _ in rows]) * scale[:, None]).astype(np.float32),
         "response": (_response(rows) * scale).astype(np.float32),
         "limit": limit.astype(np.float32),
         "blink": blink_profile([clip.blink[:, 0] for clip in clips]).astype(np.float32),
@@ -61,7 +63,7 @@ def learn_head_motion(clips: Sequence[SpeakingClip], num_mouth: int) -> dict[str
     }
 
 
-def _channels(clip: SpeakingClip, num_mouth: int) -> np.ndarray:
+def smoothed_channels(clip: SpeakingClip, num_mouth: int) -> np.ndarray:
     """Pose and brows [T, 6 + B] about their mean, smoothed, and divided by how much this person moves."""
     rows = np.concatenate([clip.pose, clip.expression[:, num_mouth:]], axis=1).astype(np.float64)
     rows = gaussian_filter1d(rows - rows.mean(axis=0), SMOOTHING_FRAMES, axis=0, mode="nearest")
@@ -83,7 +85,7 @@ def _common_scale(clips: Sequence[np.ndarray]) -> np.ndarray:
     return typical / spread
 
 
-def _kernel(clips: Sequence[np.ndarray]) -> np.ndarray:
+def noise_kernel(clips: Sequence[np.ndarray]) -> np.ndarray:
     """Filter [2 REACH + 1, D, D] that gives white noise the clips' mean autocovariance."""
     channels = clips[0].shape[1]
     total, weight = np.zeros((REACH + 1, channels, channels)), np.zeros(REACH + 1)

@@ -32,6 +32,7 @@ from talkingface.systems.geneface.motion.person import TAPS, PersonMouth, Taps, 
 from talkingface.systems.geneface.motion.postnet import AdapterRecipe, stops
 from talkingface.systems.geneface.motion.speech import PersonSpeech
 from talkingface.systems.geneface.motion.tune import TuneRecipe, tune_head
+from talkingface.training.head_motion_fit import SHORTEST_CLIP, SMOOTHING_FRAMES, noise_kernel, smoothed_channels
 from talkingface.training.hear_differently import Surroundings
 from talkingface.training.mouth_targets import retime
 from talkingface.training.recipe import make_rng
@@ -64,6 +65,8 @@ LATEST = 24
 """Steps of 10 ms by which lips may be late or early."""
 MOOD, MOOD_FRAMES = 0.35, 20
 """Of what the map leaves unsaid, as a share of its deviation, what the seed moves, and how slowly."""
+LIMIT, VOICES = 2.5, 3
+"""Deviations that generated head motion may reach, and seeds on which its size is measured."""
 KNOWN, LLE_SHARE = 256, 0.5
 CLEARLY = 0.985
 """Share of the affine map's error under which something is better."""
@@ -175,7 +178,7 @@ def adapt_speech(
     tensors |= extra | mood_tensors(maps["best"].left, general.measures)
     figures = {"late_s": own.late_s}
     figures |= {f"{d}.{name}": share for d in DELAYS for name, share in zip(PARTS, maps[d].mix, strict=True)}
-    tensors |= size_tensors(general, clip, heard["best"].rows, train, seed)
+    tensors |= manner_tensors(general, clip, heard["best"].rows, train, seed)
     report(f"adapter: {kind}")
     return Adapter(
         kind=kind, tensors=tensors, figures=figures | held_out_figures(general, tensors, heard, own, test, judge)
@@ -487,24 +490,52 @@ def mood_tensors(left: np.ndarray, measures: np.ndarray) -> dict[str, np.ndarray
     return {"mood.kernel": (bump[:, None, None] * root).astype(np.float32)}
 
 
-def size_tensors(
+def manner_tensors(
     general: PersonSpeech, clip: SpeakingClip, rows: SpeechRows, train: np.ndarray, seed: int
 ) -> dict[str, np.ndarray]:
-    """`head.scale` [6] and `brow.scale` [4]: the person's deviations over those of the shared head motion for the same
-    voice."""
-    head = HeadMotion(general.head_motion, seed)
-    made = head.push(rows.voice, rows.loudness - rows.level, None, rows.coming)
-    index = np.flatnonzero(_fitted(train, len(made.pose)) & (clip.weight[: len(made.pose)] > 0))
-    if len(index) < 2 * FPS:
+    """`head_motion.kernel` and `.limit`: head and brows move with the spectra of the longest part of the clip that is
+    trained on, as far as the person does, or less where that would be too fast: the process's clock runs faster while
+    there is voice. Empty for clips that show too little."""
+    first, end = _longest(_fitted(train, len(clip)) & (clip.weight > 0))
+    if end - first < SHORTEST_CLIP:
         return {}
-    brows = clip.expression[:, NUM_MOUTH:]
-    scale = clip.pose[index].std(0) / np.maximum(made.pose[index].std(0), 1e-4)
+    seen = replace(
+        clip, pose=clip.pose[first:end], expression=clip.expression[first:end], weight=clip.weight[first:end]
+    )
+    channels = smoothed_channels(seen, NUM_MOUTH)
+    own = np.concatenate([seen.pose, seen.expression[:, NUM_MOUTH:]], axis=1)
+    own = gaussian_filter1d(own.astype(np.float64), SMOOTHING_FRAMES, axis=0)
+    far, fast = own.std(0) + 1e-6, np.abs(np.diff(own, axis=0)).mean(0) + 1e-6
+    found = dict(general.head_motion)
+    found["kernel"] = noise_kernel([channels])
+    found["limit"] = np.maximum(found["limit"], LIMIT * far)
+
+    def made() -> tuple[np.ndarray, np.ndarray]:
+        moved = [_head_rows(found, rows, seed + k) for k in range(VOICES)]
+        return np.mean([m.std(0) for m in moved], 0), np.mean([np.abs(np.diff(m, axis=0)).mean(0) for m in moved], 0)
+
+    for last in (False, True):
+        deviation, speed = made()
+        scale = far / np.maximum(deviation, 1e-6)
+        if last:
+            scale = scale * np.clip((speed * scale / fast) ** -0.5, 0.75, 1.0)
+        found["kernel"] = found["kernel"] * scale[:, None]
     return {
-        "head.scale": np.clip(scale, 0.2, 3.0).astype(np.float32),
-        "brow.scale": np.clip(brows[index].std(0) / np.maximum(made.brow[index].std(0), 1e-3), 0.1, 2.5).astype(
-            np.float32
-        ),
+        "head_motion.kernel": found["kernel"].astype(np.float16),
+        "head_motion.limit": found["limit"].astype(np.float32),
     }
+
+
+def _head_rows(tensors: Mapping[str, np.ndarray], rows: SpeechRows, seed: int) -> np.ndarray:
+    moved = HeadMotion(tensors, seed).push(rows.voice, rows.loudness - rows.level, None, rows.coming)
+    return np.concatenate([moved.pose, moved.brow], axis=1).astype(np.float64)
+
+
+def _longest(seen: np.ndarray) -> tuple[int, int]:
+    """First and end of the longest run of true values."""
+    edges = np.flatnonzero(np.diff(np.pad(seen.astype(np.int8), 1)))
+    runs = edges.reshape(-1, 2)
+    return tuple(runs[np.argmax(runs[:, 1] - runs[:, 0])].tolist()) if len(runs) else (0, 0)
 
 
 def held_out_figures(

@@ -104,7 +104,7 @@ class _Excerpts:
         share = person_shares([str(clip.speaker) for clip in self.clips], seen, power=0.75)
         self._share = share / share.sum()
 
-    def draw(self, rng: np.random.Generator, rows: int = ROWS) -> dict[str, Tensor]:
+    def draw(self, rng: np.random.Generator, rows: int) -> dict[str, Tensor]:
         """Tokens [B, 2 F, C], f0 [B, 2 F], landmarks [B, F, 204], mask [B, F] and speakers [B]; the rest is padding."""
         width = self.clips[0].tokens.shape[1]
         cut = {
@@ -169,11 +169,12 @@ class SyncRecipe(Recipe):
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """Pairs of excerpts: speech [N, 10, C], mouths [N, 5, 60], labels [N]."""
-        return _pairs(self._excerpts, make_rng(seed, step))
+        return _pairs(self._excerpts, make_rng(seed, step), PAIRS)
 
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """Binary cross entropy."""
-        return {"sync": sync_loss(*self.sync(batch["speech"], batch["mouths"]), batch["labels"])}
+        speech, mouths = self.sync(batch["speech"], batch["mouths"])
+        return {"sync": sync_loss(speech, mouths, batch["labels"])}
 
     def evaluate(self) -> dict[str, float]:
         """Loss on unseen people's pairs, and how many of them are told right."""
@@ -188,11 +189,11 @@ class SyncRecipe(Recipe):
         }
 
 
-def _pairs(excerpts: _Excerpts, rng: np.random.Generator, count: int = PAIRS) -> dict[str, Tensor]:
-    cut = excerpts.draw(rng)
+def _pairs(excerpts: _Excerpts, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
+    cut = excerpts.draw(rng, ROWS)
     lengths = _lengths(cut["mask"])
     while lengths.max() < 5:
-        cut = excerpts.draw(rng)
+        cut = excerpts.draw(rng, ROWS)
         lengths = _lengths(cut["mask"])
     pairs = draw_pairs(lengths, cut["speakers"].numpy(), count, rng)
     speech, mouths, labels = cut_pairs(cut["landmarks"], cut["tokens"], pairs)
@@ -239,7 +240,7 @@ class MotionRecipe(Recipe):
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """Excerpts, and the noise of their codes."""
         rng = make_rng(seed, step)
-        cut = self._excerpts.draw(rng)
+        cut = self._excerpts.draw(rng, ROWS)
         noise = rng.standard_normal((ROWS, self.latent, FRAMES // STRIDE), np.float32)
         return cut | {"noise": torch.from_numpy(noise)}
 
@@ -266,7 +267,7 @@ class MotionRecipe(Recipe):
         if self._validation is None:
             return {}
         rng = make_rng(1, 0)
-        cut = self._validation.draw(rng)
+        cut = self._validation.draw(rng, ROWS)
         noise = torch.from_numpy(rng.standard_normal((ROWS, self.latent, FRAMES // STRIDE), np.float32))
         condition = self.motion.encode_condition(cut["tokens"], cut["f0"] if self._pitch else None)
         made = self.motion.generate(condition, noise, cut["mask"])

@@ -22,8 +22,8 @@ __all__ = ["FPS", "PersonSpeech", "Spoken"]
 class Spoken:
     """What a voice does in frames `start` to `start` + T - 1 of 25 fps.
 
-    `expression` float32 [T, 20] in space `mesh478`; `head`: pose, blinks and gaze of the shared head motion, in the
-    person's own size; `rows`: what was heard.
+    `expression` float32 [T, 20] in space `mesh478`; `head`: pose, blinks and gaze of the shared head motion with
+    the person's own spectra; `rows`: what was heard.
     """
 
     start: int
@@ -48,8 +48,8 @@ class PersonSpeech:
         self.measures = speech["measures"].astype(np.float32)
         self.gains = part(speech, "gain")
         self.heads = {delay: part(speech, delay) for delay in DELAYS}
-        self.head_motion = part(general, "head_motion")
         self._adapter = {name: value.astype(np.float32) for name, value in dequantised(adapter).items()}
+        self.head_motion = part(general, "head_motion") | part(self._adapter, "head_motion")
         self._narrow: dict[str, list[dict[str, np.ndarray]]] = {}
         for delay, head in self.heads.items():
             additions = part(self._adapter, f"{delay}.tuned")
@@ -72,15 +72,13 @@ class PersonSpeech:
         how = self.config.hearing(delay)
         mouth = PersonMouth(self._adapter, self.measures, self.gains[delay], delay, seed)
         head = HeadMotion(self.head_motion, seed, blink)
-        size = self._adapter.get("head.scale", np.ones(6, np.float32))
-        brows = self._adapter.get("brow.scale", np.ones(4, np.float32))
         for heard in self.encoder.frames(pieces, self.heads[delay], how.head, how.delay, *self._narrow[delay]):
             rows = read_rows(heard.start, heard.rows[:, :OUTPUTS], heard.loudness, heard.level, heard.loudest)
             moves = head.push(rows.voice, rows.loudness - rows.level, rows.loudest, rows.coming)
             shown = mouth.push(heard.rows, rows)
             yield Spoken(
                 start=rows.start,
-                expression=np.concatenate([shown, moves.brow * brows], axis=1).astype(np.float32),
-                head=HeadRows(pose=moves.pose * size, brow=moves.brow, blink=moves.blink, gaze=moves.gaze),
+                expression=np.concatenate([shown, moves.brow], axis=1).astype(np.float32),
+                head=moves,
                 rows=rows,
             )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter1d
 
 from talkingface.audio.read import read_audio
 from talkingface.face.morphable import load_mesh478
@@ -71,9 +73,19 @@ def test_the_map_learns_the_person(speech, person, tmp_path) -> None:
     assert len(next(PersonSpeech(speech.general, made.tensors, CONFIG).stream([person.samples], 1))[0]) == 20
 
 
-def test_late_lips_are_found(speech, person, tmp_path) -> None:
-    from dataclasses import replace
+def test_the_head_moves_as_far_as_the_persons_does(speech, person) -> None:
+    slow = gaussian_filter1d(np.random.default_rng(3).normal(size=(FRAMES, 6)), 8, axis=0)
+    slow *= np.array([0.1, 0.02, 0.05, 0.03, 0.03, 0.01]) / slow.std(0)
+    clip = replace(person, pose=slow.astype(np.float32))
+    heard = adapt.hear(speech, person.samples, FRAMES, "best", np.random.default_rng(0), copies=0)
+    tensors = adapt.manner_tensors(speech, clip, heard.rows, np.ones(FRAMES, bool), 1)
+    spoken = list(PersonSpeech(speech.general, tensors, CONFIG).spoken([np.tile(person.samples, 3)], 2))
+    ratio = np.concatenate([s.head.pose for s in spoken]).std(0) / slow.std(0)
+    assert ((ratio > 0.5) & (ratio < 1.6)).all()
+    assert adapt.manner_tensors(speech, clip, heard.rows, np.arange(FRAMES) < 50, 1) == {}
 
+
+def test_late_lips_are_found(speech, person, tmp_path) -> None:
     late = replace(person, expression=np.roll(person.expression, 3, axis=0))
     heard = adapt.hear(speech, person.samples, FRAMES, "best", np.random.default_rng(0), copies=0)
     own = adapt.own_motion(late, heard.numbers, halves()[0], speech.measures)

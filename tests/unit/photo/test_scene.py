@@ -86,6 +86,17 @@ def test_points_follow_the_head_by_their_share():
     assert scene.jaw_share.shape == (len(scene.outer), 36) and scene.jaw_share.sum(1).max() <= 1
 
 
+def test_a_turning_head_leaves_collars_where_they_are():
+    scene = make_drawn()
+    unit, centre = face_unit(scene.points), scene.points.mean(0).astype(np.float64)
+    turn = Rotation.from_euler("y", 25, degrees=True).as_matrix()
+    rigid = Rigid(rotation=turn, scale=1.0, translation=centre - turn @ centre)
+    vertices, shown = scene.pose(rigid(scene.points.astype(np.float64)).astype(np.float32), rigid)
+    moved = np.linalg.norm(vertices[:, :2] - shown, axis=1)[-len(scene.outer) :] / unit
+    below = (scene.outer[:, 1] - scene.points[152, 1]) / unit
+    assert moved[below > 0.75].max() < 0.01 < 0.05 < moved[below < 0].max()
+
+
 def test_an_opening_jaw_moves_what_is_near_it_only():
     scene = make_drawn()
     target = open_mouth(scene.points, 0.3)

@@ -40,6 +40,8 @@ LIP_POINTS = (61, 291, 0, 17)
 MOUTH_WEIGHT, EYE_WEIGHT = 3.0, 2.0
 RANDOM_BACKGROUND = 0.6
 """Of the frames whose matte is known, how many are learned before another background."""
+UNSURE = 0.15
+"""Deviations by which features are made uncertain in training: else colours follow the tracker's noise."""
 SHARPNESS = 0.6
 """Weight of the differences between neighbouring pixels."""
 
@@ -50,7 +52,7 @@ class SplatRecipe(Recipe):
 
     name = "person.splats"
     phases = (Phase("draw", ("splats",)),)
-    loss_weights = {"colour": 100.0, "edges": 100.0 * SHARPNESS, "calm": 1.0}
+    loss_weights = {"colour": 100.0, "edges": 100.0 * SHARPNESS, "calm": 3.0}
 
     def __init__(
         self,
@@ -161,7 +163,9 @@ class SplatRecipe(Recipe):
         for _ in range(BATCH):
             k = int(rng.choice(self._train))
             number = int(self._numbers[k])
-            rows.append(self._inputs(number))
+            row = self._inputs(number)
+            unsure = rng.normal(0, UNSURE, row["features"].shape)
+            rows.append({**row, "features": (row["features"] + unsure).astype(np.float32)})
             picture = self._frames[k]
             pictures.append(torch.from_numpy(picture))
             weights.append(torch.from_numpy(self._weight(number)))

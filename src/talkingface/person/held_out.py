@@ -92,7 +92,8 @@ def score_held_out(
     scored = {name: _Scored(still) for name in made}
     size = ((1 + len(made)) * still.shape[1], still.shape[0])
     with _side_by_side(video, size, samples, made_by) as write:
-        for count, pictures in enumerate(zip(*(_single(pieces) for pieces in made.values()), strict=True)):
+        series = (_single(pieces, (still.shape[1], still.shape[0])) for pieces in made.values())
+        for count, pictures in enumerate(zip(*series, strict=True)):
             real, points = frames[first + count], track.landmarks[first + count]
             write(np.concatenate([real, *pictures], axis=1))
             for score, rgb in zip(scored.values(), pictures, strict=True):
@@ -193,6 +194,8 @@ def _side_by_side(
         yield lambda picture: writer.write(marker.apply(picture))
 
 
-def _single(pieces: Iterator[Frames]) -> Iterator[np.ndarray]:
+def _single(pieces: Iterator[Frames], size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """The pictures one by one, in the clip's `size`: those of a renderer that draws smaller ones are enlarged."""
     for piece in pieces:
-        yield from piece.rgb
+        for rgb in piece.rgb:
+            yield rgb if rgb.shape[1::-1] == size else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)

@@ -190,9 +190,10 @@ class GenefaceOptions:
     """What a user may ask of this system alone."""
 
     head: str = option(
-        "shared",
-        "generated head motion: shared (the toolkit's, in the person's own size) or own (learned from the clip)",
-        choices=("shared", "own"),
+        "own",
+        "generated head motion: own (as far and as fast as the person's, learned from the clip) or shared (the average "
+        "speaker's)",
+        choices=("own", "shared"),
     )
     blinks: str = option(
         "own",

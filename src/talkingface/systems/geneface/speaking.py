@@ -14,9 +14,13 @@ from talkingface.systems.geneface.motion.speech import FPS, PersonSpeech, Spoken
 
 
 def person_speech(
-    general: Mapping[str, np.ndarray], adapter: Mapping[str, np.ndarray], manner: Manner | None, config: SpeechConfig
-) -> PersonSpeech:
-    """What hears for a person: lids close as theirs do, and eyes look about as far."""
+    general: Mapping[str, np.ndarray], adapter: Mapping[str, np.ndarray], manner: Manner | None, config: SpeechConfig,
+    head: str = "own",
+) -> PersonSpeech:  # fmt: skip
+    """What hears for a person: lids close as theirs do, eyes look about as far, and the head moves as theirs
+    (`head` "own") or as the average speaker's ("shared")."""
+    if head == "shared":
+        adapter = {name: values for name, values in adapter.items() if not name.startswith("head_motion.")}
     if manner is None:
         return PersonSpeech(general, adapter, config)
     own = {"head_motion.blink": manner.blink, "head_motion.gaze": manner.gaze}

@@ -82,7 +82,7 @@ class GenefaceSystem(System):
             speech = person_speech(self.general, {}, None, self.config.speech)
             return speech_motion(speech, None, pieces, controls, options)
         person = self._person(avatar)
-        return speech_motion(person.speech, person.manner, pieces, controls, options)
+        return speech_motion(person.speech[options.head], person.manner, pieces, controls, options)
 
     def motion_from_video(self, avatar: Avatar | None, source: Photo | Clip, controls: Controls) -> Iterator[Motion]:
         """See `System.motion_from_video`."""

@@ -124,7 +124,8 @@ def import_geneface(files: Sequence[Path]) -> Imported:
         tensors |= named(part, arrays)
     notes = [f"{part}: {path.name}, {len(found.tensors[part])} tensors" for part, path in found.files.items()]
     notes += [f"{name}: nothing of geneface in it" for name in found.passed]
-    notes += [f"{part} is missing; get {where}" for part, where in SOURCES.items() if part not in found.files]
+    there = set(found.files) | ({"head"} if "torso" in found.files else set())  # a torso's checkpoint has the head
+    notes += [f"{part} is missing; get {where}" for part, where in SOURCES.items() if part not in there]
     card = {
         "system": "geneface",
         "version": 1,

@@ -404,7 +404,8 @@ def _sound_of(samples: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 def person_tensors(own: Own, rows: SpeechRows, train: np.ndarray, measures: np.ndarray) -> dict[str, np.ndarray]:
     """`closed` [1], the gap of the person's lips that meet, and `rest` [16], the mouth when nothing is said: the mean
-    of quiet frames with lips together, or of the frames whose lips are closest."""
+    of quiet frames with lips together, or of the frames whose lips are closest. `own.mean` and `own.deviation` [3] of
+    gap, width and jaw while the person speaks."""
     index = np.flatnonzero(train)
     index = index[index < len(rows.voice)]
     shape = own.shape[index]
@@ -414,7 +415,14 @@ def person_tensors(own: Own, rows: SpeechRows, train: np.ndarray, measures: np.n
     quiet = shut & (rows.coming[index] < 0.3)
     rest = shape[quiet if quiet.sum() >= FPS / 2 else shut].mean(0)
     rest = rest + (closed - rest @ measures[0]) * parting(measures)
-    return {"closed": np.array([closed], np.float32), "rest": rest.astype(np.float32)}
+    speaking = shape[rows.voice[index] > 0.5] if (rows.voice[index] > 0.5).sum() > FPS else shape
+    own = speaking @ measures.T
+    return {
+        "closed": np.array([closed], np.float32),
+        "rest": rest.astype(np.float32),
+        "own.mean": own.mean(0).astype(np.float32),
+        "own.deviation": np.maximum(own.std(0), 1e-3).astype(np.float32),
+    }
 
 
 def choose_refinement(
@@ -446,8 +454,9 @@ def choose_refinement(
     used[shown] = True
     plain = [adapted(general, tensors, heard, voice)[: len(own.shape)] / unit for voice in range(len(heard.tokens))]
     count = min(len(rows) for rows in plain)
-    recipe = AdapterRecipe([rows[:count] for rows in plain], own.shape[:count] / unit, used[:count])
-    for stop in stops(recipe, seed, plain[0][unseen], own.shape[unseen] / unit):
+    beside = plain[0][unseen], own.shape[unseen] / unit
+    recipe = AdapterRecipe([rows[:count] for rows in plain], own.shape[:count] / unit, used[:count], beside)
+    for stop in stops(recipe, seed):
         if stop.even:
             named = {f"post.{name}": value for name, value in stop.tensors.items()}
             candidates.append(("postnet", named | {"post.scale": unit}))

@@ -66,6 +66,41 @@ class PostStream:
         return rows + x * self._scale
 
 
+class RangeKeeper:
+    """Makes voices of strangers move the mouth about as far as the person's own does.
+
+    Voices and languages that the networks know less well move it less. Mean and deviation of gap, width and jaw while
+    there is voice are followed, beginning with the person's own `mean` [3] and `deviation` [3] as if they had been
+    heard for `PRIOR` frames, and brought back towards those.
+    """
+
+    PRIOR, MEMORY = 15, 300
+    GAINS = (0.75, 2.5)
+    SHIFT = 0.7
+    """Share of the distance to the person's mean that is taken away."""
+
+    def __init__(self, measures: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
+        self._measures, self._back = measures, np.linalg.pinv(measures.astype(np.float64)).T.astype(np.float32)
+        self._own, self._deviation = mean.astype(np.float64), deviation.astype(np.float64)
+        self._mean, self._power = self._own.copy(), self._deviation**2
+        self._heard = 0
+
+    def push(self, mouth: np.ndarray, voice: np.ndarray) -> np.ndarray:
+        """Mouths [T, 16] with probabilities of voice [T] -> the same moved farther, or less far."""
+        found = (mouth @ self._measures.T).astype(np.float64)
+        change = np.empty_like(found)
+        for k, (now, sure) in enumerate(zip(found, voice.tolist(), strict=True)):
+            if sure > 0.5:
+                self._heard = min(self._heard + 1, self.MEMORY)
+                share = 1 / (self.PRIOR + self._heard)
+                away = now - self._mean
+                self._mean = self._mean + share * away
+                self._power = self._power + share * (away**2 - self._power)
+            gain = np.clip(self._deviation / np.sqrt(self._power), *self.GAINS)
+            change[k] = (gain - 1) * (now - self._mean) + self.SHIFT * (self._own - self._mean)
+        return mouth + change.astype(np.float32) @ self._back
+
+
 class PersonMouth:
     """Mouth coefficients of a person, from what a head of the general networks says for a `delay`.
 
@@ -80,6 +115,9 @@ class PersonMouth:
         self._post = PostStream(post) if post else None
         self._known = adapter.get("lle.known")
         self._share, self._unit = float(adapter.get("lle.share", np.zeros(1))[0]), adapter.get("lle.unit", np.ones(1))
+        self._range: RangeKeeper | None = None
+        if "own.mean" in adapter:
+            self._range = RangeKeeper(measures, adapter["own.mean"], adapter["own.deviation"])
         kernel = adapter.get("mood.kernel")
         self._mood = None if kernel is None else NoiseProcess(kernel, seed)
         self._frame = 0
@@ -90,6 +128,8 @@ class PersonMouth:
     def push(self, numbers: np.ndarray, rows: SpeechRows) -> np.ndarray:
         """Float32 [T, 16] of the head's `numbers` [T, outputs], which say `rows`; those of the tuned head follow."""
         mouth = self.adapted(numbers) if self._affine else rows.mouth
+        if self._range is not None:
+            mouth = self._range.push(mouth, rows.voice)
         if self._mood is not None:
             mouth = mouth + np.array([self._mood.at(1.0 + self._frame + k) for k in range(len(mouth))], np.float32)
         self._frame += len(mouth)

@@ -13,14 +13,22 @@ from typing import Any
 import numpy as np
 
 from talkingface.audio.speech_encoder import SpeechEncoder
-from talkingface.core.arrays import part
 from talkingface.core.config import to_dict
+from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.weights import find_weights, load_weights
 from talkingface.face.morphable import load_mesh478
 from talkingface.nn.quantised import quantised
 from talkingface.nn.state import arrays, named, tensors_of
 from talkingface.systems.geneface.motion.config import SpeechConfig
-from talkingface.systems.geneface.motion.published import MotionRecipe, SpokenMotion, SyncRecipe, spoken_motion
+from talkingface.systems.geneface.motion.pose import PoseRecipe
+from talkingface.systems.geneface.motion.published import (
+    MotionRecipe,
+    PostnetRecipe,
+    SpokenMotion,
+    SyncRecipe,
+    spoken_motion,
+    tokens_of,
+)
 from talkingface.training.head_motion_fit import learn_head_motion
 from talkingface.training.mouth_targets import measure_matrix
 from talkingface.training.pipeline import FREE, RESEARCH, Stage, Trained, make_card, run_stages, save_made
@@ -161,16 +169,49 @@ def sync_recipe(config: SpeechConfig, folder: Path) -> Recipe:
 
 
 def motion_recipe(config: SpeechConfig, folder: Path) -> Recipe:
-    """`geneface.motion`, published, on a folder of prepared clips; the sync expert joins in if it is there."""
+    """`geneface.motion`, published, on a folder of prepared clips; the sync expert joins in if there is one."""
     train, validation = _prepared_clips(config, folder)
     return MotionRecipe(train, _published_state("syncnet"), validation=validation)
 
 
-def _published_state(name: str) -> Mapping[str, Any] | None:
-    from talkingface.core.errors import WeightsError
+def compact_recipe(config: SpeechConfig, folder: Path) -> Recipe:
+    """`geneface.speech` on a folder of prepared clips, whose lips are taken to be in time."""
+    material = SpeechMaterial(folder, folder, load_mesh478(), False, SEED, without=JUDGED)
+    something(material.clips, "train clip with speech", folder)
+    return speech_recipe(material, config, {})
 
+
+def postnet_recipe(config: SpeechConfig, folder: Path) -> Recipe:
+    """`geneface.postnet`, published: the longest clip of a folder of prepared clips is the person's, the others are the
+    many; its last eleventh trains nothing. Raises UsageError without the general networks."""
+    general, sync = _published_state("motion"), _published_state("syncnet")
+    if general is None or sync is None:
+        raise UsageError(
+            f"geneface.postnet adapts the published general networks; train {SYSTEM}.published-general and install it"
+        )
+    train, _ = _prepared_clips(config, folder)
+    person = max(train, key=len)
+    shown = len(person) * 10 // 11
+    return PostnetRecipe(
+        [clip for clip in train if clip.speaker != person.speaker] or train,
+        person.cut(0, shown),
+        general,
+        sync,
+        test=person.cut(shown, len(person)),
+    )
+
+
+def pose_recipe(config: SpeechConfig, folder: Path) -> Recipe:
+    """`geneface.pose`, published: the head of the longest clip of a folder of prepared clips."""
+    clips = SpeechMaterial(folder, folder, load_mesh478(), False, SEED).clips
+    clip = max(something(clips, "train clip with speech", folder), key=len)
+    tokens = tokens_of(SpeechEncoder.load(config.encoder), clip.samples, len(clip))
+    return PoseRecipe(tokens, clip.pose, clip.weight > 0)
+
+
+def _published_state(name: str) -> Mapping[str, Any] | None:
     try:
-        return tensors_of(part(load_weights(find_weights(f"{SYSTEM}.published-general")).tensors, name), "") or None
+        return tensors_of(load_weights(find_weights(f"{SYSTEM}.published-general")).tensors, name) or None
     except WeightsError:
         return None
 
@@ -181,5 +222,11 @@ PIPELINES: dict[str, Callable[[Path, Path], Path]] = {
     "published-general": make_published,
 }
 """Pipeline name -> function of the data folder and the working folder that returns the weights folder."""
-RECIPES: dict[str, Callable[[SpeechConfig, Path], Recipe]] = {"syncnet": sync_recipe, "motion": motion_recipe}
+RECIPES: dict[str, Callable[[SpeechConfig, Path], Recipe]] = {
+    "speech": compact_recipe,
+    "syncnet": sync_recipe,
+    "motion": motion_recipe,
+    "postnet": postnet_recipe,
+    "pose": pose_recipe,
+}
 """Recipe name -> recipe for a config and a folder of prepared clips."""

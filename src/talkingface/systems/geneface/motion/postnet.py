@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,8 +17,8 @@ from torch.nn import functional
 from talkingface.face.spoken_mouth import NUM_MOUTH
 from talkingface.systems.geneface.official.postnet import fooled_loss, judge_losses
 from talkingface.training.optim import OptimizerConfig
+from talkingface.training.pipeline import run_recipe
 from talkingface.training.recipe import Phase, Recipe, make_rng
-from talkingface.training.trainer import Trainer
 
 WIDTH, TAPS, JUDGED = 48, 3, 5
 """Channels and taps of the causal convolutions; frames that the judge sees together."""
@@ -59,9 +60,29 @@ class MovementJudge(nn.Module):
         return self.backbone(mouth.unfold(1, JUDGED, 1).flatten(2).flatten(0, 1))
 
 
+class Stop:
+    """A state of the training: `tensors` for `person.PostStream` without units, and the `balance`, what the judge says
+    of adapted and of real movement that it has not seen; a half each is even."""
+
+    def __init__(self, postnet: PostNet, judge: MovementJudge, made: np.ndarray, real: np.ndarray) -> None:
+        with torch.no_grad():
+            rows = [torch.from_numpy(x.astype(np.float32))[None] for x in (made, real)]
+            self.balance = (float(judge(postnet(rows[0])).mean()), float(judge(rows[1]).mean()))
+        self.tensors: dict[str, np.ndarray] = {}
+        for number, layer in enumerate(postnet.layers):
+            for key, value in layer.state_dict().items():
+                self.tensors[f"{number}.{key}"] = value.detach().cpu().numpy().copy()
+
+    @property
+    def even(self) -> bool:
+        """Whether neither has won."""
+        return all(abs(value - 0.5) < 0.3 for value in self.balance)
+
+
 class AdapterRecipe(Recipe):
     """`made`: mouths [T, 16] of the person's words in several voices, the person's own first, before the adapter;
-    `real` [T, 16] the person's, `used` bool [T] frames of training, all in units of the person's deviation."""
+    `real` [T, 16] the person's, `used` bool [T] frames of training, all in units of the person's deviation. `unseen`:
+    movement made and real [N, 16] on which the judge's balance is measured."""
 
     name = "geneface.adapter"
     phases = (Phase("adapt", ("postnet",)), Phase("judge", ("judge",)))
@@ -71,7 +92,14 @@ class AdapterRecipe(Recipe):
         "judge": OptimizerConfig(lr=3e-4, betas=(0.5, 0.99), warmup_steps=0, final_ratio=1.0),
     }
 
-    def __init__(self, made: Sequence[np.ndarray], real: np.ndarray, used: np.ndarray) -> None:
+    def __init__(
+        self,
+        made: Sequence[np.ndarray],
+        real: np.ndarray,
+        used: np.ndarray,
+        unseen: tuple[np.ndarray, np.ndarray],
+    ) -> None:
+        self._unseen, self.stops = unseen, list[Stop]()
         self._made, self._real, self._used = made, real.astype(np.float32), used.astype(np.float32)
         self._frames = min(FRAMES, len(used))
         inside = np.convolve(self._used, np.ones(self._frames), "valid")
@@ -96,6 +124,11 @@ class AdapterRecipe(Recipe):
         }
         return {name: torch.from_numpy(np.stack(rows).astype(np.float32)) for name, rows in cut.items()}
 
+    def evaluate(self) -> dict[str, float]:
+        """What the judge says of unseen movement, made and real; keeps the state."""
+        self.stops.append(Stop(self.postnet, self.judge, *self._unseen))
+        return dict(zip(("judged_made", "judged_real"), self.stops[-1].balance, strict=True))
+
     def losses(self, phase: str, batch: dict[str, Tensor], shared: dict[str, Any]) -> dict[str, Tensor]:
         """The adapter's, then the judge's (least squares, as published)."""
         if phase == "judge":
@@ -110,33 +143,9 @@ class AdapterRecipe(Recipe):
         }
 
 
-class Stop:
-    """A state of the training: `tensors` for `person.PostStream` without units, and the `balance`, what the judge says
-    of adapted and of real movement that it has not seen; a half each is even."""
-
-    def __init__(self, recipe: AdapterRecipe, made: np.ndarray, real: np.ndarray) -> None:
-        with torch.no_grad():
-            recipe.judge.eval()
-            rows = [torch.from_numpy(x.astype(np.float32))[None] for x in (made, real)]
-            self.balance = (float(recipe.judge(recipe.postnet(rows[0])).mean()), float(recipe.judge(rows[1]).mean()))
-        self.tensors: dict[str, np.ndarray] = {}
-        for number, layer in enumerate(recipe.postnet.layers):
-            for key, value in layer.state_dict().items():
-                self.tensors[f"{number}.{key}"] = value.detach().cpu().numpy().copy()
-
-    @property
-    def even(self) -> bool:
-        """Whether neither has won."""
-        return all(abs(value - 0.5) < 0.3 for value in self.balance)
-
-
-def stops(recipe: AdapterRecipe, seed: int, made: np.ndarray, real: np.ndarray) -> list[Stop]:
-    """States along the training, which takes seconds, judged on movement `made` and `real` [T, 16] that it has not
-    seen."""
+def stops(recipe: AdapterRecipe, seed: int) -> list[Stop]:
+    """States along the training, which takes seconds."""
     with TemporaryDirectory() as folder:
-        trainer = Trainer(recipe, folder, steps=STEPS, seed=seed, device="cpu", ema_decay=None, log_every=STEPS)
-        found = []
-        for look in range(1, LOOKS + 1):
-            trainer.run(until=STEPS * look // LOOKS)
-            found.append(Stop(recipe, made, real))
-    return found
+        options = {"device": "cpu", "ema_decay": None, "log_every": STEPS, "evaluate_every": -(-STEPS // LOOKS)}
+        run_recipe(recipe, Path(folder), steps=STEPS, seed=seed, **options)
+    return recipe.stops

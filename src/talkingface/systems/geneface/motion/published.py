@@ -63,6 +63,13 @@ class SpokenMotion:
     def __len__(self) -> int:
         return len(self.weight)
 
+    def cut(self, first: int, end: int) -> SpokenMotion:
+        """Frames `first` to `end` - 1."""
+        return SpokenMotion(
+            speaker=self.speaker, tokens=self.tokens[2 * first : 2 * end], f0=self.f0[2 * first : 2 * end],
+            landmarks=self.landmarks[first:end], weight=self.weight[first:end],
+        )  # fmt: skip
+
 
 def spoken_motion(clips: Sequence[SpeakingClip], model: LinearFaceModel, encoder: SpeechEncoder) -> list[SpokenMotion]:
     """The clips as landmarks without identity, with what is heard in each frame."""

@@ -23,8 +23,8 @@ from talkingface.training.pipeline import run_recipe
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.speech_recipe import measure_rows, spread_loss
 
-RANK, STEPS = 4, 200
-ROWS, FRAMES = 8, 90
+RANK, STEPS = 4, 150
+ROWS, FRAMES = 6, 90
 UNHEARD, UNSEEN = 12, 6
 """Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
 

@@ -57,11 +57,11 @@ class _Backbone(nn.Module):
 
 class AudioToPose(nn.Module):
     """Speech [B, T, 58] and the poses and velocities before [B, T, 12] -> [B, T, 25]: a mixture's logit, the means of
-    pose and velocity, and the negative logarithms of their deviations."""
+    pose and velocity, and the negative logarithms of their deviations. `audio`: another width of speech."""
 
-    def __init__(self) -> None:
+    def __init__(self, audio: int = AUDIO) -> None:
         super().__init__()
-        self.audio_encoder = nn.Sequential(nn.Linear(AUDIO, 256), nn.LeakyReLU(_SLOPE), nn.Linear(256, _CONDITION))
+        self.audio_encoder = nn.Sequential(nn.Linear(audio, 256), nn.LeakyReLU(_SLOPE), nn.Linear(256, _CONDITION))
         self.backbone = _Backbone()
 
     def forward(self, audio: Tensor, history: Tensor) -> Tensor:

@@ -118,8 +118,7 @@ def test_a_judge_that_has_won_is_no_judge(speech) -> None:
     rng = np.random.default_rng(0)
     made, real = rng.normal(size=(2, 120, 16))
     used = np.ones(120, bool)
-    recipe = postnet.AdapterRecipe([made], real, used)
-    found = postnet.stops(recipe, 1, made, real)
+    found = postnet.stops(postnet.AdapterRecipe([made], real, used, (made, real)), 1)
     assert len(found) == postnet.LOOKS
     found[0].balance = (0.5, 0.95)
     assert not found[0].even
@@ -128,7 +127,9 @@ def test_a_judge_that_has_won_is_no_judge(speech) -> None:
 
 
 def test_the_stream_of_the_post_net_is_the_network() -> None:
-    recipe = postnet.AdapterRecipe([np.zeros((80, 16))], np.zeros((80, 16)), np.ones(80, bool))
+    recipe = postnet.AdapterRecipe(
+        [np.zeros((80, 16))], np.zeros((80, 16)), np.ones(80, bool), (np.zeros((80, 16)),) * 2
+    )
     network = recipe.networks()["postnet"]
     with torch.no_grad():
         for value in network.parameters():

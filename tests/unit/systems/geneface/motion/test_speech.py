@@ -11,7 +11,7 @@ from talkingface.face.spoken_mouth import NUM_MOUTH, SpeechRows
 from talkingface.nn.phones import PAUSE
 from talkingface.nn.speech_encoder_config import Delay, SpeechHeadConfig
 from talkingface.systems.geneface.motion.config import DELAYS, Hearing, SpeechConfig
-from talkingface.systems.geneface.motion.person import TAPS, PersonMouth, general_numbers
+from talkingface.systems.geneface.motion.person import TAPS, PersonMouth, RangeKeeper, general_numbers
 from talkingface.systems.geneface.motion.pipeline import general_tensors
 from talkingface.systems.geneface.motion.speech import PersonSpeech
 from talkingface.training.speech_recipe import OUTPUTS
@@ -123,3 +123,18 @@ def test_numbers_for_the_map_are_probabilities() -> None:
     assert numbers.shape == (5, OUTPUTS)
     np.testing.assert_allclose(numbers[:, NUM_MOUTH:-2].sum(1), 1, rtol=1e-5)
     assert ((numbers[:, -2:] > 0) & (numbers[:, -2:] < 1)).all()
+
+
+def test_strangers_move_the_mouth_as_far_as_the_person_does() -> None:
+    rng = np.random.default_rng(0)
+    mean, deviation = np.array([0.05, 0.0, 0.02]), np.array([0.03, 0.02, 0.04])
+    own = rng.normal(size=(400, 3)) * deviation + mean
+    mouth = np.zeros((400, NUM_MOUTH), np.float32)
+    voice = np.ones(400)
+    for scale, away in ((1.0, 0.0), (0.5, -0.02)):
+        mouth[:, :3] = (own - mean) * scale + mean + away
+        shown = RangeKeeper(MEASURES, mean, deviation).push(mouth, voice)[100:, :3]
+        np.testing.assert_allclose(shown.std(0) / own[100:].std(0), 1, atol=0.2)
+        assert np.abs(shown.mean(0) - mean).max() < 0.015
+    quiet = RangeKeeper(MEASURES, mean, deviation)
+    assert np.array_equal(quiet.push(mouth, np.zeros(400)), mouth)

@@ -21,8 +21,8 @@ SPEC = SystemSpec(
     licence="Apache-2.0 (code); weights: see their cards",
     paper="Ye, Jiang, Ren, Liu, He, Zhao: GeneFace: Generalized and High-Fidelity Audio-Driven 3D Talking Face "
     "Synthesis, ICLR 2023, arXiv 2301.13430; release 1.1 with the renderer of RAD-NeRF, arXiv 2211.12368",
-    default_weights="geneface.general",
-    weights=("geneface.general",),
+    default_weights="geneface.general-research",
+    weights=("geneface.general", "geneface.general-research"),
     recipes="talkingface.systems.geneface.recipes",
     importers={"geneface": "talkingface.systems.geneface.official.importing:import_geneface"},
 )

@@ -33,6 +33,9 @@ from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
 
 LOOKS = 40
+FREE, SHOWN = 13, 76
+"""Mattes (of 255) below and above which a pixel shows the background, and the person."""
+BAND = 32
 BEHIND_FACE = 0.35
 """Density of splats behind the face, of the mean one."""
 BATCH = 2
@@ -101,20 +104,23 @@ class SplatRecipe(Recipe):
         matted = self._train[self._train % MATTE_EVERY == 0]
         look = matted[np.unique(np.linspace(0, len(matted) - 1, LOOKS).astype(int))]
         size = self._canvas.size
-        pictures = np.stack([self._frames[k] for k in look]).astype(np.float32) / 255
-        masks = np.stack([cv2.resize(mattes[k // MATTE_EVERY], size) for k in look]).astype(np.float32) / 255
-        free = masks < 0.05
-        seen = free.sum(0)
-        masked = np.where(free[..., None], pictures, np.nan)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # pixels that always show the person
-            plate = np.nanmedian(masked, 0)
+        pictures = [self._frames[k] for k in look]
+        masks = [cv2.resize(mattes[k // MATTE_EVERY], size) for k in look]
+        seen = np.sum([mask < FREE for mask in masks], 0)
+        plate = np.zeros(pictures[0].shape, np.float32)
+        for y in range(0, size[1], BAND):  # a band at a time: all pictures as real numbers would take a gigabyte
+            rows = slice(y, y + BAND)
+            free = np.stack([mask[rows] < FREE for mask in masks])[..., None]
+            band = np.where(free, np.stack([picture[rows] for picture in pictures]), np.float32(np.nan))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # pixels that always show the person
+                plate[rows] = np.nanmedian(band, 0) / 255
         known = (seen >= 2).astype(np.float32)
-        plate = push_pull(np.nan_to_num(plate).astype(np.float32), known)
-        share = (masks > 0.3).mean(0)
+        plate = push_pull(np.nan_to_num(plate), known)
+        share = np.mean([mask > SHOWN for mask in masks], 0)
         gradient = np.zeros(share.shape, np.float32)
         for picture in pictures[:: max(1, len(pictures) // 8)]:
-            grey = cv2.GaussianBlur(picture.mean(-1), (0, 0), 1.0)
+            grey = cv2.GaussianBlur(picture.mean(-1, dtype=np.float32), (0, 0), 1.0)
             gradient += np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
         gradient = cv2.GaussianBlur(gradient, (0, 0), 3.0)
         detail = 0.3 * gradient.mean() + np.minimum(gradient, 4 * gradient.mean())

@@ -70,27 +70,33 @@ class Range:
         return np.where(np.abs(inside) > np.abs(published), inside, published)
 
 
-def driven_windows(motions: Iterable[Motion], model: LinearFaceModel, seen: Range, size: int) -> Iterator[np.ndarray]:
+def driven_windows(
+    motions: Iterable[Motion], model: LinearFaceModel, seen: Range, size: int, ahead: int | None = None
+) -> Iterator[np.ndarray]:
     """What drives each frame of a motion, one after the other: float32 [size, 1, 204], the frame in the middle.
 
     Movements are kept to the person's range and smoothed; beyond the ends there are the first and the last frame. A
-    frame waits for the `size // 2` after it, and is the same however the motion is cut.
+    frame waits for the `size // 2` after it, or for no more than `ahead` (in live use), and is the same however the
+    motion is cut.
     """
     before = size // 2
     after = size - before - 1
+    known = after if ahead is None else min(ahead, after)
     rows: list[np.ndarray] = []
     last: np.ndarray | None = None
+
+    def window() -> np.ndarray:
+        return np.stack((rows + [rows[-1]] * size)[:size]).astype(np.float32)[:, None]
+
     for motion in motions:
         for row in seen.kept(motion_landmarks(model, motion.expression, motion.blink)).astype(np.float64):
             shown = row if last is None else _KEPT * last + (1 - _KEPT) * row
             rows = rows or [shown] * before
             rows.append(shown)
             last = shown
-            if len(rows) == size:
-                yield np.stack(rows).astype(np.float32)[:, None]
+            if len(rows) == before + 1 + known:
+                yield window()
                 rows = rows[1:]
-    if last is not None:
-        count = len(rows) - before
-        rows += [last] * after
-        for first in range(count):
-            yield np.stack(rows[first : first + size]).astype(np.float32)[:, None]
+    while last is not None and len(rows) > before:
+        yield window()
+        rows = rows[1:]

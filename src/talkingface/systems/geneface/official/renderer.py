@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from talkingface.core.motion import batches
+from talkingface.core.pace import PACES
 from talkingface.core.types import Controls, Frames, Motion
 from talkingface.core.view import View, ViewSetting
 from talkingface.face.camera import from_euler_degrees
@@ -47,7 +48,6 @@ from talkingface.video.resize import shrink
 UNUSED = ("density_grid", "step_counter")
 """Buffers that only training needs: an avatar does not keep them."""
 _OPAQUE = 0.5
-_BATCH = 8  # rows of a motion that are looked at together; frames are drawn one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,8 @@ class OfficialRenderer:
     def __init__(self, person: OfficialPerson, controls: Controls, device: str = "cpu") -> None:
         self._person, self._device = person, device
         self._framing = choose_framing(person, controls)
+        # live, frames are drawn one by one, and none waits for those after it
+        self._batch, self._ahead = PACES[controls.delay].batch, 0 if controls.delay == "low" else None
         self._masked = controls.background == "transparent"
         size = (self._framing.size, self._framing.size)
         self._own = controls.background in ("keep", "transparent")
@@ -137,12 +139,13 @@ class OfficialRenderer:
         poses: list[np.ndarray | None] = []
 
         def watched() -> Iterator[Motion]:
-            for _, motion in batches(motions, _BATCH):
+            for _, motion in batches(motions, self._batch):
                 poses.extend([None] * len(motion) if motion.pose is None else list(motion.pose))
                 yield motion
 
-        size = self._person.field.config.smoothed
-        for number, windows in enumerate(driven_windows(watched(), self._person.model, self._person.seen, size)):
+        person = self._person
+        driven = driven_windows(watched(), person.model, person.seen, person.field.config.smoothed, self._ahead)
+        for number, windows in enumerate(driven):
             row = poses[number]
             poses[number] = None
             if number < first:

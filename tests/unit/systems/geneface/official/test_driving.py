@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.spatial import transform
 
+from talkingface.core.motion import cut_motion
 from talkingface.core.types import Motion
 from talkingface.face.mesh478_space import MESH478
 from talkingface.face.morphable import load_mesh478
@@ -60,6 +61,25 @@ def test_short_motions_have_as_many_windows_as_frames(rows):
     whole = motion(max(rows, 1))
     seen = Range.of(motion_landmarks(MODEL, whole.expression, whole.blink))
     assert len(list(driven_windows([whole] if rows else [], MODEL, seen, 5))) == rows
+
+
+def test_live_frames_do_not_wait_for_later_ones():
+    whole = motion(12)
+    seen = Range.of(motion_landmarks(MODEL, whole.expression, whole.blink))
+    handed = 0
+
+    def pieces():
+        for k in range(12):
+            assert handed == k, "what was said is drawn before more is heard"
+            yield cut_motion(whole, k, k + 1)
+
+    live = []
+    for windows in driven_windows(pieces(), MODEL, seen, 5, ahead=0):
+        handed += 1
+        live.append(windows)
+    usual = list(driven_windows([whole], MODEL, seen, 5))
+    assert len(live) == len(usual) == 12
+    assert np.array_equal(live[6][:3], usual[6][:3]) and np.array_equal(live[6][3], live[6][2])
 
 
 def test_a_blink_is_drawn_as_far_as_the_person_blinked():

@@ -1,6 +1,8 @@
 """Measurements of `geneface`."""
 
 TARGETS = {
-    "geneface-motion": "benchmarks.systems.geneface.motion:motion_figures",
+    "geneface-animate": "benchmarks.systems.geneface.animate:geneface_animate",
+    "geneface-picture": "benchmarks.systems.geneface.picture:geneface_picture",
     "geneface-speed": "benchmarks.systems.geneface.speed:geneface_speed",
+    "geneface-views": "benchmarks.systems.geneface.views:geneface_views",
 }

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.held_out import portrait_pictures
 from benchmarks.targets import Finding, Row, TargetJob
 from talkingface import api
 from talkingface.clips.manifest import ClipEntry, list_clips
-from talkingface.clips.source import open_clip, open_media
+from talkingface.clips.source import open_clip
 from talkingface.core.cache import cache_folder, content_hash
 from talkingface.core.errors import InputError
-from talkingface.core.motion import concatenate
 from talkingface.core.samples import sample
 from talkingface.core.system import System
-from talkingface.core.types import Avatar, Controls, Frames
+from talkingface.core.types import Avatar, Frames
 from talkingface.face.morphable import load_mesh478
 from talkingface.face.mouth_measures import mouth_measures
 from talkingface.face.track import track_frames
 from talkingface.metrics.behaviour import jitter
 from talkingface.person.clip import FPS, ClipSettings, PersonClip, prepare_person, splits
-from talkingface.person.held_out import PICTURE_FIGURES, held_out_motion, score_held_out
+from talkingface.person.held_out import PICTURE_FIGURES, score_held_out
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.video.read import probe
 from talkingface.video.stored import StoredFrames
@@ -108,20 +107,15 @@ def _judge_clip(clip: ClipEntry, job: TargetJob) -> dict[str, dict[str, float]]:
 
 def _portrait(material: PersonClip, test: np.ndarray, sheets: Path | None) -> dict[str, float]:
     """The clip's frame 0 animated by `portrait`, with the sound and the head pose of the test frames."""
-    portrait = api.load("portrait")
-    frames = StoredFrames(material.frames, material.size)
-    photo = portrait.fit(open_media(frames[0]), size="native")
-    spoken = concatenate(portrait.motion_from_audio(photo, iter([material.samples]), Controls(pose="still", blink=0.0)))
-    first, last = int(test[0]), min(int(test[-1]) + 1, len(spoken))
-    rows = material.head().rows
-    motion = held_out_motion(spoken.expression[first:last], rows[first:last] - rows[:1])
-    pictures = portrait.render(photo, iter([motion]), Controls(size="native"))
+    first, last = int(test[0]), int(test[-1]) + 1
+    video = None
+    if sheets is not None:
+        sheets.mkdir(parents=True, exist_ok=True)
+        video = sheets / f"{material.frames.parent.name}-portrait.mp4"
+    made = {"portrait": portrait_pictures(material, first, last)}
     samples = material.samples[16000 * first // FPS : 16000 * last // FPS]
-    with tempfile.TemporaryDirectory() as scratch:
-        video = (sheets or Path(scratch)) / f"{material.frames.parent.name}-portrait.mp4"
-        video.parent.mkdir(parents=True, exist_ok=True)
-        made = {"portrait": pictures}
-        return score_held_out(made, frames, material.track, first, samples, video, "portrait")["portrait"]
+    frames = StoredFrames(material.frames, material.size)
+    return score_held_out(made, frames, material.track, first, samples, video, "portrait")["portrait"]
 
 
 def _new_voice(system: Any, made: Avatar, material: PersonClip) -> dict[str, float]:

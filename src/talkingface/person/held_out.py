@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from talkingface.face.topology import FACE_OVAL
 from talkingface.face.track import FaceTracker, fill_gaps
 from talkingface.metrics.landmarks import lmd_aligned
 from talkingface.metrics.mouth import MEASURES, compare_mouths
-from talkingface.metrics.picture import luma, mouth_box, picture_scores
+from talkingface.metrics.picture import luma, picture_scores
 from talkingface.person.clip import FPS, RATE_HZ
 from talkingface.trust.credentials import Statement, sign_result
 from talkingface.trust.mark import ALGORITHM, Marker, mark_key, mark_payload
@@ -27,7 +27,9 @@ from talkingface.video.stored import StoredFrames
 from talkingface.video.write import write_result
 
 PICTURE_FIGURES = ("psnr", "ssim", "ms_ssim", "gradient_error")
-PART_FIGURES = ("face_psnr", "mouth_psnr", "detail", "mouth_detail")
+PART_FIGURES = ("square_psnr", "face_psnr", "mouth_psnr")
+DETAIL_FIGURES = ("detail", "mouth_detail")
+LIP_POINTS = (61, 291, 0, 17)
 SCORED_PX = 256
 FACE_EDGE = 0.06  # width of the face beyond its landmarks, in distances between the eyes
 SCORED = 1.3  # side of the scored square over that of the bounding square of the real frame's 478 points
@@ -58,6 +60,42 @@ def scored_square(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (SCORED_PX, SCORED_PX), borderMode=cv2.BORDER_REPLICATE)
 
 
+def part_errors(made: np.ndarray, real: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Mean squared errors [3] of a picture uint8 [H, W, 3] beside the real one with landmarks [478, 3], of values in
+    [0, 1]: over the `scored_square`, the oval of the face in it, and the box of the mouth."""
+    square = [scored_square(picture, points) for picture in (made, real)]
+    return _square_errors(square[0], square[1], scored_parts(points))
+
+
+def _square_errors(made: np.ndarray, real: np.ndarray, parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    wrong = np.square((made.astype(np.float32) - real) / 255).mean(-1)
+    return np.array([wrong.mean(), *(wrong[part].mean() for part in parts)])
+
+
+def decibels(errors: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratios in dB of mean squared errors of values in [0, 1]."""
+    return -10 * np.log10(np.maximum(errors, 1e-12))
+
+
+def scored_parts(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The oval of the face and the box of the mouth in a `scored_square`, bool [256, 256] each."""
+    matrix = scored_matrix(points)
+    inside = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    oval, mouth = np.zeros((2, SCORED_PX, SCORED_PX), np.uint8)
+    cv2.fillPoly(oval, [np.round(inside[list(FACE_OVAL)]).astype(np.int32)], (1,))
+    x0, y0, x1, y1 = square_about(inside[list(LIP_POINTS)])
+    mouth[y0:y1, x0:x1] = 1
+    return oval > 0, mouth > 0
+
+
+def square_about(points: np.ndarray) -> tuple[int, int, int, int]:
+    """The square x0, y0, x1, y1 about points [K, 2], half as large again as they reach."""
+    centre, reach = points.mean(0), 0.75 * np.ptp(points, 0).max()
+    x0, y0 = np.maximum(centre - reach, 0).astype(int)
+    x1, y1 = (centre + reach).astype(int) + 1
+    return int(x0), int(y0), int(x1), int(y1)
+
+
 def over_own_background(made: np.ndarray, real: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The face of `made` blended into the `real` frame uint8 [H, W, 3], whose landmarks are `points` [478, 3]."""
     unit = float(np.linalg.norm(points[33] - points[263]))
@@ -75,15 +113,16 @@ def score_held_out(
     track: Track,
     first: int,
     samples: np.ndarray,
-    video: Path,
+    video: Path | None,
     made_by: str,
 ) -> dict[str, dict[str, float]]:
     """Figures of the pictures `made`, by name, of frames `first` on, against the clip's own; by the same names.
 
-    Writes `video` (.mp4), signed and marked, as `made_by` that system: real frames on the left, made ones beside them
-    in their order, with the sound `samples` float32 [N] at 16 kHz of those frames. Picture figures are over
-    `scored_square`; `face_psnr` is over the oval of the face in it, `mouth_psnr` over the mouth box; `detail` and
-    `mouth_detail` are the energy of gradients there over that of the real frames. `lmd` is
+    Writes `video` (.mp4, unless None), signed and marked, as `made_by` that system: real frames on the left, made ones
+    beside them in their order, with the sound `samples` float32 [N] at 16 kHz of those frames. Picture figures are over
+    `scored_square`, means of the frames' own; `square_psnr`, `face_psnr` (the oval of the face in it) and `mouth_psnr`
+    (the box of the mouth) are of the mean error of all frames; `detail` and `mouth_detail` are the energy of gradients
+    in the oval and in the box over that of the real frames. `lmd` is
     `metrics.landmarks.lmd_aligned`, gap, width and jaw are correlations with the true mouth. `still_...`: frame 0 in
     place of what was made; `paper_...`: the made face over the held-out frame's own background, which is how the paper
     rebuilds such frames.
@@ -91,11 +130,12 @@ def score_held_out(
     still = frames[0].copy()
     scored = {name: _Scored(still) for name in made}
     size = ((1 + len(made)) * still.shape[1], still.shape[0])
-    with _side_by_side(video, size, samples, made_by) as write:
+    with nullcontext(None) if video is None else _side_by_side(video, size, samples, made_by) as write:
         series = (_single(pieces, (still.shape[1], still.shape[0])) for pieces in made.values())
         for count, pictures in enumerate(zip(*series, strict=True)):
             real, points = frames[first + count], track.landmarks[first + count]
-            write(np.concatenate([real, *pictures], axis=1))
+            if write is not None:
+                write(np.concatenate([real, *pictures], axis=1))
             for score, rgb in zip(scored.values(), pictures, strict=True):
                 score.add(rgb, real, points)
     return {name: score.figures(track, first) for name, score in scored.items()}
@@ -107,16 +147,21 @@ class _Scored:
     def __init__(self, still: np.ndarray) -> None:
         self._still, self._tracker = still, FaceTracker(None)
         self._rows: list[list[float]] = []
-        self._parts: list[list[float]] = []
+        self._errors: list[np.ndarray] = []
+        self._details: list[list[float]] = []
         self._points: list[np.ndarray | None] = []
 
     def add(self, rgb: np.ndarray, real: np.ndarray, points: np.ndarray) -> None:
         """The next picture, the real frame uint8 [H, W, 3] and the landmarks [478, 3] of that."""
-        truth = scored_square(real, points)
+        truth, own, parts = scored_square(real, points), scored_square(rgb, points), scored_parts(points)
         rebuilt = over_own_background(rgb, real, points)
-        seen = (picture_scores(scored_square(shown, points), truth) for shown in (rgb, self._still, rebuilt))
+        seen = (
+            picture_scores(shown, truth)
+            for shown in (own, *(scored_square(other, points) for other in (self._still, rebuilt)))
+        )
         self._rows.append([getattr(score, name) for score in seen for name in PICTURE_FIGURES])
-        self._parts.append(_part_figures(scored_square(rgb, points), truth, _in_square(points)))
+        self._errors.append(_square_errors(own, truth, parts))
+        self._details.append(_details(own, truth, parts))
         self._points.append(self._tracker.update(rgb, (len(self._points) + 1) / FPS))
 
     def figures(self, track: Track, first: int) -> dict[str, float]:
@@ -125,7 +170,8 @@ class _Scored:
         names = [prefix + name for prefix in ("", "still_", "paper_") for name in PICTURE_FIGURES]
         figures = {
             **dict(zip(names, np.mean(self._rows, axis=0), strict=True)),
-            **dict(zip(PART_FIGURES, np.mean(self._parts, axis=0), strict=True)),
+            **dict(zip(PART_FIGURES, decibels(np.mean(self._errors, axis=0)), strict=True)),
+            **dict(zip(DETAIL_FIGURES, np.mean(self._details, axis=0), strict=True)),
             **self._movement(track, first),
             "frames": len(self._rows),
         }
@@ -147,27 +193,10 @@ class _Scored:
         }
 
 
-def _in_square(points: np.ndarray) -> np.ndarray:
-    """Landmarks [478, 2] in pixels of their `scored_square`."""
-    low, high = points[:, :2].min(0), points[:, :2].max(0)
-    factor = SCORED_PX / (SCORED * float((high - low).max()))
-    return (points[:, :2] - (low + high) / 2) * factor + SCORED_PX / 2
-
-
-def _part_figures(made: np.ndarray, real: np.ndarray, points: np.ndarray) -> list[float]:
-    """`PART_FIGURES` of two scored squares uint8 [256, 256, 3] with landmarks [478, 2] in their pixels."""
-    oval = np.zeros(real.shape[:2], np.uint8)
-    cv2.fillConvexPoly(oval, np.round(points[list(FACE_OVAL)]).astype(np.int32), (1,))
-    box = mouth_box(points, (SCORED_PX, SCORED_PX))
-    mouth = np.zeros_like(oval)
-    mouth[box.top : box.bottom, box.left : box.right] = 1
-    error = np.square(made.astype(np.float32) - real).mean(-1)
-    energy = [_gradient_energy(picture) for picture in (made, real)]
-    figures = [10 * np.log10(255**2 / max(float(error[part > 0].mean()), 1e-9)) for part in (oval, mouth)]
-    for part in (oval, mouth):
-        own, true = (float(values[part > 0].mean()) for values in energy)
-        figures.append(own / max(true, 1e-9))
-    return figures
+def _details(made: np.ndarray, real: np.ndarray, parts: tuple[np.ndarray, np.ndarray]) -> list[float]:
+    """`DETAIL_FIGURES` of two scored squares uint8 [256, 256, 3]."""
+    own, true = (_gradient_energy(picture) for picture in (made, real))
+    return [float(own[part].mean()) / max(float(true[part].mean()), 1e-9) for part in parts]
 
 
 def _gradient_energy(rgb: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from talkingface.face.mesh478_motion import pose_of_row
 from talkingface.face.morphable import LinearFaceModel
 from talkingface.face.pose import Pose
 from talkingface.face.topology import FACE_OVAL
-from talkingface.person.held_out import scored_matrix, scored_square
+from talkingface.person.held_out import LIP_POINTS, decibels, part_errors, square_about
 from talkingface.person.splats.config import SplatConfig
 from talkingface.person.splats.layout import Layout, backs, draw_order, jaw_directions, make_layout
 from talkingface.person.splats.material import (
@@ -39,7 +39,6 @@ BAND = 32
 BEHIND_FACE = 0.35
 """Density of splats behind the face, of the mean one."""
 BATCH = 2
-LIP_POINTS = (61, 291, 0, 17)
 MOUTH_WEIGHT, EYE_WEIGHT = 3.0, 2.0
 RANDOM_BACKGROUND = 0.6
 """Of the frames whose matte is known, how many are learned before another background."""
@@ -204,7 +203,7 @@ class SplatRecipe(Recipe):
             ((33, 133, 159, 145), EYE_WEIGHT),
             ((362, 263, 386, 374), EYE_WEIGHT),
         ):
-            x0, y0, x1, y1 = _box(points[list(chosen)])
+            x0, y0, x1, y1 = square_about(points[list(chosen)])
             weight[y0:y1, x0:x1] = value
         return weight
 
@@ -267,36 +266,15 @@ class SplatRecipe(Recipe):
         )  # fmt: skip
 
     def evaluate(self) -> dict[str, float]:
-        sums: dict[str, list[float]] = {"square": [], "oval": [], "mouth": []}
-        for k in self._test[:: max(1, len(self._test) // 20)]:
-            for name, value in self.errors(self._frames[k], self.drawn(k), int(self._numbers[k])).items():
-                sums[name].append(value)
-        return {f"{name}_db": -10 * float(np.log10(np.mean(values))) for name, values in sums.items() if values}
-
-    def errors(self, real: np.ndarray, made: np.ndarray, number: int) -> dict[str, float]:
-        """Mean squared errors over the `scored_square` of a frame, the face's oval in it and the mouth's box."""
-        frame = self._points[number]
-        points = frame[:, :2] @ scored_matrix(frame)[:, :2].T + scored_matrix(frame)[:, 2]
-        pair = (scored_square(picture, frame).astype(np.float32) / 255 for picture in (real, made))
-        wrong = np.square(np.subtract(*pair)).mean(-1)
-        oval = np.zeros(wrong.shape, np.uint8)
-        cv2.fillPoly(oval, [np.round(points[list(FACE_OVAL)]).astype(np.int32)], (1,))
-        x0, y0, x1, y1 = _box(points[list(LIP_POINTS)])
-        return {
-            "square": float(wrong.mean()),
-            "oval": float(wrong[oval > 0].mean()),
-            "mouth": float(wrong[y0:y1, x0:x1].mean()),
-        }
+        """Of some frames that are not learned from: see `person.held_out.part_errors`."""
+        errors = [
+            part_errors(self.drawn(k), self._frames[k], self._points[self._numbers[k]])
+            for k in self._test[:: max(1, len(self._test) // 20)]
+        ]
+        names = ("square_db", "oval_db", "mouth_db")
+        return dict(zip(names, decibels(np.mean(errors, axis=0)).tolist(), strict=True)) if errors else {}
 
     def preview(self, step: int) -> dict[str, np.ndarray]:
         chosen = self._test[np.linspace(0, len(self._test) - 1, 3).astype(int)]
         rows = [np.concatenate([self._frames[k], self.drawn(k)], 0) for k in chosen]
         return {"held_out": np.concatenate(rows, 1)}
-
-
-def _box(points: np.ndarray) -> tuple[int, int, int, int]:
-    """The square x0, y0, x1, y1 about points [K, 2], half as large again as they reach."""
-    centre, reach = points.mean(0), 0.75 * np.ptp(points, 0).max()
-    x0, y0 = np.maximum(centre - reach, 0).astype(int)
-    x1, y1 = (centre + reach).astype(int) + 1
-    return int(x0), int(y0), int(x1), int(y1)

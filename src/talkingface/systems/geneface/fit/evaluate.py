@@ -54,7 +54,7 @@ def judge(
     true = true_motion(clip, train, first, last)
     speech = person_speech(job.general, adapter.tensors, manner, job.config.speech)
     spoken = np.concatenate([*speech.stream(iter([clip.samples]), job.seed)])[first:last]
-    motions = {TRUE: true, SPOKEN: _with_expression(true, spoken)}
+    motions = {TRUE: true, SPOKEN: with_expression(true, spoken)}
     renderer = load_renderer(job.config, tensors, manner.rest_pose, job.device)(
         Controls(pose="generated", size="native")
     )
@@ -86,7 +86,7 @@ def true_motion(clip: PersonClip, train: np.ndarray, first: int, last: int) -> M
     )
 
 
-def _with_expression(motion: Motion, expression: np.ndarray) -> Motion:
+def with_expression(motion: Motion, expression: np.ndarray) -> Motion:
     """With another mouth; a voice that ends before the pictures leaves the last one."""
     missing = len(motion) - len(expression)
     return replace(motion, expression=np.pad(expression, ((0, missing), (0, 0)), mode="edge").astype(np.float32))

@@ -63,7 +63,7 @@ SYNC_SLACK = 0.005
 """By how much confidence may be lower and count as not lower."""
 LATEST = 24
 """Steps of 10 ms by which lips may be late or early."""
-MOOD, MOOD_FRAMES = 0.35, 20
+MOOD, MOOD_FRAMES = 0.2, 20
 """Of what the map leaves unsaid, as a share of its deviation, what the seed moves, and how slowly."""
 LIMIT, VOICES = 2.5, 3
 """Deviations that generated head motion may reach, and seeds on which its size is measured."""

@@ -75,8 +75,8 @@ class RangeKeeper:
     """
 
     PRIOR, MEMORY = 15, 300
-    GAINS = (0.75, 2.5)
-    SHIFT = 0.7
+    GAINS = (0.88, 2.5)
+    SHIFT = 0.5
     """Share of the distance to the person's mean that is taken away."""
 
     def __init__(self, measures: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:

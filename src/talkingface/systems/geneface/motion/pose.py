@@ -30,7 +30,11 @@ class PoseRecipe(Recipe):
 
     def __init__(self, tokens: np.ndarray, pose: np.ndarray, used: np.ndarray, *, warmup: int = 1000) -> None:
         count = min(len(tokens) // 2, len(pose))
-        self.optimizers = {"pose": OptimizerConfig(lr=5e-4, betas=(0.9, 0.999), warmup_steps=warmup, final_ratio=0.91)}
+        self.optimizers = {
+            "pose": OptimizerConfig(
+                lr=5e-4, betas=(0.9, 0.999), warmup_steps=warmup, final_ratio=0.91, decay="exponential"
+            )
+        }
         self._audio = tokens[: 2 * count].reshape(count, -1).astype(np.float32)
         self.mean, self.deviation = pose[:count][used[:count]].mean(0), pose[:count][used[:count]].std(0) + 1e-5
         rows = ((pose[:count] - self.mean) / self.deviation).astype(np.float32)

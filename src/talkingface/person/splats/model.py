@@ -26,7 +26,17 @@ _pool = ThreadPoolExecutor(4, "splats")
 
 
 class Splats(nn.Module):
-    """See the module. `forward` gives what `draw` needs of one frame."""
+    """See the module. `forward` gives what is drawn of one frame."""
+
+    home: Tensor
+    spacing: Tensor
+    jaw: Tensor
+    eye: Tensor
+    triangles: Tensor
+    first_plate: Tensor
+    seen: Tensor
+    around: Tensor
+    shares: Tensor
 
     def __init__(
         self, layout: Layout, config: SplatConfig, size: tuple[int, int], at_rest: np.ndarray, colour: Tensor,

@@ -185,6 +185,10 @@ class GenefaceConfig:
     fit: FitConfig = field(default_factory=FitConfig)
 
 
+HEADS = ("own", "shared")
+"""Where generated head motion may come from."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenefaceOptions:
     """What a user may ask of this system alone."""
@@ -193,7 +197,7 @@ class GenefaceOptions:
         "own",
         "generated head motion: own (as far and as fast as the person's, learned from the clip) or shared (the average "
         "speaker's)",
-        choices=("own", "shared"),
+        choices=HEADS,
     )
     blinks: str = option(
         "own",

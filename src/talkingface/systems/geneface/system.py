@@ -18,7 +18,7 @@ from talkingface.core.spec import SystemSpec
 from talkingface.core.system import Renderer, System, Weights
 from talkingface.core.types import Avatar, Clip, Controls, Frames, Motion, Photo
 from talkingface.systems.geneface import SPEC
-from talkingface.systems.geneface.config import GenefaceConfig, GenefaceOptions, read_config
+from talkingface.systems.geneface.config import HEADS, GenefaceConfig, GenefaceOptions, read_config
 
 _KEPT = 2  # avatars whose networks stay loaded
 
@@ -136,7 +136,10 @@ class _Person:
             config = read_config(card["config"])
             width, height = (int(v) for v in cast("list[int]", card["size"]))
             self.manner = manner_from_tensors(tensors, (width, height))
-            self.speech = person_speech(system.general, part(tensors, "adapter"), self.manner, system.config.speech)
+            adapter = part(tensors, "adapter")
+            self.speech = {
+                head: person_speech(system.general, adapter, self.manner, system.config.speech, head) for head in HEADS
+            }
             self.renderer = load_renderer(config, tensors, self.manner.rest_pose, system.device)
         except (KeyError, ValueError, TypeError, RuntimeError, IndexError, UsageError) as error:
             raise WeightsError(

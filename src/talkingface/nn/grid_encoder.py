@@ -118,7 +118,9 @@ class GridEncoder(nn.Module):
             upper = [bits >> d & 1 for d in range(self.dimensions)]
             weight = torch.stack([part[:, d] if up else 1 - part[:, d] for d, up in enumerate(upper)]).prod(0)
             at = corner.long() + torch.tensor(upper, device=unit.device)
-            mixed = mixed + weight[:, None] * table[grid_rows(at, side, len(table), self.kind)].to(unit.dtype)
+            # its gradients are added up in any order; those of plain indexing are sorted first, which takes far longer
+            found = table.index_select(0, grid_rows(at, side, len(table), self.kind))
+            mixed = mixed + weight[:, None] * found.to(unit.dtype)
         return mixed
 
 

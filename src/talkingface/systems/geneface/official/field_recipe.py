@@ -23,7 +23,7 @@ from talkingface.systems.geneface.config import FieldTraining, RadNerfConfig
 from talkingface.systems.geneface.official.camera import Rays, pixel_rays, pose_numbers, rectangle_pixels
 from talkingface.systems.geneface.official.conditions import ClipConditions
 from talkingface.systems.geneface.official.guard import TrainingGuard
-from talkingface.systems.geneface.official.material import FieldClip, training_frame
+from talkingface.systems.geneface.official.material import FieldClip, frame_of_step, training_frame
 from talkingface.systems.geneface.official.occupancy import mark_unseen, update_occupancy, update_torso_occupancy
 from talkingface.systems.geneface.official.radnerf import HeadField, TorsoField
 from talkingface.systems.geneface.official.render import (
@@ -168,7 +168,7 @@ class HeadRecipe(FieldRecipe[HeadField]):
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """Random pixels of one frame, or all of its lips."""
         rng = make_rng(seed, step)
-        number, clip = int(rng.choice(self._train)), self._clip
+        number, clip = frame_of_step(self._train, seed, step), self._clip
         lips = step >= self._lips_from and step % 2 == 1
         if lips:
             pixels = rectangle_pixels(_at_least(clip.lips[number], 8, clip.side_px), clip.side_px)
@@ -276,7 +276,7 @@ class TorsoRecipe(FieldRecipe[TorsoField]):
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """Random pixels of one frame: the torso over the background."""
         rng = make_rng(seed, step)
-        number, clip = int(rng.choice(self._train)), self._clip
+        number, clip = frame_of_step(self._train, seed, step), self._clip
         pixels = torch.from_numpy(rng.integers(0, clip.side_px**2, self._training.rays))
         shown = training_frame(clip, self._frames, number)
         return {

@@ -37,12 +37,14 @@ from talkingface.systems.geneface.official.parsing import (
     torso_picture,
     without_background,
 )
+from talkingface.training.recipe import make_rng
 from talkingface.video.image import write_image
-from talkingface.video.stored import StoredFrames, store_frames
+from talkingface.video.stored import KEYFRAME_EVERY, StoredFrames, store_frames
 
 RECORD, VIDEO, PARTS = "field.npz", "view.mp4", "parts"
 PLATE_EVERY = 20
 """The background is put together from every so many frames, as published."""
+STEPS_OF_GROUP = 4
 _LEARNED = 12  # frames whose colours tell hair, skin and clothes apart
 _HEADS = 3.5  # of the face's height: the view's side, where the clip is large enough
 _FACE_AT = 0.47  # of the view's side: how far down the middle of the face is
@@ -193,6 +195,13 @@ def training_frame(clip: FieldClip, frames: StoredFrames, number: int) -> Traini
         behind=np.where(alpha[..., None], torso[..., :3], clip.plate),
         alpha=alpha,
     )
+
+
+def frame_of_step(usable: np.ndarray, seed: int, step: int) -> int:
+    """The frame that a training shows at a step, of the numbers `usable` (rising): a random one, but for some steps in
+    a row of one group of the stored video, which is decoded once for all of them."""
+    group = int(make_rng(seed, step // STEPS_OF_GROUP).choice(usable)) // KEYFRAME_EVERY
+    return int(make_rng(seed, step).choice(usable[usable // KEYFRAME_EVERY == group]))
 
 
 def take_apart(

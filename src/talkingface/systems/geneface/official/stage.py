@@ -19,6 +19,7 @@ from talkingface.systems.geneface.official.recipes import FIELD, stored_lpips
 from talkingface.systems.geneface.official.renderer import UNUSED
 
 EMA = 0.99
+WORKERS = 4
 _HEAD = 1.15  # of the face's rectangle: the side of the square that shows the head alone
 _CODES = ("individual_embeddings", "torso_individual_codes")
 _OTHER_CODES = 24
@@ -37,7 +38,8 @@ def fit_official(
     material = take_apart(clip, job.folder / FIELD, model, config.view_px, train, test, _parser(weights, job.device))
     conditions = landmark_conditions(material.landmarks, material.range)
     renderer, training = config.renderer, config.training
-    options = {"ema_decay": EMA, "clip_grad": None}
+    # a GPU takes frames faster than one thread reads them
+    options = {"ema_decay": EMA, "clip_grad": None, "workers": 1 if job.device == "cpu" else WORKERS}
     every = max(1, training.head_steps // PREVIEWS)
     trained = run_fit_stage(
         job, HeadRecipe(material, renderer, training, conditions, stored_lpips(weights)), "head", training.head_steps,

@@ -15,7 +15,7 @@ from talkingface.systems.geneface.official.camera import Intrinsics, camera_angl
 from talkingface.systems.geneface.official.conditions import ClipConditions
 from talkingface.systems.geneface.official.field_recipe import JUDGED, pixel_colours
 from talkingface.systems.geneface.official.guard import TrainingGuard
-from talkingface.systems.geneface.official.material import FieldClip
+from talkingface.systems.geneface.official.material import FieldClip, frame_of_step
 from talkingface.systems.geneface.official.parsing import head_picture, without_background
 from talkingface.systems.geneface.official.schedules import RATES
 from talkingface.systems.geneface.official.vanilla import (
@@ -103,7 +103,7 @@ class _NerfRecipe(Recipe, Generic[Network]):
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:
         """Pixels of one frame, most of them where it matters."""
         rng = make_rng(seed, step)
-        number = int(rng.choice(self._train))
+        number = frame_of_step(self._train, seed, step)
         return self._of(number, rng, self._training.nerf_rays)
 
     def _of(self, number: int, rng: np.random.Generator, rays: int) -> dict[str, Tensor]:

@@ -86,10 +86,10 @@ def _strands(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     other = np.abs(picture - behind).max(-1) > levels + deviations * deviation
     other = (other & (near > person)).astype(np.uint8)
     width = 2 * round(STRAND_WIDTH * max(size)) + 1
-    thin = other & ~cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
+    thin = cv2.subtract(other, cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((width, width), np.uint8)))
     if not thin.any():
         return np.zeros_like(hole)
-    count, labels = cv2.connectedComponents(thin | person)
+    count, labels = cv2.connectedComponents(cv2.bitwise_or(thin, person))
     grows = np.zeros(count, np.uint8)
     grows[labels[person > 0]] = 1
     found = cv2.dilate(grows[labels] * thin, np.ones((3, 3), np.uint8))
@@ -143,7 +143,8 @@ def _grain(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     share = np.clip((spread / max(float(seen.std()), 1e-6) - low) / (high - low), 0, 1)
     if share == 0:
         return grain
-    depth, labels = cv2.distanceTransformWithLabels(inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    depth, found = cv2.distanceTransformWithLabels(inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels = np.asarray(found, np.int64)
     border = np.zeros((labels.max() + 1, 2), np.int64)
     border[labels[inside == 0]] = np.argwhere(inside == 0)
     places = np.argwhere((hole > 0) & (depth < FAR * max(h, w)))

@@ -89,11 +89,12 @@ def _strands(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     thin = cv2.subtract(other, cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((width, width), np.uint8)))
     if not thin.any():
         return np.zeros_like(hole)
-    count, labels = cv2.connectedComponents(cv2.bitwise_or(thin, person))
+    count, found = cv2.connectedComponents(cv2.bitwise_or(thin, person))
+    labels = np.asarray(found, np.int64)
     grows = np.zeros(count, np.uint8)
     grows[labels[person > 0]] = 1
-    found = cv2.dilate(grows[labels] * thin, np.ones((3, 3), np.uint8))
-    return cv2.resize(found, (w, h), interpolation=cv2.INTER_NEAREST)
+    strands = cv2.dilate(grows[labels] * thin, np.ones((3, 3), np.uint8))
+    return cv2.resize(strands, (w, h), interpolation=cv2.INTER_NEAREST)
 
 
 def _deviation(picture: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:

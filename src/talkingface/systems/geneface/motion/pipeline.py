@@ -41,7 +41,7 @@ from talkingface.training.speech_recipe import SpeechRecipe
 SYSTEM = "geneface"
 JUDGED = ("anchor_en", "p31", "president_fr")
 """People on whom the docs' figures are taken: no general stage has heard or seen them."""
-STEPS = {"general": 500, "general-research": 1000}
+STEPS = {"general": 500, "general-research": 700}
 """Of each delay's head."""
 ENCODERS = {"general": "speech_encoder.clean", "general-research": "speech_encoder.v1"}
 SEED = 1

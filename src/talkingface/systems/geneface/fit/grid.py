@@ -18,7 +18,7 @@ from talkingface.training.prepare import something
 
 PERSON, NAME, GENERAL = "grid_s1", "geneface.grid-s1", "geneface.general"
 
-SMALL = SplatConfig(level=1, scene=3500, basis=14)
+SMALL = SplatConfig(level=1, scene=2800, basis=10)
 """Enough for a face of 135 pixels, in a megabyte."""
 
 

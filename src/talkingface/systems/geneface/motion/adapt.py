@@ -496,7 +496,7 @@ def mood_tensors(left: np.ndarray, measures: np.ndarray) -> dict[str, np.ndarray
     reach = np.arange(-2 * MOOD_FRAMES, 2 * MOOD_FRAMES + 1)
     bump = np.exp(-0.5 * (reach / MOOD_FRAMES) ** 2)
     bump *= MOOD / np.sqrt((bump**2).sum())
-    return {"mood.kernel": (bump[:, None, None] * root).astype(np.float32)}
+    return {"mood.kernel": (bump[:, None, None] * root).astype(np.float16)}
 
 
 def manner_tensors(

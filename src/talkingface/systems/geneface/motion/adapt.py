@@ -416,12 +416,12 @@ def person_tensors(own: Own, rows: SpeechRows, train: np.ndarray, measures: np.n
     rest = shape[quiet if quiet.sum() >= FPS / 2 else shut].mean(0)
     rest = rest + (closed - rest @ measures[0]) * parting(measures)
     speaking = shape[rows.voice[index] > 0.5] if (rows.voice[index] > 0.5).sum() > FPS else shape
-    own = speaking @ measures.T
+    moved = speaking @ measures.T
     return {
         "closed": np.array([closed], np.float32),
         "rest": rest.astype(np.float32),
-        "own.mean": own.mean(0).astype(np.float32),
-        "own.deviation": np.maximum(own.std(0), 1e-3).astype(np.float32),
+        "own.mean": moved.mean(0).astype(np.float32),
+        "own.deviation": np.maximum(moved.std(0), 1e-3).astype(np.float32),
     }
 
 

@@ -85,7 +85,7 @@ def _by_motion(person: Person) -> Drawer:
 
 
 def _controls(background: str) -> Controls:
-    return Controls(pose="generated", size=SIZE, background=background)
+    return Controls(pose="generated", size=SIZE, crop="head", background=background)
 
 
 def _turned(person: Person, draw: Drawer, sheet: Path | None) -> dict[str, Any]:

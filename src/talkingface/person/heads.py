@@ -37,7 +37,7 @@ def frame_pose(poses: Poses, frame: int) -> Pose:
 class ClipHead:
     """The head in every frame of a clip: `rotation` [M, 3, 3], `scale` [M] pixels per model unit, `translation` [M, 3].
 
-    `seen` bool [M]: frames that may be shown. Rest is the clip's mean pose.
+    `seen` bool [M]: frames that may be shown.
     """
 
     rotation: np.ndarray
@@ -56,9 +56,11 @@ class ClipHead:
         return pose_of_row(row, self.rest)
 
 
-def make_head(rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, seen: np.ndarray) -> ClipHead:
-    """The head of a clip from its fit. Rest is the mean of the frames `seen`."""
-    rest = mean_pose(rotation, scale, translation, seen)
+def make_head(
+    rotation: np.ndarray, scale: np.ndarray, translation: np.ndarray, seen: np.ndarray, rest: Pose | None = None
+) -> ClipHead:
+    """The head of a clip from its fit. `rest` None: the mean of the frames `seen`."""
+    rest = mean_pose(rotation, scale, translation, seen) if rest is None else rest
     rows = pose_rows(rotation, scale, translation, rest)
     return ClipHead(
         rotation=rotation, scale=scale, translation=translation, seen=seen, rows=rows.astype(np.float32), rest=rest

@@ -11,8 +11,10 @@ import torch
 
 from clips import sway, write_face_video
 from talkingface import api
+from talkingface.core.motion import save_motion
 from talkingface.core.samples import sample
 from talkingface.core.types import Frames
+from talkingface.core.view import View
 from talkingface.core.weights import save_avatar
 from talkingface.video.read import probe, read_frames
 from voices import write_wav
@@ -75,6 +77,19 @@ def test_a_stored_avatar_speaks(speech: Path, tmp_path: Path) -> None:
     made.save(tmp_path / "out.mp4")
     names = {part["name"] for part in api.read_bom(tmp_path / "out.mp4")["components"]}
     assert "headpose.grid-s1" in names, "an avatar with networks of its own"
+
+
+def test_a_head_in_three_dimensions_speaks_and_is_seen_from_the_side(speech: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "motion.npz"
+    made = api.animate("geneface.grid-s1", speech, size=SIDE_PX, **OPTIONS)
+    assert len(_rgb(made)) == 20
+    save_motion(moved, api.motion(speech, face="geneface.grid-s1", **OPTIONS))
+    assert api.is_motion_file(moved)
+    viewing = api.open_viewing("geneface.grid-s1", moved, speech=speech, size=SIDE_PX)
+    assert isinstance(viewing, api.Viewing) and viewing.num_frames == 20
+    front, side = (viewing.draw(api.Shot(frame=5, view=View(yaw=yaw))) for yaw in (0.0, 0.3))
+    assert front.shape == side.shape and np.abs(front.astype(int) - side).mean() > 3
+    assert api.write_preview(tmp_path / "points.mp4", viewing.motion, speech=speech).is_file()
 
 
 def test_a_face_is_tracked_and_a_video_scored(clip: Path, tmp_path: Path) -> None:

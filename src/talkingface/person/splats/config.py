@@ -29,3 +29,7 @@ class SplatConfig:
     lr: float = 0.008
     average: float = 0.98
     """Decay of the moving average of what is learned, which is what the avatar keeps."""
+
+
+SMALL_FACE = SplatConfig(level=1, scene=2800, basis=10)
+"""Enough for a face of 135 pixels, in a megabyte."""

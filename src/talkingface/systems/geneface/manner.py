@@ -10,12 +10,12 @@ import numpy as np
 from talkingface.core.motion import ping_pong
 from talkingface.face.blink import eye_closure
 from talkingface.face.eye_motion import BLINKS_PER_MINUTE
-from talkingface.face.eyelids import lid_closure
 from talkingface.face.gaze import gaze_rows
 from talkingface.face.mesh478_motion import RestingHead
 from talkingface.face.pose import Pose
 from talkingface.metrics.behaviour import find_blinks
 from talkingface.person.clip import FPS, PersonClip
+from talkingface.person.eyes import lids_of
 from talkingface.person.heads import frame_pose
 from talkingface.training.head_motion_fit import blink_profile
 
@@ -86,13 +86,6 @@ def manner_of(clip: PersonClip, learned: np.ndarray) -> Manner:
         rest=RestingHead(points=head.rest.apply(neutral).astype(np.float32), size=clip.size),
         rest_pose=head.rest,
     )
-
-
-def lids_of(clip: PersonClip, learned: np.ndarray) -> np.ndarray:
-    """`Motion.blink` of a clip, float32 [T]: 0 where the lids are as they mostly are in the frames `learned`."""
-    closure = lid_closure(clip.track.landmarks, clip.fit.neutral)
-    usual = float(np.median(closure[learned]))
-    return np.clip((closure - usual) / max(1 - usual, 1e-3), 0, 1).astype(np.float32)
 
 
 def _gaze_spread(landmarks: np.ndarray, usable: np.ndarray) -> np.ndarray:

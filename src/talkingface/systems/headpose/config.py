@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from talkingface.core.config import from_dict, upgrade
 from talkingface.nn.speech_encoder_config import SpeechHeadConfig
+from talkingface.person.splats.config import SplatConfig
+
+OFFICIAL_STEPS = 2235  # of eight pictures each: the paper's 60 epochs over 298 frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +32,15 @@ class AudioConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RendererConfig:
-    """The networks that turn composites into pictures, and their training."""
+    """What draws a person. All settings but `kind` are those of the published networks and their training; what draws
+    the compact variant is set under `splats`."""
 
     kind: Literal["compact", "adain", "unetac"] = "adain"
-    """compact: one composite of the clip's pixels; adain: the 2020 paper's; unetac: the journal version's."""
-    widths: tuple[int, ...] = (16, 24, 48, 64, 64)
-    """compact: channels from fine to coarse."""
+    """compact: splats; adain: the 2020 paper's networks; unetac: the journal version's."""
     view_px: int = 256
-    """Side of the network's view; compact: a multiple of 16."""
+    """Side of the network's view."""
     ngf: int = 64
-    """adain, unetac: channels of the finest level."""
+    """Channels of the finest level."""
     style_hidden: int = 9984
     """adain: width of the MLP from an identity feature to means and deviations."""
     feature: int = 512
@@ -48,14 +50,14 @@ class RendererConfig:
     query_width: int = 64
     """adain: channels of the first stage of the query network's ResNet-18."""
     discriminator_width: int = field(default=64, metadata={"was": "judge_width"})
-    """adain, unetac: channels of the first layer of the discriminator."""
+    """Channels of the first layer of the discriminator."""
     mirror: bool = False
-    """adain, unetac: whether half of the training pictures are mirrored, background and asymmetries included."""
+    """Whether half of the training pictures are mirrored, background and asymmetries included."""
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {"adversarial": 1.0, "picture": 100.0, "mask": 2.0, "mask_smoothness": 1e-5},
         metadata={"keys": {"fool": "adversarial"}},
     )
-    """adain, unetac: of the losses of `official.recipe.generator_losses`; these are the published ones for
+    """Of the losses of `official.recipe.generator_losses`; these are the published ones for
     fine-tuning."""
 
 
@@ -72,14 +74,16 @@ class FitConfig:
     test_frames: int = 100
     """Held-out frames, on which the avatar is evaluated."""
     most_frames: int = 1500
-    """Frames of a long clip that the renderer is trained on, evenly chosen."""
+    """adain, unetac: frames of a long clip that the renderer is trained on, evenly chosen."""
     shown_frames: int = 1500
-    """Leading frames of the clip that the avatar keeps and shows under new speech."""
+    """Leading frames of the clip whose heads and eyes the avatar keeps and shows under new speech."""
     one_shot: bool = True
     """Whether a cut in the clip is an error; false for sentences recorded one by one with a fixed camera."""
     audio_steps: int = 100
-    renderer_steps: int = 3000
+    renderer_steps: int = OFFICIAL_STEPS
+    """adain, unetac."""
     batch_size: int = 8
+    """adain, unetac: pictures of a step."""
     seed: int = 1
 
 
@@ -97,13 +101,15 @@ class HeadposeConfig:
     """Match generated poses to frames as the journal version does, by changes of pose."""
     audio: AudioConfig = field(default_factory=AudioConfig)
     renderer: RendererConfig = field(default_factory=RendererConfig)
+    splats: SplatConfig = field(default_factory=SplatConfig)
+    """compact: what draws the person."""
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
         if self.face_model != "mesh478" and self.renderer.kind == "compact":
             raise ValueError(
                 f"face_model {self.face_model} is drawn for the renderers adain and unetac (presets official and "
-                "journal); compact warps the clip's own frames and needs mesh478"
+                "journal); compact draws splats and needs mesh478"
             )
         if self.reconstruction == "learned" and self.face_model != "bfm09":
             raise ValueError("reconstruction learned gives the Basel model's numbers; it needs face_model bfm09")
@@ -111,11 +117,14 @@ class HeadposeConfig:
 
 def read_config(stored: Any) -> HeadposeConfig:
     """The config in a card of any version; settings that came later have their defaults. Raises UsageError."""
-    return from_dict(HeadposeConfig, upgrade(stored, HeadposeConfig) if isinstance(stored, dict) else stored)
+    if isinstance(stored, dict):
+        stored = upgrade(stored, HeadposeConfig)
+        if isinstance(renderer := stored.get("renderer"), dict):
+            renderer.pop("widths", None)  # of the network that drew the compact variant before
+    return from_dict(HeadposeConfig, stored)
 
 
 ENCODER = "speech_encoder.v1"
-OFFICIAL_STEPS = 2235  # of eight pictures each: the paper's 60 epochs over 298 frames
 TINY_AUDIO = AudioConfig(channels=(4, 4, 4, 4, 4), hidden_fc=8, hidden=8, layers=1, expression=16)
 TINY_FIT = FitConfig(least_s=1.0, test_frames=12, audio_steps=3, renderer_steps=3, batch_size=2)
 
@@ -127,21 +136,22 @@ def preset(name: str) -> HeadposeConfig:
     """
     compact = HeadposeConfig(
         audio=AudioConfig(encoder=ENCODER, expression=16),
-        renderer=RendererConfig(kind="compact", view_px=192),
+        renderer=RendererConfig(kind="compact"),
     )
     if name == "compact":
         return compact
     if name == "tiny":
         return HeadposeConfig(
             audio=AudioConfig(encoder=ENCODER, speech=SpeechHeadConfig(width=16, dilations=(1, 2)), expression=16),
-            renderer=RendererConfig(kind="compact", widths=(4, 4, 8, 8, 8), view_px=48),
+            renderer=RendererConfig(kind="compact"),
+            splats=SplatConfig(level=0, scene=300, basis=4, hidden=8, nodes=4, face_px=80, most_frames=40, steps=30),
             fit=TINY_FIT,
         )
     journal = name.endswith("journal")
     official = HeadposeConfig(
         audio=AudioConfig(expression=20),
         renderer=RendererConfig(kind="unetac" if journal else "adain"),
-        fit=FitConfig(train_frames=300, audio_steps=1700, renderer_steps=OFFICIAL_STEPS),
+        fit=FitConfig(train_frames=300, audio_steps=1700),
         relative_matching=journal,
     )
     if not name.startswith("tiny"):

@@ -9,24 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from talkingface.systems.headpose.compact.pipeline import (
-    audio_recipe,
-    make_general,
-    make_grid_avatar,
-    prepared_renderer_recipe,
-)
+from talkingface.systems.headpose.compact.pipeline import audio_recipe, make_general, make_grid_avatar
 from talkingface.systems.headpose.config import HeadposeConfig
 from talkingface.systems.headpose.official.pipeline import atc_recipe, gan_recipe, make_official
 from talkingface.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[[HeadposeConfig, Path], Recipe]] = {
     "audio": audio_recipe,
-    "renderer": prepared_renderer_recipe,
     "atcnet": atc_recipe,
     "gan": gan_recipe,
 }
-"""Recipe name -> recipe for a config and a folder: prepared clips for audio, cropped heads for renderer (compact);
-prepared clips for atcnet and gan, the general stages of the published networks (official, journal)."""
+"""Recipe name -> recipe for a config and a folder of prepared clips: audio (compact); atcnet and gan, the general
+stages of the published networks (official, journal)."""
 
 PIPELINES: dict[str, Callable[[Path, Path], Path]] = {
     "general": make_general,

@@ -70,7 +70,7 @@ class HeadposeSystem(System):
         yield speech_motion(
             person.audio_to_motion,
             samples,
-            person.clip.head,
+            person.drawn.head,
             controls,
             gain=person.gain,
             journal=person.config.relative_matching,
@@ -81,7 +81,7 @@ class HeadposeSystem(System):
         """See `System.motion_from_video`."""
         from talkingface.person.driver import video_motion
 
-        yield video_motion(source, controls, None if avatar is None else self._person(avatar).clip.resting_head())
+        yield video_motion(source, controls, None if avatar is None else self._person(avatar).drawn.rest)
 
     def pose_from_angles(self, angles_rad: np.ndarray) -> np.ndarray:
         """See `System.pose_from_angles`."""
@@ -90,8 +90,8 @@ class HeadposeSystem(System):
         return turned_rows(angles_rad)
 
     def make_renderer(self, avatar: Avatar, controls: Controls) -> Renderer:
-        """See `System.make_renderer`. Motion without `source` gets the clip's frames of the nearest pose behind it."""
-        return self._person(avatar).renderer(controls)
+        """See `System.make_renderer`."""
+        return self._person(avatar).drawn.renderer(controls)
 
     def _person(self, avatar: Avatar) -> _Person:
         """The networks and the clip of an avatar, loaded once."""
@@ -99,17 +99,14 @@ class HeadposeSystem(System):
 
 
 class _Person:
-    """An avatar's networks and clip. Nothing in it changes after it was made but the locked cache of decoded frames, so
-    that several threads may use it."""
+    """An avatar's networks and what draws it. Nothing in it changes after it was made but the locked cache of decoded
+    frames, so that several threads may use it."""
 
     def __init__(self, avatar: Avatar, device: str, weights: Weights | None) -> None:
-        from talkingface.face.morphable import load_mesh478
         from talkingface.nn.state import part
-        from talkingface.systems.headpose.compositing.clip import clip_from_tensors
         from talkingface.systems.headpose.motion.from_audio import AudioToMotion
         from talkingface.systems.headpose.motion.head_motion_generator import load_head_motion
-        from talkingface.systems.headpose.variants import load_renderer
-        from talkingface.video.stored import StoredFrames
+        from talkingface.systems.headpose.variants import load_person
 
         tensors, card = avatar.tensors, avatar.card
         try:
@@ -117,10 +114,9 @@ class _Person:
             width, height = (int(v) for v in cast("list[int]", card["size"]))
             self.gain = float(tensors["gain"].item())
             self.audio_to_motion = AudioToMotion(self.config.audio, part(tensors, "audio"), device)
-            frames = StoredFrames(avatar.files["clip"], (width, height))
-            self.clip = clip_from_tensors(tensors, frames, (width, height))
-            self.head_motion = load_head_motion(tensors, self.clip.head.seen, device)
-            self.renderer = load_renderer(self.config, tensors, self.clip, load_mesh478(), device, weights)
+            film = avatar.files.get("clip")
+            self.drawn = load_person(self.config, tensors, film, (width, height), device, weights)
+            self.head_motion = load_head_motion(tensors, self.drawn.head.seen, device)
         except (KeyError, ValueError, TypeError, RuntimeError, UsageError) as error:
             raise WeightsError(
                 f"the avatar is damaged or of another version ({' '.join(str(error).split())[:200]}); fit it again"

@@ -11,13 +11,13 @@ import numpy as np
 from talkingface.core.cache import write_atomic
 from talkingface.core.motion import cut_motion
 from talkingface.core.types import Controls, Motion
-from talkingface.face.gaze import gaze_rows
 from talkingface.face.mesh478_space import MESH478
 from talkingface.person.clip import FPS, RATE_HZ, PersonClip
+from talkingface.person.eyes import gaze_in_room, lids_of, look_of
 from talkingface.person.held_out import score_held_out
 from talkingface.systems.geneface import SPEC
 from talkingface.systems.geneface.fit.stages import FitJob
-from talkingface.systems.geneface.manner import Manner, lids_of
+from talkingface.systems.geneface.manner import Manner
 from talkingface.systems.geneface.motion.adapt import Adapter
 from talkingface.systems.geneface.speaking import person_speech
 from talkingface.systems.geneface.variants import load_renderer
@@ -69,19 +69,14 @@ def judge(
 def true_motion(clip: PersonClip, train: np.ndarray, first: int, last: int) -> Motion:
     """The tracked motion of frames `first` to `last` (not included): mouth, brows, head, lids and eyes, the last two
     about where they rest in the frames `train`."""
-    landmarks, rows = clip.track.landmarks, clip.head(train).rows
-    lids = lids_of(clip, train)
-    in_head = gaze_rows(landmarks, np.zeros((len(rows), 2)))
-    in_head -= np.median(in_head[train], axis=0)
-    gaze = in_head + np.stack([-rows[:, 1], rows[:, 0]], axis=1)
-    frames = slice(first, last)
+    frames, rows = slice(first, last), clip.head(train).rows
     return Motion(
         space=MESH478.name,
         space_version=MESH478.version,
         expression=clip.fit.expression[frames].astype(np.float32),
         pose=rows[frames],
-        blink=lids[frames, None],
-        gaze=gaze[frames].astype(np.float32),
+        blink=lids_of(clip, train)[frames, None],
+        gaze=gaze_in_room(look_of(clip, train), rows)[frames],
         fps=FPS,
     )
 

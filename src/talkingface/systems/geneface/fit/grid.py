@@ -9,7 +9,7 @@ from talkingface.clips.manifest import list_clips
 from talkingface.core.device import pick_device
 from talkingface.core.weights import find_weights, load_weights, save_avatar
 from talkingface.person.joined import join_clips
-from talkingface.person.splats.config import SplatConfig
+from talkingface.person.splats.config import SMALL_FACE
 from talkingface.systems.geneface.config import FitConfig, preset, read_config
 from talkingface.systems.geneface.fit.pipeline import fit_avatar
 from talkingface.systems.geneface.fit.stages import FitJob
@@ -17,9 +17,6 @@ from talkingface.training.pipeline import FREE, OWN_ORIGIN, make_card
 from talkingface.training.prepare import something
 
 PERSON, NAME, GENERAL = "grid_s1", "geneface.grid-s1", "geneface.general"
-
-SMALL = SplatConfig(level=1, scene=2800, basis=10)
-"""Enough for a face of 135 pixels, in a megabyte."""
 
 
 def make_grid_avatar(data: Path, folder: Path) -> Path:
@@ -39,7 +36,7 @@ def make_grid_avatar(data: Path, folder: Path) -> Path:
         preset("compact"),
         speech=read_config(weights.card["config"]).speech,
         fit=FitConfig(one_shot=False),
-        splats=SMALL,
+        splats=SMALL_FACE,
     )
     job = FitJob(
         path=film, folder=work / "work", config=config, general=weights.tensors, weights=weights, device=pick_device()

@@ -1,1 +1,1 @@
-"""The compact variant: one network of 0.46 million parameters over bent frames."""
+"""The compact variant: the person as splats, with head, lids and eyes of the clip."""

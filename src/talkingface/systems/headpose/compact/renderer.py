@@ -1,101 +1,104 @@
-"""The compact renderer: the clip's frames, warped, corrected by the network, and blended back into the whole
-picture."""
+"""The compact renderer: splats of the person, whose head, lids, eyes and brows move as in frames of the clip."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import nn
 
-from talkingface.core.device import likes_bfloat16
-from talkingface.core.motion import batches
-from talkingface.core.stream import ordered_map_with
+from talkingface.core.motion import ping_pong
+from talkingface.core.system import Renderer
 from talkingface.core.types import Controls, Frames, Motion
-from talkingface.face.morphable import LinearFaceModel
-from talkingface.nn.state import tensors_of
-from talkingface.systems.headpose.compact.networks import CompactUNet
-from talkingface.systems.headpose.compositing.clip import AvatarClip, ClipPlayer, choose_framing, warp_frame
-from talkingface.systems.headpose.compositing.composite import (
-    Background,
-    Compositor,
-    blend_view,
-    border_fade,
-    face_weight,
-    sample_view,
-    view_matrix,
-)
-from talkingface.systems.headpose.config import HeadposeConfig
+from talkingface.nn.state import named, part
+from talkingface.person.clip import FPS, PersonClip
+from talkingface.person.eyes import gaze_in_room, lids_of, look_of
+from talkingface.person.heads import ClipHead
+from talkingface.person.splats.renderer import SplatPerson, SplatRenderer
+from talkingface.systems.headpose.motion.head_poses import head_from_tensors, head_tensors
 
-WORKERS = 2  # batches in the making at a time, each in a thread: drawing, the network and encoding release the GIL
-BATCH = 8  # frames that the network sees at a time. Always full (padded), so that results do not depend on the split.
+_MOUTH = 16
+"""Coefficients of expression that move the mouth; those after them move the brows."""
+_STEPS = 255  # of lid closure that are kept
 
-_Batch = tuple[int, list[tuple[np.ndarray, int, np.ndarray, np.ndarray]]]
-"""First frame, then for each: the clip's picture, its number, pose row and expression."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipMotion:
+    """What moves beside the mouth in each frame of a clip: the `head`, `brows` float32 [M, 4], `lids` float32 [M] as
+    `Motion.blink`, and where the eyes `look` in their head, float32 [M, 2] radians."""
+
+    head: ClipHead
+    brows: np.ndarray
+    lids: np.ndarray
+    look: np.ndarray
+
+
+def clip_tensors(clip: PersonClip, learned: np.ndarray) -> dict[str, np.ndarray]:
+    """What an avatar keeps of its clip's frames; lids and eyes rest as in the frames `learned` bool [T]."""
+    tensors = {
+        **head_tensors(clip.track, clip.fit),
+        "brows": clip.fit.expression[:, _MOUTH:].astype(np.float16),
+        "lids": np.round(_STEPS * lids_of(clip, learned)).astype(np.uint8),
+        "look": look_of(clip, learned).astype(np.float16),
+    }
+    return named("clip", tensors)
 
 
 class CompactRenderer:
-    """Draws motion with a clip's frames and a network that gives `RendererOutput`."""
+    """Draws motion with a person's splats.
 
-    def __init__(
-        self,
-        clip: AvatarClip,
-        model: LinearFaceModel,
-        network: nn.Module,
-        view_px: int,
-        controls: Controls,
-        device: str = "cpu",
-    ) -> None:
-        self._clip, self._model, self._network, self._view_px = clip, model, network, view_px
-        self._controls, self._device = controls, device
-        self._framing = choose_framing(clip, controls)
-        self._background = Background(controls, self._framing.size)
-        self._fade = border_fade(view_px)
-        self._precision = next((p.dtype for p in network.parameters()), torch.float32)
+    What motion from speech leaves open is that of the clip's frame which it names (`Motion.source`), or of the clip as
+    it plays forwards and backwards.
+    """
+
+    def __init__(self, renderer: Renderer, clip: ClipMotion, controls: Controls) -> None:
+        self._renderer, self._clip, self._controls = renderer, clip, controls
 
     def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
         """See `core.system.Renderer`."""
-        return ordered_map_with(
-            lambda: Compositor(self._framing.size), self._make, self._batches(motions, first), WORKERS
+        return self._renderer.frames(map(self._completed, motions), first)
+
+    def _completed(self, motion: Motion) -> Motion:
+        clip, as_filmed, pose = self._clip, self._controls.pose == "source", motion.pose
+        if as_filmed or (motion.source is None and motion.blink is None):
+            at = ping_pong((motion.start + np.arange(len(motion))) * (FPS / motion.fps), len(clip.lids))
+        elif motion.source is not None:
+            at = np.clip(motion.source[:, 0], 0, len(clip.lids) - 1)
+        else:
+            return motion
+        if as_filmed or pose is None:
+            pose = _between(clip.head.rows, at) if as_filmed else np.zeros((len(motion), 6), np.float32)
+        look = _between(clip.look, at) * np.float32(self._controls.gaze)
+        return replace(
+            motion,
+            expression=np.concatenate([motion.expression[:, :_MOUTH], _between(clip.brows, at)], axis=1),
+            pose=pose,
+            blink=_between(clip.lids[:, None], at) * np.float32(self._controls.blink > 0),
+            gaze=gaze_in_room(look, pose),
         )
 
-    def _batches(self, motions: Iterator[Motion], first: int) -> Iterator[_Batch]:
-        player = ClipPlayer(self._clip.head, self._controls)
-        for start, motion in batches(motions, BATCH):
-            rows, numbers = player.play(motion)  # also for frames that are not drawn: the player has a state
-            skip = min(max(0, first - start), len(motion))
-            if skip < len(motion):
-                pictures = [self._clip.frames[int(n)] for n in numbers[skip:]]
-                frames = zip(pictures, numbers[skip:].tolist(), rows[skip:], motion.expression[skip:], strict=True)
-                yield start + skip, list(frames)
 
-    def _make(self, compositor: Compositor, batch: _Batch) -> Frames:
-        start, frames = batch
-        warped = [warp_frame(compositor, self._clip, self._model, self._framing, *frame) for frame in frames]
-        matrices = [view_matrix(frame.target, self._view_px) for frame in warped]
-        views = [sample_view(w.picture, m, self._view_px) for w, m in zip(warped, matrices, strict=True)]
-        colour, share = self._correct(np.stack(views + [views[-1]] * (BATCH - len(views))))
-        for k, (frame, matrix) in enumerate(zip(warped, matrices, strict=True)):
-            face = face_weight(frame.points, matrix, frame.target, self._view_px) * (self._fade / 255)
-            blend_view(frame.picture, colour[k], share[k] * face, matrix)
-        return self._background.frames(start, [frame.picture for frame in warped])
-
-    def _correct(self, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Colours uint8 [B, S, S, 3] and their opacity float32 [B, S, S] for views uint8 [B, S, S, 3]."""
-        with torch.inference_mode():
-            pictures = torch.from_numpy(views).to(self._device).permute(0, 3, 1, 2).float() / 255
-            output = self._network(pictures.to(self._precision))
-            colour = (output.colour.float() * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
-            return colour, 1 - output.mask[:, 0].float().cpu().numpy()
+def _between(rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Rows [M, C] at places [T] between them, float32 [T, C]."""
+    low = np.floor(at).astype(int)
+    share = (at - low)[:, None].astype(np.float32)
+    return (rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share).astype(np.float32)
 
 
-def load_compact(
-    config: HeadposeConfig, tensors: Mapping[str, np.ndarray], clip: AvatarClip, model: LinearFaceModel, device: str
-) -> Callable[[Controls], CompactRenderer]:
-    """What makes renderers of an avatar's tensors. Raises RuntimeError for other tensors."""
-    network = CompactUNet(config.renderer.widths)
-    network.load_state_dict(tensors_of(tensors, "renderer"))
-    precision = torch.bfloat16 if likes_bfloat16(device) else torch.float32
-    network = network.eval().to(device, precision, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return lambda controls: CompactRenderer(clip, model, network, config.renderer.view_px, controls, device)
+def load_compact(tensors: Mapping[str, np.ndarray]) -> tuple[SplatPerson, ClipMotion]:
+    """The person and the clip of an avatar's tensors. Raises KeyError or ValueError for others."""
+    person, kept = SplatPerson(part(tensors, "splats")), part(tensors, "clip")
+    clip = ClipMotion(
+        head=head_from_tensors(kept, person.rest),
+        brows=kept["brows"].astype(np.float32),
+        lids=kept["lids"].astype(np.float32) / _STEPS,
+        look=kept["look"].astype(np.float32),
+    )
+    if not len(clip.head) == len(clip.brows) == len(clip.lids) == len(clip.look) > 0:
+        raise ValueError("heads, brows, lids and eyes of the clip are of different lengths")
+    return person, clip
+
+
+def make_renderer(person: SplatPerson, clip: ClipMotion, controls: Controls) -> CompactRenderer:
+    """What draws with these controls."""
+    return CompactRenderer(SplatRenderer(person, controls), clip, controls)

@@ -15,9 +15,9 @@ from talkingface.face.morphable import FaceFit, LinearFaceModel
 from talkingface.face.pose import Pose, head_box
 from talkingface.face.raster import to_rgba
 from talkingface.nn.state import named, part
-from talkingface.person.heads import ClipHead, frame_pose, make_head
+from talkingface.person.heads import ClipHead, frame_pose
 from talkingface.systems.headpose.compositing.composite import Compositor, deform
-from talkingface.systems.headpose.motion.head_poses import FrameChooser
+from talkingface.systems.headpose.motion.head_poses import FrameChooser, head_from_tensors, head_tensors
 from talkingface.video.resize import shrink
 
 LONGEST_PX = 1280
@@ -148,11 +148,8 @@ def warp_frame(
 def clip_tensors(track: Track, fit: FaceFit) -> dict[str, np.ndarray]:
     """What an avatar keeps of its clip's frames, beside the pictures."""
     tensors = {
+        **head_tensors(track, fit),
         "points": np.round(track.landmarks * POINT_STEPS).astype(np.int16),
-        "seen": (track.confidence > 0).astype(np.uint8),
-        "rotation": fit.rotation.astype(np.float32),
-        "scale": fit.scale.astype(np.float32),
-        "translation": fit.translation.astype(np.float32),
         "expression": fit.expression.astype(np.float16),
     }
     return named("clip", tensors)
@@ -161,11 +158,10 @@ def clip_tensors(track: Track, fit: FaceFit) -> dict[str, np.ndarray]:
 def clip_from_tensors(tensors: Mapping[str, np.ndarray], frames: FrameStore, size: tuple[int, int]) -> AvatarClip:
     """The clip of an avatar's tensors. Raises KeyError for others."""
     kept = part(tensors, "clip")
-    rotation, scale, translation = (kept[name].astype(np.float64) for name in ("rotation", "scale", "translation"))
     return AvatarClip(
         frames=frames,
         size=size,
         points=kept["points"].astype(np.float32) / POINT_STEPS,
         expression=kept["expression"].astype(np.float32),
-        head=make_head(rotation, scale, translation, kept["seen"].astype(bool)),
+        head=head_from_tensors(kept),
     )

@@ -28,8 +28,6 @@ from talkingface.video.background import make_background
 RINGS = (0.12, 0.3, 0.6, 1.0, 1.6)
 JAW_REACH = 0.14  # distance from the outline over which the jaw's own movement falls to 1/e
 NECK_LENGTH = 0.85  # distance below the chin over which the head's movement fades out: the collar stays
-VIEW_CENTRE = (0.0, 0.93, -0.1)  # point of the face model in the middle of the network's view: the mouth
-VIEW_SIDE = 1.9  # side of the view: from the eyes to below the chin, cheek to cheek
 _BORDER = 0.06  # share of the view over which corrections fade out
 _INNER_LIPS = [*INNER_LIP_UPPER, *INNER_LIP_LOWER[-2:0:-1]]
 _OVAL = list(FACE_OVAL)
@@ -129,16 +127,6 @@ def darken_mouth(out: np.ndarray, points: np.ndarray) -> None:
     """Make the opening between the inner lips of `points` [478, 3] black, in place."""
     corners = np.round((points[_INNER_LIPS, :2] - 0.5) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(out, [corners], (0, 0, 0), lineType=cv2.LINE_AA, shift=_SHIFT)
-
-
-def view_matrix(pose: Pose, side_px: int) -> np.ndarray:
-    """Float64 [2, 3] from picture pixels to the network's view of `side_px`: the lower face, upright, of one size."""
-    across = pose.rotation[:2, 0]
-    angle = np.arctan2(across[1], across[0])
-    factor = side_px / (VIEW_SIDE * pose.scale)
-    turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    centre = pose.apply(np.array([VIEW_CENTRE]))[0, :2]
-    return np.column_stack([turn, side_px / 2 - turn @ centre])
 
 
 def sample_view(picture: np.ndarray, matrix: np.ndarray, side_px: int) -> np.ndarray:

@@ -21,14 +21,13 @@ from talkingface.person.clip import FPS, RATE_HZ, ClipSettings, PersonClip, prep
 from talkingface.person.held_out import held_out_motion, score_held_out
 from talkingface.person.stages import keep_facts, refused_leaves_nothing, run_fit_stage
 from talkingface.systems.headpose import SPEC
-from talkingface.systems.headpose.compositing.clip import AvatarClip, clip_tensors
 from talkingface.systems.headpose.config import read_config
-from talkingface.systems.headpose.fit.stages import FitJob, general_state
+from talkingface.systems.headpose.fit.stages import FitJob, general_audio
 from talkingface.systems.headpose.motion.from_audio import AudioToMotion
 from talkingface.systems.headpose.motion.recipe import AudioRecipe, clip_targets
 from talkingface.systems.headpose.official.face.reconstruction import stored_net
 from talkingface.systems.headpose.official.face.render_model import BFM, basel_model, needed_files
-from talkingface.systems.headpose.variants import fit_renderer, load_renderer
+from talkingface.systems.headpose.variants import fit_renderer, load_person
 from talkingface.video.stored import StoredFrames, store_frames
 
 # For the person's few seconds. At 5e-4 over 400 steps ATC-net's LSTM overfitted 12 s: the lip gap's correlation on
@@ -58,11 +57,13 @@ def _fit(job: FitJob) -> Avatar:
     train, test = splits(len(clip), fit.test_first, fit.test_frames, fit.train_frames)
     audio, gain = fit_audio(job, clip, model, train, test)
     tensors = fit_renderer(job, clip, model, train, test)
-    figures = _evaluate(job, clip, model, train, test, audio, tensors, gain)
-    shown, frames = _shown(job, clip)
-    tensors |= clip_tensors(clip.track, clip.fit) | named("audio", audio) | {"gain": np.array(gain, np.float32)}
+    figures = _evaluate(job, clip, train, test, audio, tensors, gain)
+    shown = min(fit.shown_frames, len(clip))
+    tensors |= named("audio", audio) | {"gain": np.array(gain, np.float32)}
     tensors = {name: value[:shown] if name.startswith("clip.") else value for name, value in tensors.items()}
-    files = {"clip": frames, "held_out": job.folder / "held_out.mp4"}
+    files = {"held_out": job.folder / "held_out.mp4"}
+    if job.config.renderer.kind != "compact":
+        files["clip"] = _film(job, clip, shown)
     return Avatar(system=SPEC.name, card=_card(job, clip, train, figures), tensors=tensors, files=files)
 
 
@@ -104,7 +105,7 @@ def _prepare(job: FitJob, model: LinearFaceModel) -> PersonClip:
 def _outside(job: FitJob) -> str:
     """Which networks of others an avatar began with, for its card."""
     parts = {} if job.weights is None else job.weights.card.get("parts", {})
-    return f"imported: {', '.join(sorted(parts))}" if parts else "own discriminator, no outside networks"
+    return f"imported: {', '.join(sorted(parts))}" if parts else "no outside networks"
 
 
 def _check_folder(job: FitJob) -> None:
@@ -130,7 +131,7 @@ def fit_audio(
 ) -> tuple[dict[str, np.ndarray], float]:
     """The person's network of speech, and the gain that gives the mouth its true range on the training frames."""
     speaking = clip.speaking(model, train.astype(np.float32))
-    start = general_state(job, "audio")
+    start = general_audio(job)
     recipe = AudioRecipe(
         [speaking],
         model,
@@ -156,40 +157,34 @@ def fit_audio(
 
 
 def _evaluate(
-    job: FitJob, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray,
-    audio: Mapping[str, np.ndarray], tensors: Mapping[str, np.ndarray], gain: float,
+    job: FitJob, clip: PersonClip, train: np.ndarray, test: np.ndarray, audio: Mapping[str, np.ndarray],
+    tensors: Mapping[str, np.ndarray], gain: float,
 ) -> dict[str, float]:  # fmt: skip
     """Held-out figures: nothing of the test frames is shown but their head pose."""
     note = job.folder / "held_out.json"
     if note.is_file() and (job.folder / "held_out.mp4").is_file():
         return json.loads(note.read_text(encoding="utf-8"))
-    frames = StoredFrames(clip.frames, clip.size)
-    head = clip.head(train)
-    shown = AvatarClip(
-        frames=frames, size=clip.size, points=clip.track.landmarks, expression=clip.fit.expression, head=head
-    )
-    renderer = load_renderer(job.config, tensors, shown, model, job.device, job.weights)(
-        Controls(pose="generated", size="native")
-    )
+    only_learned = {"clip.seen": tensors["clip.seen"] * train}
+    person = load_person(job.config, {**tensors, **only_learned}, clip.frames, clip.size, job.device, job.weights)
     predicted, _ = AudioToMotion(job.config.audio, audio, job.device).predict(clip.samples)
     numbers = np.flatnonzero(test)
     numbers = numbers[numbers < len(predicted)]
     first, last = int(numbers[0]), int(numbers[-1]) + 1
-    motion = held_out_motion(gain * predicted[first:last], head.rows[first:last])
+    motion = held_out_motion(gain * predicted[first:last], person.head.rows[first:last])
     samples = clip.samples[RATE_HZ * first // FPS : RATE_HZ * last // FPS]
-    made, video = renderer.frames(iter([motion])), job.folder / "held_out.mp4"
+    made = person.renderer(Controls(pose="generated", size="native")).frames(iter([motion]))
+    frames, video = StoredFrames(clip.frames, clip.size), job.folder / "held_out.mp4"
     figures = score_held_out({"made": made}, frames, clip.track, first, samples, video, SPEC.name)["made"]
     with write_atomic(note, "w") as file:
         json.dump(figures, file, indent=2)
     return figures
 
 
-def _shown(job: FitJob, clip: PersonClip) -> tuple[int, Path]:
-    """The number of leading frames that the avatar keeps, and the video of just these."""
-    count = min(job.config.fit.shown_frames, len(clip))
+def _film(job: FitJob, clip: PersonClip, count: int) -> Path:
+    """The video of the clip's leading `count` frames."""
     if count == len(clip):
-        return count, clip.frames
+        return clip.frames
     stored = StoredFrames(clip.frames, clip.size)
     path = job.folder / "shown.mp4"
     store_frames(path, (stored[number] for number in range(count)), clip.size)
-    return count, path
+    return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -39,8 +39,9 @@ class FitJob:
 
 
 def config_of_weights(config: HeadposeConfig) -> dict[str, Any]:
-    """What a card of general weights keeps of a config: `fit` is the program's, for all later versions of it."""
-    return {key: value for key, value in to_dict(config).items() if key != "fit"}
+    """What a card of general weights keeps of a config: how a person is fitted is the program's, for all later versions
+    of it."""
+    return {key: value for key, value in to_dict(config).items() if key not in ("fit", "splats")}
 
 
 def weights_config(job: FitJob) -> HeadposeConfig | None:
@@ -51,17 +52,17 @@ def weights_config(job: FitJob) -> HeadposeConfig | None:
         return None
 
 
-def general_state(job: FitJob, name: Literal["audio", "renderer"]) -> State | None:
-    """The general network to begin with, if there is one of the same shape.
+def general_audio(job: FitJob) -> State | None:
+    """The general network of speech to begin with, if there is one of the same shape.
 
     An ATC-net for another face model, as the official one, gives all but its last layer, which then begins at zero.
     """
     theirs = weights_config(job)
-    if job.weights is None or theirs is None or getattr(theirs, name) != getattr(job.config, name):
+    if job.weights is None or theirs is None or theirs.audio != job.config.audio:
         return None
-    state = tensors_of(job.weights.tensors, name)
+    state = tensors_of(job.weights.tensors, "audio")
     rows = job.config.audio.expression + POSE_NUMBERS
     for key, value in state.items():
-        if name == "audio" and key.startswith(_LAST) and len(value) != rows:
+        if key.startswith(_LAST) and len(value) != rows:
             state[key] = value.new_zeros(rows, *value.shape[1:])
     return state or None

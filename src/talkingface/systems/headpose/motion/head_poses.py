@@ -1,12 +1,33 @@
-"""Which frame of a clip is shown for a head pose that comes without one."""
+"""Head poses of an avatar's clip: what is kept of them, and which frame is shown for a pose that comes without one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from talkingface.person.heads import POSE_WEIGHTS, UNSEEN_COST, ClipHead
+from talkingface.core.types import Track
+from talkingface.face.morphable import FaceFit
+from talkingface.face.pose import Pose
+from talkingface.person.heads import POSE_WEIGHTS, UNSEEN_COST, ClipHead, make_head
 
 JUMP = 0.06  # cost by which the next frame of the clip may be worse than the best one before the picture jumps there
+
+
+def head_tensors(track: Track, fit: FaceFit) -> dict[str, np.ndarray]:
+    """What an avatar keeps of the head in its clip's frames."""
+    return {
+        "seen": (track.confidence > 0).astype(np.uint8),
+        "rotation": fit.rotation.astype(np.float32),
+        "scale": fit.scale.astype(np.float32),
+        "translation": fit.translation.astype(np.float32),
+    }
+
+
+def head_from_tensors(kept: Mapping[str, np.ndarray], rest: Pose | None = None) -> ClipHead:
+    """The head of an avatar's clip, which rests at `rest` or in its mean. Raises KeyError for other tensors."""
+    rotation, scale, translation = (kept[name].astype(np.float64) for name in ("rotation", "scale", "translation"))
+    return make_head(rotation, scale, translation, kept["seen"].astype(bool), rest)
 
 
 class FrameChooser:

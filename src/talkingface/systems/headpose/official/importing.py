@@ -100,7 +100,7 @@ def import_headpose(files: Sequence[Path]) -> Imported:
             _read_file(found, path)
     journal = found.renderer.kind == "unetac" or bool({"behaviour", "motion"} & set(found.parts))
     renderer = replace(found.renderer, kind="unetac" if journal else "adain")
-    # the expressions of mesh478 are others than the Basel model's: ATC-net's last layer begins anew (`general_state`)
+    # the expressions of mesh478 are others than the Basel model's: ATC-net's last layer begins anew (`general_audio`)
     config = HeadposeConfig(
         face_model="bfm09" if "bfm" in found.parts else "mesh478",
         audio=replace(found.audio, expression=NUM_EXPRESSION),

@@ -1,143 +1,104 @@
-"""From motion to pictures: what is laid back where, which frames play, and other backgrounds."""
+"""From motion to pictures: what of the clip's frames is shown with which motion."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
-from faces import sample_picture, sample_points
 from talkingface.core.types import Controls, Frames, Motion
-from talkingface.face.morphable import fit_photo, load_mesh478
 from talkingface.person.heads import make_head
-from talkingface.systems.headpose.compact.networks import RendererOutput
-from talkingface.systems.headpose.compact.renderer import CompactRenderer
-from talkingface.systems.headpose.compositing.clip import AvatarClip
-from talkingface.systems.headpose.compositing.composite import blend_view
+from talkingface.systems.headpose.compact.renderer import ClipMotion, CompactRenderer, load_compact
 
-MODEL = load_mesh478()
 COUNT = 6
+FRAME = np.arange(COUNT, dtype=np.float32)
 
 
-class Painter(nn.Module):
-    """Paints everything in one colour, or nothing at all."""
+class Recorder:
+    """Draws nothing; keeps the motion that it is given."""
 
-    def __init__(self, shown: bool) -> None:
-        super().__init__()
-        self._shown = shown
+    def __init__(self) -> None:
+        self.drawn: list[Motion] = []
+        self.first = 0
 
-    def forward(self, composite: Tensor) -> RendererOutput:
-        mask = torch.full_like(composite[:, :1], 0.0 if self._shown else 1.0)
-        colour = torch.zeros_like(composite)
-        colour[:, 1] = 1
-        return RendererOutput(colour=colour, mask=mask)
+    def frames(self, motions: Iterator[Motion], first: int = 0) -> Iterator[Frames]:
+        self.drawn, self.first = list(motions), first
+        return iter(())
 
 
-def _clip() -> AvatarClip:
-    """The sample picture, a little brighter with each frame, so that frames tell their number."""
-    picture, points = sample_picture(), sample_points()
-    fit = fit_photo(MODEL, points)
-    frames = [np.clip(picture.astype(int) + 6 * number, 0, 255).astype(np.uint8) for number in range(COUNT)]
-    head = make_head(
-        np.repeat(fit.rotation, COUNT, 0), np.repeat(fit.scale, COUNT), np.repeat(fit.translation, COUNT, 0),
-        np.ones(COUNT, bool),
-    )  # fmt: skip
-    return AvatarClip(
-        frames=frames,  # type: ignore[arg-type]
-        size=(picture.shape[1], picture.shape[0]),
-        points=np.repeat(points[None], COUNT, 0).astype(np.float32),
-        expression=np.repeat(fit.expression, COUNT, 0),
-        head=head,
+def _clip() -> ClipMotion:
+    """Every frame tells its number: lids, eyes and brows rise with it, and the head shifts to the right."""
+    shift = np.stack([100 + FRAME, 0 * FRAME, 0 * FRAME], 1).astype(np.float64)
+    head = make_head(np.repeat(np.eye(3)[None], COUNT, 0), np.full(COUNT, 50.0), shift, np.ones(COUNT, bool))
+    return ClipMotion(
+        head=head, brows=np.repeat(FRAME[:, None], 4, 1), lids=FRAME / 10, look=np.stack([FRAME, -FRAME], 1) / 100
     )
 
 
 CLIP = _clip()
 
 
-def _motion(source: list[float]) -> Motion:
-    count = len(source)
+def _motion(source: list[float] | None, count: int = 3, start: int = 0, blink: float | None = None) -> Motion:
+    count = count if source is None else len(source)
     return Motion(
         space="mesh478",
-        expression=np.repeat(CLIP.expression[:1], count, 0),
-        pose=np.zeros((count, 6), np.float32),
-        blink=None,
-        source=np.array(source, np.float32)[:, None],
+        expression=np.full((count, 20), 7, np.float32),
+        pose=np.full((count, 6), 0.1, np.float32),
+        blink=None if blink is None else np.full((count, 1), blink, np.float32),
+        source=None if source is None else np.array(source, np.float32)[:, None],
         fps=25,
+        start=start,
     )
 
 
-def _draw(motion: Motion, controls: Controls, shown: bool = False, first: int = 0) -> list[Frames]:
-    return list(CompactRenderer(CLIP, MODEL, Painter(shown), 64, controls).frames(iter([motion]), first))
+def _drawn(motion: Motion, controls: Controls | None = None) -> Motion:
+    recorder = Recorder()
+    list(CompactRenderer(recorder, CLIP, controls or Controls()).frames(iter([motion]), 2))
+    assert recorder.first == 2
+    (found,) = recorder.drawn
+    return found
 
 
-def _brightness(frames: list[Frames]) -> np.ndarray:
-    return np.concatenate([piece.rgb for piece in frames])[:, :20, :20].mean((1, 2, 3))
+def _frames_shown(motion: Motion) -> np.ndarray:
+    assert motion.blink is not None
+    return motion.blink[:, 0] * 10
 
 
-def test_the_clips_frames_play_as_the_motion_says() -> None:
-    played = _brightness(_draw(_motion([4, 0, 2.4]), Controls(size="native")))
-    own = np.array([CLIP.frames[n][:20, :20].mean() for n in (4, 0, 2)])
-    np.testing.assert_allclose(played, own, atol=1)
+def test_lids_eyes_and_brows_are_those_of_the_clips_frames_and_the_mouth_is_spoken() -> None:
+    drawn = _drawn(_motion([4, 0, 2.5]))
+    np.testing.assert_allclose(_frames_shown(drawn), [4, 0, 2.5], atol=1e-5)
+    assert (drawn.expression[:, :16] == 7).all()
+    np.testing.assert_allclose(drawn.expression[:, 16:], np.repeat([[4.0], [0], [2.5]], 4, 1), atol=1e-5)
+    assert drawn.pose is not None and (drawn.pose == np.float32(0.1)).all()
+    assert drawn.gaze is not None  # in the room: eyes go with the head
+    np.testing.assert_allclose(drawn.gaze, np.array([[0.04, -0.04], [0, 0], [0.025, -0.025]]) + (-0.1, 0.1), atol=1e-6)
 
 
 def test_source_poses_play_the_clip_to_and_fro_whatever_the_motion_says() -> None:
-    played = _brightness(_draw(_motion([4] * 9), Controls(size="native", pose="source")))
-    own = np.array([CLIP.frames[n][:20, :20].mean() for n in (0, 1, 2, 3, 4, 5, 4, 3, 2)])
-    np.testing.assert_allclose(played, own, atol=1)
+    drawn = _drawn(_motion([4.0] * 9, blink=1.0), Controls(pose="source"))
+    played = [0, 1, 2, 3, 4, 5, 4, 3, 2]
+    np.testing.assert_allclose(_frames_shown(drawn), played, atol=1e-5)
+    assert drawn.pose is not None
+    np.testing.assert_allclose(drawn.pose, CLIP.head.rows[played], atol=1e-6)
 
 
-def test_drawing_can_begin_anywhere() -> None:
-    motion = _motion([0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0, 1])
-    whole = np.concatenate([piece.rgb for piece in _draw(motion, Controls(size="native"), True)])
-    rest = _draw(motion, Controls(size="native"), True, first=5)
-    assert rest[0].start == 5
-    np.testing.assert_array_equal(np.concatenate([piece.rgb for piece in rest]), whole[5:])
+def test_motion_that_names_no_frame_and_no_lids_gets_those_of_the_clip_as_it_plays() -> None:
+    np.testing.assert_allclose(_frames_shown(_drawn(_motion(None, start=4))), [4, 5, 4], atol=1e-5)
 
 
-def test_corrections_are_laid_on_the_mouth_and_nowhere_far_from_it() -> None:
-    painted = _draw(_motion([0]), Controls(size="native"), True)[0].rgb[0].astype(int)
-    plain = _draw(_motion([0]), Controls(size="native"), False)[0].rgb[0].astype(int)
-    points = CLIP.points[0]
-    x, y = ((points[13] + points[14]) / 2)[:2].astype(int)
-    assert np.abs(painted[y, x] - (0, 255, 0)).max() < 8
-    top = int(points[10, 1])
-    np.testing.assert_array_equal(painted[:top], plain[:top])
+def test_motion_with_lids_of_its_own_is_drawn_as_it_is() -> None:
+    motion = _motion(None, blink=0.3)
+    assert _drawn(motion) is motion
 
 
-def test_other_sizes_and_the_head_alone() -> None:
-    assert max(_draw(_motion([0]), Controls(size=128))[0].rgb.shape[1:3]) == 128
-    head = _draw(_motion([0]), Controls(size=128, crop="head"))[0].rgb
-    assert head.shape[1:3] == (128, 128)
+def test_eyes_can_be_kept_open_and_still() -> None:
+    drawn = _drawn(_motion([5, 5]), Controls(blink=0.0, gaze=0.0))
+    assert not _frames_shown(drawn).any()
+    assert drawn.gaze is not None
+    np.testing.assert_allclose(drawn.gaze, [[-0.1, 0.1]] * 2, atol=1e-6)
 
 
-def test_transparent_and_coloured_backgrounds() -> None:
-    clear = _draw(_motion([0]), Controls(size=160, background="transparent"))[0]
-    assert clear.mask is not None and clear.mask.shape == clear.rgb.shape[:3]
-    red = _draw(_motion([0]), Controls(size=160, background="#ff0000"))[0]
-    assert red.mask is None
-    corner = clear.mask[0, :4, :4] < 20
-    assert np.abs(red.rgb[0, :4, :4][corner].astype(int) - (255, 0, 0)).max(initial=0) < 25
-
-
-@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
-def test_laid_colours_land_where_the_view_saw_them(factor: float) -> None:
-    picture = np.zeros((80, 80, 3), np.uint8)
-    colour, share = np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.float32)
-    colour[...] = 200
-    share[10:30, 10:30] = 1
-    matrix = np.array([[factor, 0, -20 * factor], [0, factor, -16 * factor]])
-    blend_view(picture, colour, share, matrix)
-    middle = 20 / factor
-    assert picture[round(16 + middle), round(20 + middle)].min() >= 198
-    ys, xs = np.nonzero(picture[..., 0] > 100)
-    assert abs(xs.mean() + 0.5 - (20 + middle)) < 0.6 and abs(ys.mean() + 0.5 - (16 + middle)) < 0.6
-    assert abs(np.ptp(xs) + 1 - 20 / factor) <= 2
-
-
-def test_nothing_is_laid_outside_the_picture() -> None:
-    picture = np.full((20, 20, 3), 7, np.uint8)
-    blend_view(
-        picture, np.full((8, 8, 3), 99, np.uint8), np.ones((8, 8), np.float32), np.array([[1.0, 0, -100], [0, 1, 0]])
-    )
-    assert (picture == 7).all()
+def test_other_tensors_are_refused() -> None:
+    with pytest.raises((KeyError, ValueError)):
+        load_compact({"clip.lids": np.zeros(3, np.uint8)})

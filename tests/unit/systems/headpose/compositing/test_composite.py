@@ -12,10 +12,9 @@ from talkingface.face.raster import to_rgba
 from talkingface.face.topology import INNER_LIP_LOWER, INNER_LIP_UPPER
 from talkingface.systems.headpose.compositing.composite import (
     Compositor,
+    blend_view,
     deform,
-    sample_view,
     surrounding_points,
-    view_matrix,
 )
 
 MODEL = load_mesh478()
@@ -81,12 +80,24 @@ def test_a_moved_head_takes_the_ears_along_and_leaves_the_border_of_the_picture(
     assert moved < 6
 
 
-@pytest.mark.parametrize("size", [48, 192])
-def test_the_view_holds_the_mouth_in_its_middle_at_one_size(size: int) -> None:
-    matrix = view_matrix(POSE, size)
-    lips = POINTS[[61, 291], :2] @ matrix[:, :2].T + matrix[:, 2]
-    assert abs(lips[:, 0].mean() / size - 0.5) < 0.06 and abs(lips[:, 1].mean() / size - 0.5) < 0.08
-    assert 0.2 < (lips[1, 0] - lips[0, 0]) / size < 0.42
-    assert sample_view(PICTURE, matrix, size).shape == (size, size, 3)
-    larger = POSE.moved(2.0, np.zeros(2))
-    np.testing.assert_allclose(view_matrix(larger, size)[:, :2] * 2, matrix[:, :2], atol=1e-9)
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_laid_colours_land_where_the_view_saw_them(factor: float) -> None:
+    picture = np.zeros((80, 80, 3), np.uint8)
+    colour, share = np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.float32)
+    colour[...] = 200
+    share[10:30, 10:30] = 1
+    matrix = np.array([[factor, 0, -20 * factor], [0, factor, -16 * factor]])
+    blend_view(picture, colour, share, matrix)
+    middle = 20 / factor
+    assert picture[round(16 + middle), round(20 + middle)].min() >= 198
+    ys, xs = np.nonzero(picture[..., 0] > 100)
+    assert abs(xs.mean() + 0.5 - (20 + middle)) < 0.6 and abs(ys.mean() + 0.5 - (16 + middle)) < 0.6
+    assert abs(np.ptp(xs) + 1 - 20 / factor) <= 2
+
+
+def test_nothing_is_laid_outside_the_picture() -> None:
+    picture = np.full((20, 20, 3), 7, np.uint8)
+    blend_view(
+        picture, np.full((8, 8, 3), 99, np.uint8), np.ones((8, 8), np.float32), np.array([[1.0, 0, -100], [0, 1, 0]])
+    )
+    assert (picture == 7).all()

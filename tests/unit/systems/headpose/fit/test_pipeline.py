@@ -79,7 +79,7 @@ def test_nobody_in_particular_cannot_move() -> None:
         next(system.motion_from_audio(None, iter([]), Controls()))
 
 
-@pytest.mark.parametrize("missing", ["config", "size", "gain", "clip.points"])
+@pytest.mark.parametrize("missing", ["config", "size", "gain", "splats.canvas"])
 def test_damaged_avatars_are_refused_in_one_line(missing: str) -> None:
     card = {"config": dataclasses.asdict(CONFIG), "size": [64, 64]}
     tensors = {"gain": np.ones((), np.float32)}

@@ -15,9 +15,10 @@ from talkingface.core.config import from_dict
 from talkingface.core.errors import InputError, UsageError, WeightsError
 from talkingface.core.system import Weights
 from talkingface.core.weights import find_weights, load_weights
+from talkingface.nn.speech_encoder_config import SpeechHeadConfig
 from talkingface.nn.state import tensors_of
 from talkingface.systems.headpose.config import HeadposeConfig
-from talkingface.systems.headpose.fit.stages import FitJob, general_state
+from talkingface.systems.headpose.fit.stages import FitJob, general_audio
 from talkingface.systems.headpose.motion.atcnet import AtcNet
 from talkingface.systems.headpose.motion.head_motion_generator import (
     BehaviourEncoder,
@@ -64,7 +65,7 @@ def test_a_fit_begins_with_them(official, tmp_path):
     assert initial.renderer is not None and initial.discriminator is not None and initial.query is not None
     stored = torch.load(official["0_net_G.pth"], weights_only=True)
     assert torch.allclose(initial.renderer["e3.body.1.weight"], stored["e3.body.1.weight"], atol=1e-4)
-    audio = general_state(job, "audio")
+    audio = general_audio(job)
     assert audio is not None
     assert audio["lstm_fc.0.weight"].shape == (26, 4)  # of 20 expressions instead of 64
     assert not audio["lstm_fc.0.weight"].any() and audio["lstm.weight_ih_l2"].any()
@@ -72,12 +73,12 @@ def test_a_fit_begins_with_them(official, tmp_path):
 
 def test_weights_of_before_a_new_setting_still_fit(tmp_path):
     shipped = load_weights(find_weights("headpose.general"))
-    del shipped.card["config"]["renderer"]["view_px"]  # as if it were newer, and at its default
+    del shipped.card["config"]["audio"]["layers"]  # as if it were newer, and at its default
     config = from_dict(HeadposeConfig, shipped.card["config"])
     job = FitJob(path=tmp_path / "me.mp4", folder=tmp_path, config=config, weights=shipped, device="cpu")
-    assert general_state(job, "renderer") and general_state(job, "audio")
-    other = replace(config, renderer=replace(config.renderer, widths=(4, 4, 4, 4, 4)))
-    assert general_state(replace(job, config=other), "renderer") is None
+    assert general_audio(job)
+    other = replace(config, audio=replace(config.audio, speech=SpeechHeadConfig(width=8)))
+    assert general_audio(replace(job, config=other)) is None
 
 
 def test_weights_with_the_discriminators_earlier_name_still_fit(official, tmp_path):
@@ -91,7 +92,7 @@ def test_weights_with_the_discriminators_earlier_name_still_fit(official, tmp_pa
     before = initial_networks(replace(job, weights=Weights(tensors, card))).discriminator
     now = initial_networks(job).discriminator
     assert before is not None and now is not None and before.keys() == now.keys()
-    assert general_state(replace(job, weights=Weights(tensors, card)), "audio")
+    assert general_audio(replace(job, weights=Weights(tensors, card)))
 
 
 def test_a_bank_of_other_features_is_not_taken(official, tmp_path):

@@ -19,7 +19,7 @@ from talkingface.face.morphable import load_mesh478
 from talkingface.face.track import track_frames
 from talkingface.person.stages import load_record, save_record
 from talkingface.systems.headpose.config import HeadposeConfig, preset
-from talkingface.systems.headpose.fit.stages import FitJob, general_state
+from talkingface.systems.headpose.fit.stages import FitJob, general_audio
 from talkingface.systems.headpose.official import pipeline
 from talkingface.systems.headpose.official.atc_recipe import ATC_WEIGHTS, FRAMES, AtcRecipe
 from talkingface.systems.headpose.official.data import Pairs, join_pairs
@@ -189,7 +189,7 @@ def test_a_fit_begins_with_the_general_weights(
     config = from_dict(HeadposeConfig, {**weights.card["config"]})
     job = FitJob(path=tmp_path / "me.mp4", folder=tmp_path, config=preset(name), weights=weights, device="cpu")
     assert config.renderer == job.config.renderer and config.audio == job.config.audio
-    initial, audio = initial_networks(job), general_state(job, "audio")
+    initial, audio = initial_networks(job), general_audio(job)
     assert (
         initial.renderer is not None
         and initial.discriminator is not None

@@ -137,11 +137,11 @@ def _blinks(person: Person, job: TargetJob) -> dict[str, Any]:
     motion = concatenate(person.system.motion_from_audio(person.avatar, iter([_voice(job)]), controls))
     assert motion.blink is not None
     drawn = motion if job.long else cut_motion(motion, 0, round(DRAWN_S * FPS))
-    tracker, found = FaceTracker(None), list[np.ndarray | None]()
+    tracker, found, size = FaceTracker(None), list[np.ndarray | None](), (SIZE, SIZE)
     for piece in person.system.render(person.avatar, iter([drawn]), controls):
+        size = (piece.rgb.shape[2], piece.rgb.shape[1])
         for rgb in piece.rgb:
             found.append(tracker.update(rgb, (len(found) + 1) / FPS))
-            size = (rgb.shape[1], rgb.shape[0])
     seen = fill_gaps(found, np.arange(1, len(found) + 1) / FPS, size).landmarks
     own = person.clip.track
     closures = {

@@ -24,8 +24,8 @@ from talkingface.systems.headpose.official.face.render import View, choose_view,
 from talkingface.systems.headpose.official.memory import SAME_IDENTITY
 from talkingface.systems.headpose.official.networks import UNetAdaIN
 from talkingface.systems.headpose.official.recipe import GeneratorRecipe, InitialNetworks, scales_to_one
-from talkingface.systems.headpose.official.renderer import load_official
 from talkingface.training.trainer import Trainer
+from talkingface.video.stored import StoredFrames
 from voices import make_voice
 
 CONTROLS = Controls(seed=3, size=192)
@@ -73,11 +73,8 @@ def test_the_frame_stays_as_it_is_outside_the_face(fitted, clip: Path) -> None:
     system, avatar, _folder = fitted
     controls = Controls(seed=3, size="native", pose="source")
     motion = motion_of(system, avatar)
-    drawer = load_official(
-        system.config, avatar.tensors, system._person(avatar).clip, api_model(), "cpu"
-    )(controls)  # fmt: skip
-    pictures = np.concatenate([piece.rgb for piece in drawer.frames(iter([motion]))])
-    real = system._person(avatar).clip.frames[0]
+    pictures = drawn(system, avatar, motion, controls)
+    real = StoredFrames(avatar.files["clip"], (256, 256))[0]
     assert np.abs(pictures[0][:20].astype(int) - real[:20]).max() <= 2
     assert np.abs(pictures[0][-20:].astype(int) - real[-20:]).max() <= 2
 

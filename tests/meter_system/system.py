@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,7 +87,8 @@ class Bar:
         for piece in skip_frames(motions, first):
             if piece.start == int(os.environ.get("METER_WAITS_AT", -1)):  # for tests that stop a running command
                 print("waiting", flush=True)
-                threading.Event().wait()
+                while True:  # a wait without end misses a signal that comes just before it begins
+                    time.sleep(0.05)
             rgb = np.repeat(self._base[None], len(piece), axis=0)
             lowest = rgb.shape[1] - 1
             for row, picture in enumerate(rgb):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from talkingface.core.arrays import save_arrays
-from talkingface.core.cache import write_atomic
+from talkingface.core.cache import cache_folder, content_hash, write_atomic
+from talkingface.core.config import to_dict
 from talkingface.core.device import likes_bfloat16
 from talkingface.core.errors import TalkingFaceError, UsageError
+from talkingface.core.spec import SystemSpec
+from talkingface.core.system import Weights
+from talkingface.core.types import Clip, Photo
 from talkingface.training.pipeline import Stage, Trained, run_recipe, run_stages
 from talkingface.training.recipe import Recipe
 
@@ -26,20 +31,47 @@ GENERAL_SEED = 1
 Record = TypeVar("Record")
 
 
-class Job(Protocol):
-    """A fit of any system: `folder` keeps its unfinished work."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipJob:
+    """What a system fits: the clip at `path`; `folder` keeps unfinished work; its own `config`; general `weights` or
+    None; and the device. Systems subclass it for the type of their config."""
+
+    path: Path
+    folder: Path
+    config: Any
+    weights: Weights | None
+    device: str
+    face_index: int | None = None
+    size: int | str | None = None
 
     @property
-    def folder(self) -> Path: ...
+    def seed(self) -> int:
+        """That of the trainings."""
+        return self.config.fit.seed
 
-    @property
-    def seed(self) -> int: ...
+    def card_of_weights(self, spec: SystemSpec) -> dict[str, object]:
+        """What an avatar's card says of the weights: their name, and their terms, which hold for it too.
 
-    @property
-    def device(self) -> str: ...
+        Weights of the user's own are not named: an avatar that needed them would not open on another machine.
+        """
+        if self.weights is None:
+            return {"weights": ""}
+        card, name = self.weights.card, str(self.weights.card.get("name", ""))
+        terms = {key: card[key] for key in ("licence", "allows") if key in card}
+        return {"weights": name if name in spec.weights else "", **terms}
 
 
-def run_fit_stage(job: Job, recipe: Recipe, name: str, steps: int, **options: Any) -> Trained:
+def clip_and_folder(source: Photo | Clip, system: str, folder: Path | None) -> tuple[Path, Path]:
+    """The path of the clip to fit, and where its unfinished work is kept: `folder`, or None for a place in the cache.
+
+    Raises UsageError for a photo.
+    """
+    if isinstance(source, Photo):
+        raise UsageError(f"{system} needs a video of one person who speaks; for a photo use --system portrait")
+    return source.path, folder or cache_folder("fits", f"{system}-{content_hash(source.path)[:24]}")
+
+
+def run_fit_stage(job: ClipJob, recipe: Recipe, name: str, steps: int, **options: Any) -> Trained:
     """One training of a fit, in its folder; bfloat16 where the machine multiplies such numbers.
 
     `options` go to `training.pipeline.run_recipe`, over what is chosen here.
@@ -60,19 +92,26 @@ def run_general(folder: Path, stages: Sequence[Stage]) -> dict[str, Trained]:
     )
 
 
-def keep_facts(
-    folder: Path, facts: Mapping[str, Any], upgrade: Callable[[dict[str, Any]], dict[str, Any]] = lambda found: found
-) -> None:
-    """Note in `folder` what its work is on, or raise UsageError if it holds the work on something else.
+def keep_facts(job: ClipJob, read_config: Callable[[Any], Any]) -> None:
+    """Note in the job's folder what its work is on, or raise UsageError if it holds the work on something else.
 
-    `upgrade` gives the facts of an earlier version their present names.
+    `read_config` reads a config that an earlier version wrote.
     """
-    note = folder / "fit.json"
+    facts = {
+        "clip": content_hash(job.path),
+        "config": to_dict(job.config),
+        "weights": "" if job.weights is None else job.weights.card.get("sha256", ""),
+        "face_index": job.face_index,
+        "size": job.size,
+    }
+    note = job.folder / "fit.json"
     if note.is_file():
-        found = upgrade(json.loads(note.read_text(encoding="utf-8")))
+        found = json.loads(note.read_text(encoding="utf-8"))
+        with contextlib.suppress(UsageError):
+            found["config"] = to_dict(read_config(found.get("config")))
         if found != json.loads(json.dumps(facts)):
             raise UsageError(
-                f"{folder} holds the unfinished fit of another clip or with other settings; "
+                f"{job.folder} holds the unfinished fit of another clip or with other settings; "
                 "name another output, or delete that folder to begin anew"
             )
         return

@@ -11,13 +11,13 @@ from talkingface.person.clip import PersonClip
 from talkingface.person.splats.config import SplatConfig
 from talkingface.person.splats.material import PackedFrames, choose_canvas, pack_frames, person_motion
 from talkingface.person.splats.recipe import SplatRecipe
-from talkingface.person.stages import PREVIEWS, Job, run_fit_stage
+from talkingface.person.stages import PREVIEWS, ClipJob, run_fit_stage
 
 FRAMES = "splats.rgb"
 
 
 def splat_recipe(
-    job: Job, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray, config: SplatConfig
+    job: ClipJob, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray, config: SplatConfig
 ) -> SplatRecipe:
     """The training on the frames `train` bool [T] of a clip, with figures on `test`; frames are kept in the job's
     folder at the size that is learned from."""
@@ -44,7 +44,7 @@ def splat_recipe(
 
 
 def fit_splats(
-    job: Job, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray, config: SplatConfig
+    job: ClipJob, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray, config: SplatConfig
 ) -> dict[str, np.ndarray]:
     """Train splats, kept and resumed in the job's folder: the arrays that `renderer.load_splats` draws."""
     recipe = splat_recipe(job, clip, model, train, test, config)

@@ -75,10 +75,6 @@ class PersonMotion:
     look: np.ndarray
     pose: np.ndarray
 
-    def gaze(self) -> np.ndarray:
-        """Where the eyes look in the room, radians [T, 2]."""
-        return self.look - np.stack([self.pose[:, 1], -self.pose[:, 0]], 1)
-
     def features(self) -> np.ndarray:
         """See `raw_features`."""
         return raw_features(self.expression, self.closure, self.look, self.pose)

@@ -16,7 +16,6 @@ from talkingface.video.jpeg import from_jpeg, to_jpeg
 
 PLATE_QUALITY = 95
 _LAYOUT = ("home", "spacing", "jaw", "eye")
-_EXACT = ("home", "neutral", "rest", "canvas", "mean", "deviation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from talkingface.core.cache import cache_folder, content_hash
 from talkingface.core.digest import avatar_digest
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.kept import Kept, once
@@ -52,15 +51,13 @@ class GenefaceSystem(System):
         folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. Trains on the person's clip: some minutes to an hour; stopped work goes on in `folder`."""
+        from talkingface.person.stages import clip_and_folder
         from talkingface.systems.geneface.fit.pipeline import fit_avatar
         from talkingface.systems.geneface.fit.stages import FitJob
 
-        if isinstance(source, Photo):
-            raise UsageError("geneface needs a video of one person who speaks; for a photo use --system portrait")
-        if folder is None:
-            folder = cache_folder("fits", f"geneface-{content_hash(source.path)[:24]}")
+        path, folder = clip_and_folder(source, SPEC.name, folder)
         job = FitJob(
-            path=source.path,
+            path=path,
             folder=folder,
             config=self.config,
             general=self.general,

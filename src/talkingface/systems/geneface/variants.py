@@ -32,7 +32,7 @@ def fit_renderer(
     if config.renderer == "radnerf":
         from talkingface.systems.geneface.official.stage import fit_official
 
-        found = fit_official(job, config.official, clip, model, train, test, job.weights)
+        found = fit_official(job, clip, model, train, test)
     else:
         from talkingface.person.splats.fit import fit_splats
 

@@ -8,7 +8,6 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from talkingface.core.cache import cache_folder, content_hash
 from talkingface.core.digest import avatar_digest
 from talkingface.core.errors import UsageError, WeightsError
 from talkingface.core.kept import Kept
@@ -39,15 +38,13 @@ class HeadposeSystem(System):
         folder: Path | None = None,
     ) -> Avatar:
         """See `System.fit`. Trains on the person's clip: minutes to an hour; stopped work goes on in `folder`."""
+        from talkingface.person.stages import clip_and_folder
         from talkingface.systems.headpose.fit.pipeline import fit_avatar
         from talkingface.systems.headpose.fit.stages import FitJob
 
-        if isinstance(source, Photo):
-            raise UsageError("headpose needs a video of one person who speaks; for a photo use --system portrait")
-        if folder is None:
-            folder = cache_folder("fits", f"headpose-{content_hash(source.path)[:24]}")
+        path, folder = clip_and_folder(source, SPEC.name, folder)
         job = FitJob(
-            path=source.path,
+            path=path,
             folder=folder,
             config=self.config,
             weights=self.weights,

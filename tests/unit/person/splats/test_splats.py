@@ -14,6 +14,7 @@ from talkingface.core.view import View
 from talkingface.face.mesh478_space import MESH478
 from talkingface.face.morphable import load_mesh478
 from talkingface.person.clip import ClipSettings, prepare_person
+from talkingface.person.eyes import gaze_in_room
 from talkingface.person.splats.config import SplatConfig
 from talkingface.person.splats.fit import splat_recipe
 from talkingface.person.splats.renderer import load_splats
@@ -70,7 +71,7 @@ def test_stored_splats_draw_what_the_network_does(learned):
         expression=motion.expression[: number + 1].astype(np.float32),
         pose=motion.pose[: number + 1].astype(np.float32),
         blink=np.clip((motion.closure[: number + 1] - base) / (1 - base), 0, 1).astype(np.float32),
-        gaze=(motion.gaze()[: number + 1] - renderer._person.base_look).astype(np.float32),
+        gaze=gaze_in_room(motion.look - renderer._person.base_look, motion.pose)[: number + 1],
         fps=25,
     )
     ours = pictures(renderer, row)[-1].astype(float)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 
 from talkingface.core.arrays import save_arrays
-from talkingface.core.cache import content_hash, write_atomic
+from talkingface.core.cache import write_atomic
 from talkingface.core.config import to_dict
 from talkingface.core.types import Avatar
 from talkingface.core.work_folder import WorkFolder
@@ -17,6 +16,7 @@ from talkingface.nn.state import named
 from talkingface.person.clip import FPS, ClipSettings, PersonClip, last_part, prepare_person
 from talkingface.person.stages import keep_facts, refused_leaves_nothing
 from talkingface.systems.geneface import SPEC
+from talkingface.systems.geneface.config import read_config
 from talkingface.systems.geneface.fit.evaluate import Judged, judge
 from talkingface.systems.geneface.fit.stages import FitJob
 from talkingface.systems.geneface.manner import manner_of, manner_tensors
@@ -29,18 +29,8 @@ def fit_avatar(job: FitJob) -> Avatar:
     """Run every stage. Raises InputError, FaceError, SpeechError for an unfit clip, and UsageError for a folder that
     holds other work or that another run works in; KeyboardInterrupt passes, with all work kept."""
     with WorkFolder(job.folder, f"the avatar of {job.path.name} in {job.folder}"):
-        keep_facts(job.folder, _facts(job))
+        keep_facts(job, read_config)
         return _fit(job)
-
-
-def _facts(job: FitJob) -> dict[str, Any]:
-    return {
-        "clip": content_hash(job.path),
-        "config": to_dict(job.config),
-        "weights": "" if job.weights is None else job.weights.card.get("sha256", ""),
-        "face_index": job.face_index,
-        "size": job.size,
-    }
 
 
 def _fit(job: FitJob) -> Avatar:
@@ -98,8 +88,6 @@ def _card(job: FitJob, clip: PersonClip, train: np.ndarray, adapter: Adapter, ju
     card: dict[str, object] = {
         "system": SPEC.name,
         "kind": "clip",
-        # an avatar that names weights which another machine may lack would not open there
-        "weights": name if name in SPEC.weights else "",
         "config": to_dict(job.config),
         "size": list(clip.size),
         "held_out": judged.spoken,
@@ -108,6 +96,4 @@ def _card(job: FitJob, clip: PersonClip, train: np.ndarray, adapter: Adapter, ju
         "learned_from": f"{int(train.sum())} frames; hears by {name or 'nothing'}; no outside networks",
         "notes": [*notes, judged.verdict],
     }
-    if job.weights is not None:  # their terms hold for what was trained from them
-        card |= {key: job.weights.card[key] for key in ("licence", "allows") if key in job.weights.card}
-    return card
+    return card | job.card_of_weights(SPEC)

@@ -10,8 +10,8 @@ from talkingface.face.morphable import LinearFaceModel
 from talkingface.nn.bisenet import BiSeNet
 from talkingface.nn.state import named, tensors_of
 from talkingface.person.clip import PersonClip
-from talkingface.person.stages import PREVIEWS, Job, run_fit_stage
-from talkingface.systems.geneface.config import OfficialConfig
+from talkingface.person.stages import PREVIEWS, run_fit_stage
+from talkingface.systems.geneface.fit.stages import FitJob
 from talkingface.systems.geneface.official.conditions import landmark_conditions
 from talkingface.systems.geneface.official.field_recipe import HeadRecipe, TorsoRecipe, shown_code
 from talkingface.systems.geneface.official.material import FieldClip, take_apart
@@ -27,22 +27,25 @@ _OTHER_CODES = 24
 
 
 def fit_official(
-    job: Job, config: OfficialConfig, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray,
-    weights: Weights | None = None,
-) -> dict[str, np.ndarray]:  # fmt: skip
+    job: FitJob, clip: PersonClip, model: LinearFaceModel, train: np.ndarray, test: np.ndarray
+) -> dict[str, np.ndarray]:
     """Every stage, kept in the job's folder: the tensors that `renderer.load_official` draws with.
 
-    `train` and `test` bool [T] are the frames to learn from and those to judge by. `weights`: imported ones, of which a
-    parsing network finds the parts of the person.
+    `train` and `test` bool [T] are the frames to learn from and those to judge by. Of imported weights a parsing
+    network finds the parts of the person.
     """
-    material = take_apart(clip, job.folder / FIELD, model, config.view_px, train, test, _parser(weights, job.device))
+    config = job.config.official
+    material = take_apart(
+        clip, job.folder / FIELD, model, config.view_px, train, test, _parser(job.weights, job.device)
+    )
     conditions = landmark_conditions(material.landmarks, material.range)
     renderer, training = config.renderer, config.training
     # a GPU takes frames faster than one thread reads them
     options = {"ema_decay": EMA, "clip_grad": None, "workers": 1 if job.device == "cpu" else WORKERS}
     every = max(1, training.head_steps // PREVIEWS)
+    lpips = stored_lpips(job.weights)
     trained = run_fit_stage(
-        job, HeadRecipe(material, renderer, training, conditions, stored_lpips(weights)), "head", training.head_steps,
+        job, HeadRecipe(material, renderer, training, conditions, lpips), "head", training.head_steps,
         preview_every=every, evaluate_every=every, **options,
     )  # fmt: skip
     every = max(1, training.torso_steps // PREVIEWS)

@@ -208,8 +208,3 @@ def render_vanilla(
     quantiles = torch.linspace(0, 1, important, dtype=origins.dtype, device=origins.device)
     found = important_depths(depths, first.weights.detach(), quantiles)
     return look(fine, merged_depths(depths, found)), first
-
-
-def over_head(torso: RayColours, head: Tensor) -> Tensor:
-    """The torso before the head's colours [N, 3]."""
-    return torso.foreground + torso.last_weight[:, None] * head

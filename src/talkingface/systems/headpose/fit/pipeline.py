@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from talkingface.core.cache import content_hash, write_atomic
+from talkingface.core.cache import write_atomic
 from talkingface.core.config import to_dict
-from talkingface.core.errors import UsageError
 from talkingface.core.types import Avatar, Controls
 from talkingface.core.work_folder import WorkFolder
 from talkingface.face.morphable import LinearFaceModel, load_mesh478
@@ -46,7 +43,7 @@ def fit_avatar(job: FitJob) -> Avatar:
     passes, with all work kept."""
     _check_imported(job)
     with WorkFolder(job.folder, f"the avatar of {job.path.name} in {job.folder}"):
-        _check_folder(job)
+        keep_facts(job, read_config)
         return _fit(job)
 
 
@@ -72,8 +69,6 @@ def _card(job: FitJob, clip: PersonClip, train: np.ndarray, figures: dict[str, f
     card: dict[str, object] = {
         "system": SPEC.name,
         "kind": "clip",
-        # an avatar needs no weights to be drawn: one that named others would not open on a machine that lacks them
-        "weights": name if name in SPEC.weights else "",
         "config": to_dict(job.config),
         "size": list(clip.size),
         "held_out": figures,
@@ -82,9 +77,7 @@ def _card(job: FitJob, clip: PersonClip, train: np.ndarray, figures: dict[str, f
     }
     if need := needed_files(job.config):
         card["needs"] = need
-    if job.weights is not None:  # their terms hold for what was trained from them
-        card |= {key: job.weights.card[key] for key in ("licence", "allows") if key in job.weights.card}
-    return card
+    return card | job.card_of_weights(SPEC)
 
 
 def _check_imported(job: FitJob) -> None:
@@ -106,24 +99,6 @@ def _outside(job: FitJob) -> str:
     """Which networks of others an avatar began with, for its card."""
     parts = {} if job.weights is None else job.weights.card.get("parts", {})
     return f"imported: {', '.join(sorted(parts))}" if parts else "no outside networks"
-
-
-def _check_folder(job: FitJob) -> None:
-    """Refuse a folder that holds the work on something else."""
-    facts = {
-        "clip": content_hash(job.path),
-        "config": to_dict(job.config),
-        "weights": "" if job.weights is None else job.weights.card.get("sha256", ""),
-        "face_index": job.face_index,
-        "size": job.size,
-    }
-
-    def upgrade(found: dict[str, Any]) -> dict[str, Any]:
-        with contextlib.suppress(UsageError):  # work of an earlier version goes on under its settings' present names
-            found["config"] = to_dict(read_config(found.get("config")))
-        return found
-
-    keep_facts(job.folder, facts, upgrade)
 
 
 def fit_audio(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from talkingface.core.config import to_dict
 from talkingface.core.errors import UsageError
-from talkingface.core.system import Weights
 from talkingface.nn.state import tensors_of
+from talkingface.person.stages import ClipJob
 from talkingface.systems.headpose.config import HeadposeConfig, read_config
 
 POSE_NUMBERS = 6
@@ -21,21 +20,10 @@ State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FitJob:
-    """What to fit: the clip at `path`; `folder` keeps unfinished work; general `weights` or None; and the device."""
+class FitJob(ClipJob):
+    """See `ClipJob`."""
 
-    path: Path
-    folder: Path
     config: HeadposeConfig
-    weights: Weights | None
-    device: str
-    face_index: int | None = None
-    size: int | str | None = None
-
-    @property
-    def seed(self) -> int:
-        """That of the trainings."""
-        return self.config.fit.seed
 
 
 def config_of_weights(config: HeadposeConfig) -> dict[str, Any]:

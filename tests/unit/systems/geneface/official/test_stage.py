@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ from talkingface.core.view import View
 from talkingface.face.mesh478_space import MESH478
 from talkingface.face.morphable import load_mesh478
 from talkingface.person.clip import ClipSettings, prepare_person, splits
-from talkingface.systems.geneface.config import tiny_official
+from talkingface.systems.geneface.config import preset, tiny_official
+from talkingface.systems.geneface.fit.stages import FitJob
 from talkingface.systems.geneface.official.material import FieldClip, training_frame
 from talkingface.systems.geneface.official.renderer import OfficialRenderer, load_official
 from talkingface.systems.geneface.official.stage import fit_official
@@ -24,11 +24,9 @@ MODEL, CONFIG = load_mesh478(), tiny_official()
 SIZE = 72
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    folder: Path
-    seed: int = 1
-    device: str = "cpu"
+def job(folder: Path) -> FitJob:
+    config = preset("tiny_official")
+    return FitJob(path=folder / "me.mp4", folder=folder, config=config, general={}, weights=None, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit")
     clip = prepare_person(write_clip(folder / "me.mp4"), folder, MODEL, ClipSettings(least_s=1, size=160))
     train, test = splits(len(clip), 300, 12, None)
-    tensors = fit_official(Job(folder=folder), CONFIG, clip, MODEL, train, test)
+    tensors = fit_official(job(folder), clip, MODEL, train, test)
     return folder, tensors, clip.head(train).rest
 
 
@@ -76,7 +74,7 @@ def test_material_shows_the_person(fitted):
 def test_a_fit_that_is_done_is_not_repeated(fitted):
     folder, tensors, _ = fitted
     clip = prepare_person(folder / "me.mp4", folder, MODEL, ClipSettings(least_s=1, size=160))
-    again = fit_official(Job(folder=folder), CONFIG, clip, MODEL, *splits(len(clip), 300, 12, None))
+    again = fit_official(job(folder), clip, MODEL, *splits(len(clip), 300, 12, None))
     assert set(again) == set(tensors) and all(np.array_equal(again[name], tensors[name]) for name in tensors)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkingface.core.types import NUM_POINTS, FaceCoeffs, Track
+from talkingface.core.types import NUM_POINTS, Track
 from talkingface.face.pose import STABLE_POINTS, fit_similarity, undo_similarity
 from talkingface.face.topology import FACE_68, INNER_LIP_LOWER, INNER_LIP_UPPER
 
@@ -178,15 +178,6 @@ def close_mouth(model: LinearFaceModel, shape: np.ndarray) -> np.ndarray:
         shape[upper] += 0.35 * rest  # what is left: the lower lip does most of the way
         shape[lower] -= 0.65 * rest
     return shape
-
-
-def to_coeffs(model: LinearFaceModel, fit: FaceFit) -> FaceCoeffs:
-    """The fit as plain coefficients (pose: rotation vector, x and y translation in pixels, pixels per unit)."""
-    from scipy.spatial import transform
-
-    rotvec = transform.Rotation.from_matrix(fit.rotation).as_rotvec()
-    pose = np.concatenate([rotvec, fit.translation[:, :2], fit.scale[:, None]], axis=1)
-    return FaceCoeffs(model=model.name, identity=fit.identity, expression=fit.expression, pose=pose.astype(np.float32))
 
 
 def model_from_tensors(tensors: dict[str, np.ndarray]) -> LinearFaceModel:

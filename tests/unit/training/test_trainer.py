@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from talkingface.core.errors import TalkingFaceError, UsageError
-from talkingface.nn.gan import PatchDiscriminator, hinge_discriminator_loss, hinge_generator_loss
 from talkingface.training.checkpoint import load_checkpoint, load_networks
 from talkingface.training.optim import OptimizerConfig
 from talkingface.training.recipe import Phase, Recipe, make_rng
@@ -37,7 +37,9 @@ class Toy(Recipe):
 
     def networks(self):
         self.g = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Dropout(0.2), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
-        self.d = PatchDiscriminator(3, (8, 8))
+        self.d = nn.Sequential(
+            spectral_norm(nn.Conv2d(3, 8, 4, stride=2, padding=1)), nn.LeakyReLU(0.2), spectral_norm(nn.Conv2d(8, 1, 3))
+        )
         return {"g": self.g, "d": self.d}
 
     def batch(self, step, seed):
@@ -50,9 +52,10 @@ class Toy(Recipe):
         if phase == "generate":
             self.count += 1
             shared["fake"] = self.g(batch["x"])
-            scores, _ = self.d(shared["fake"])
-            return {"l1": (shared["fake"] - batch["y"]).abs().mean(), "adversarial": hinge_generator_loss(scores)}
-        return {"real_or_fake": hinge_discriminator_loss(self.d(batch["y"])[0], self.d(shared["fake"].detach())[0])}
+            adversarial = -self.d(shared["fake"]).mean()
+            return {"l1": (shared["fake"] - batch["y"]).abs().mean(), "adversarial": adversarial}
+        real, fake = self.d(batch["y"]), self.d(shared["fake"].detach())
+        return {"real_or_fake": torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()}
 
     def preview(self, step):
         torch.rand(3)

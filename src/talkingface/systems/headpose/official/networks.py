@@ -262,7 +262,7 @@ class Discriminator(nn.Module):
 
     [B, inputs, H, W] -> [B, 1, H / 8 - 2, W / 8 - 2], 70 pixels a patch; `inputs` are the generator's frames and the
     picture to score, concatenated. The original always runs it in training mode, with the batch statistics of one
-    picture. `nn.gan.PatchDiscriminator` is another network: spectrally normalised, without batch statistics.
+    picture.
 
     Example: `scores = Discriminator(12)(torch.cat([frames, picture], 1))`
     """

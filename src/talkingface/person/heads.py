@@ -10,6 +10,9 @@ import numpy as np
 from talkingface.face.mesh478_motion import mean_pose, pose_of_row, pose_rows
 from talkingface.face.pose import Pose
 
+MOST_POSE = np.array([0.8, 0.8, 0.8, 1.5, 1.5, 0.7], np.float32)
+"""Foreign pose rows go no further than this: beyond, pictures are torn, and their pixels would fill any memory."""
+
 STEADY_FRAMES = 75  # frames that play behind a still head
 POSE_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])  # of a pose row: turns are seen more than shifts
 UNSEEN_COST = 10.0  # above every other cost

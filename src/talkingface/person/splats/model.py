@@ -20,7 +20,16 @@ from talkingface.face.splats import BLUR, REACH, draw_backward, draw_band
 from talkingface.person.splats.config import SplatConfig
 from talkingface.person.splats.layout import Layout
 from talkingface.person.splats.material import FACE_FEATURES, NUM_FEATURES
-from talkingface.person.splats.shape import DEPTH_SHARE, MOST_OPAQUE, PLACE_SHARE, lattice_weights
+from talkingface.person.splats.shape import (
+    BENT,
+    BODY_BENT_PX,
+    BODY_PX,
+    DEPTH_SHARE,
+    MOST_OPAQUE,
+    PLACE_SHARE,
+    STEEP,
+    lattice_weights,
+)
 
 _pool = ThreadPoolExecutor(4, "splats")
 
@@ -53,9 +62,11 @@ class Splats(nn.Module):
         self.place = nn.Parameter(torch.zeros(count, 2))
         self.place.data[: layout.surface] = 1 / 3  # in the middle of the triangle
         self.depth = nn.Parameter(torch.zeros(free))
-        self.follow = nn.Parameter(torch.logit(torch.from_numpy(layout.follow).clamp(0.02, 0.98))[layout.sheets :] / 3)
+        self.follow = nn.Parameter(
+            torch.logit(torch.from_numpy(layout.follow).clamp(0.02, 0.98))[layout.sheets :] / STEEP
+        )
         self.opacity = nn.Parameter(torch.full((count,), 0.6))
-        self.colour = nn.Parameter(torch.logit(colour.clamp(0.02, 0.98)) / 3)
+        self.colour = nn.Parameter(torch.logit(colour.clamp(0.02, 0.98)) / STEEP)
         self.moves = nn.Parameter(torch.zeros(count, 5, k))
         self.plate = nn.Parameter(torch.zeros_like(plate))
         self.register_buffer("first_plate", plate, persistent=False)
@@ -81,12 +92,12 @@ class Splats(nn.Module):
 
     def basis(self, features: Tensor) -> Tensor:
         """The numbers that move splats, [K], from features [NUM_FEATURES] in deviations."""
-        return self.direct @ features + 0.5 * self.bend(features)
+        return self.direct @ features + BENT * self.bend(features)
 
     def lattice(self, features: Tensor) -> Tensor:
         """How the body moves at its nodes, pixels [2, G * G]."""
         pose = features[FACE_FEATURES:]
-        return (8 * (self.body_direct @ pose) + 2 * self.body(pose)).reshape(2, -1)
+        return (BODY_PX * (self.body_direct @ pose) + BODY_BENT_PX * self.body(pose)).reshape(2, -1)
 
     def forward(
         self, features: Tensor, vertices: Tensor, head: Tensor, rest: Tensor, jaw: Tensor, look: Tensor
@@ -98,7 +109,7 @@ class Splats(nn.Module):
         """
         n = self.layout.surface
         moved = self.moves @ self.basis(features)
-        colour = torch.sigmoid(3 * self.colour + moved[:, :3])
+        colour = torch.sigmoid(STEEP * self.colour + moved[:, :3])
         place = self.place + PLACE_SHARE * moved[:, 3:]
         corner = vertices[self.triangles]
         edges = torch.stack([corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]], -1)
@@ -107,7 +118,7 @@ class Splats(nn.Module):
         bound = at + self.jaw[:, None] * jaw + self.eye[:, None] * functional.pad(look, (0, 1))
         with_head = bound @ head[:, :3].T + head[:, 3]
         at_rest = at @ rest[:, :3].T + rest[:, 3]
-        follow = torch.cat([at.new_ones(self.layout.sheets), torch.sigmoid(3 * self.follow)])[:, None]
+        follow = torch.cat([at.new_ones(self.layout.sheets), torch.sigmoid(STEEP * self.follow)])[:, None]
         drift = (self.lattice(features)[:, self.around] * self.shares).sum(-1).T
         with_body = torch.cat([at_rest[:, :2] + drift, at_rest[:, 2:]], 1)
         place3 = torch.cat([on_mesh, follow * with_head + (1 - follow) * with_body])
@@ -117,7 +128,7 @@ class Splats(nn.Module):
         frame = torch.cat([edges[:, :2], stretch * self.spacing[:, None, None]])
         a = frame @ factor
         cov = torch.stack([(a[:, 0] ** 2).sum(1), (a[:, 0] * a[:, 1]).sum(1), (a[:, 1] ** 2).sum(1)], 1)
-        return place3[:, :2], place3[:, 2], cov, MOST_OPAQUE * torch.sigmoid(3 * self.opacity), colour
+        return place3[:, :2], place3[:, 2], cov, MOST_OPAQUE * torch.sigmoid(STEEP * self.opacity), colour
 
 
 def conics(cov: Tensor, opacity: Tensor) -> tuple[Tensor, Tensor, np.ndarray]:

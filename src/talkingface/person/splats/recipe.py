@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from talkingface.face.hidden_background import push_pull
 from talkingface.face.mesh478_motion import pose_of_row
 from talkingface.face.morphable import LinearFaceModel
-from talkingface.face.pose import Pose
 from talkingface.face.topology import FACE_OVAL
 from talkingface.person.held_out import LIP_POINTS, decibels, part_errors, square_about
 from talkingface.person.splats.config import SplatConfig
@@ -144,21 +143,27 @@ class SplatRecipe(Recipe):
         x, y = np.clip(at[:, 0], 0, picture.shape[1] - 1), np.clip(at[:, 1], 0, picture.shape[0] - 1)
         return torch.from_numpy(picture[y, x])
 
-    def _pose(self, number: int) -> Pose:
-        return self._canvas.pose(pose_of_row(self._motion.pose[number], self._motion.rest))
-
     def _inputs(self, number: int) -> dict[str, np.ndarray]:
         """What `Splats.forward` needs of a frame."""
         motion = self._motion
-        pose = self._pose(number)
-        vertices = pose.apply(self._shape.vertices(motion.expression[number], float(motion.closure[number, 0])))
+        return self.inputs(
+            self._features[number], motion.expression[number], motion.pose[number], float(motion.closure[number, 0]),
+            motion.look[number],
+        )  # fmt: skip
+
+    def inputs(
+        self, features: np.ndarray, expression: np.ndarray, pose: np.ndarray, closure: float, look: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What `Splats.forward` needs of a motion: `features` [NUM_FEATURES] in deviations, `expression` [20], `pose`
+        [6], lids that are closed by `closure`, and where the eyes `look` in their head, [2]."""
+        head = self._canvas.pose(pose_of_row(pose, self._motion.rest))
         return {
-            "features": self._features[number].astype(np.float32),
-            "vertices": vertices.astype(np.float32),
-            "head": matrix_of(pose),
+            "features": features.astype(np.float32),
+            "vertices": head.apply(self._shape.vertices(expression, closure)).astype(np.float32),
+            "head": matrix_of(head),
             "rest": matrix_of(self._rest),
-            "jaw": (self._jaw @ motion.expression[number]).astype(np.float32),
-            "look": self._shape.look(motion.look[number]).astype(np.float32),
+            "jaw": (self._jaw @ expression).astype(np.float32),
+            "look": self._shape.look(look).astype(np.float32),
         }
 
     def batch(self, step: int, seed: int) -> dict[str, Tensor]:

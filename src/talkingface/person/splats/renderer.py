@@ -22,6 +22,7 @@ from talkingface.face.morphable import load_mesh478
 from talkingface.face.pose import Pose, head_box
 from talkingface.face.splats import BLUR, REACH, draw_band
 from talkingface.face.topology import FACE_68
+from talkingface.person.heads import MOST_POSE
 from talkingface.person.splats.layout import draw_order, jaw_directions
 from talkingface.person.splats.material import (
     FACE_FEATURES,
@@ -32,10 +33,14 @@ from talkingface.person.splats.material import (
     raw_features,
 )
 from talkingface.person.splats.shape import (
+    BENT,
+    BODY_BENT_PX,
+    BODY_PX,
     DEPTH_SHARE,
     MOST_OPAQUE,
     MOST_RADIUS,
     PLACE_SHARE,
+    STEEP,
     FaceShape,
     lattice_weights,
 )
@@ -44,8 +49,6 @@ from talkingface.video.background import make_background
 from talkingface.video.resize import shrink
 
 LONGEST_PX = 1280
-MOST_POSE = np.array([0.8, 0.8, 0.8, 1.5, 1.5, 0.7], np.float32)
-"""Foreign poses go no further than this."""
 BANDS = 2
 """Of a single picture that someone waits for, each drawn by a thread."""
 HIDDEN = np.float32(1 / 256)
@@ -217,8 +220,8 @@ class SplatPerson:
         self.shape = FaceShape.make(model, self.neutral, self.level)
         self.jaw = jaw_directions(model).astype(np.float32)
         self.base_closure, self.base_look = float(a["closure"].item()), a["look"]
-        self.opacity = (MOST_OPAQUE / (1 + np.exp(-3 * a["opacity"]))).astype(np.float32)
-        follow = 1 / (1 + np.exp(-3 * a["follow"]))
+        self.opacity = (MOST_OPAQUE / (1 + np.exp(-STEEP * a["opacity"]))).astype(np.float32)
+        follow = 1 / (1 + np.exp(-STEEP * a["follow"]))
         self.follow = np.concatenate([np.ones(self.layout.sheets), follow]).astype(np.float32)
         self.plate = found.plate
         at_rest = self.canvas.pose(self.rest).apply(self.layout.home)
@@ -235,14 +238,16 @@ class SplatPerson:
         """[B, NUM_FEATURES] -> what moves splats [B, K]."""
         a = self.arrays
         bent = np.tanh(features @ a["bend.0.weight"].T + a["bend.0.bias"]) @ a["bend.2.weight"].T + a["bend.2.bias"]
-        return (features @ a["direct"].T + 0.5 * bent).astype(np.float32)
+        return (features @ a["direct"].T + BENT * bent).astype(np.float32)
 
     def lattice(self, features: np.ndarray) -> np.ndarray:
         """[B, NUM_FEATURES] -> how the body moves at its nodes, pixels of the canvas [B, 2, G * G]."""
         a = self.arrays
         pose = features[:, FACE_FEATURES:]
         hidden = np.tanh(pose @ a["body.0.weight"].T + a["body.0.bias"])
-        nodes = 8 * (pose @ a["body_direct"].T) + 2 * (hidden @ a["body.2.weight"].T + a["body.2.bias"])
+        nodes = BODY_PX * (pose @ a["body_direct"].T) + BODY_BENT_PX * (
+            hidden @ a["body.2.weight"].T + a["body.2.bias"]
+        )
         return nodes.reshape(len(nodes), 2, -1).astype(np.float32)
 
 
@@ -336,7 +341,7 @@ class SplatRenderer:
         n = layout.surface
         pose = framing.pose(person.canvas.pose(pose_of_row(row.pose, person.rest)))
         vertices = pose.apply(person.shape.vertices(row.expression, row.closure)).astype(np.float32)
-        colour = 1 / (1 + np.exp(-3 * arrays["colour"] - move[:, :3]))
+        colour = 1 / (1 + np.exp(-STEEP * arrays["colour"] - move[:, :3]))
         places = arrays["place"] + PLACE_SHARE * move[:, 3:]
         spacing = layout.spacing
         at = layout.home + np.concatenate([places[n:] * spacing[:, None], DEPTH_SHARE * arrays["depth"][:, None]], 1)

@@ -17,6 +17,12 @@ MOST_RADIUS = 0.15
 PLACE_SHARE = 0.3
 """By how much less motion moves places than colours, for one number of the basis."""
 DEPTH_SHARE = 0.2
+STEEP = 3.0
+"""Of the logistic functions that give colours, opacities and how far splats follow the head."""
+BENT = 0.5
+"""How much of the basis the network adds to its direct part."""
+BODY_PX, BODY_BENT_PX = 8.0, 2.0
+"""Pixels by which the body's direct part moves nodes for one unit, and the network of the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,15 +15,13 @@ from talkingface.face.morphable import FaceFit, LinearFaceModel
 from talkingface.face.pose import Pose, head_box
 from talkingface.face.raster import to_rgba
 from talkingface.nn.state import named, part
-from talkingface.person.heads import ClipHead, frame_pose
+from talkingface.person.heads import MOST_POSE, ClipHead, frame_pose
 from talkingface.systems.headpose.compositing.composite import Compositor, deform
 from talkingface.systems.headpose.motion.head_poses import FrameChooser, head_from_tensors, head_tensors
 from talkingface.video.resize import shrink
 
 LONGEST_PX = 1280
 POINT_STEPS = 16  # landmarks are stored in sixteenths of a pixel
-# Foreign poses go no further than this: beyond, the warped frame is torn, and its pixels would fill any memory.
-MOST_POSE = np.array([0.8, 0.8, 0.8, 1.5, 1.5, 0.7], np.float32)
 _SAME_POSE = 2e-3  # rows closer than this are the frame's own pose: it is shown without turning the head
 
 

@@ -225,6 +225,7 @@ def preset(name: str) -> GenefaceConfig:
         speech=SpeechConfig(
             best=Hearing(delay=Delay(ahead=5, right=2, hop=5), head=TINY_HEAD),
             low=Hearing(delay=Delay(ahead=1, right=1, hop=1), head=TINY_HEAD),
+            tune_steps=5,
         ),
         splats=SplatConfig(level=0, scene=300, basis=4, hidden=8, nodes=4, face_px=80, most_frames=40, steps=30),
         official=tiny_official(),

@@ -340,7 +340,7 @@ class MapChooser:
             self._general.heads[delay], self._general.config.hearing(delay), load_mesh478(), self._heard.tokens,
             self._own.shape, used, self._own.shape[kept].mean(0) - self._plain[kept].mean(0),
         )  # fmt: skip
-        return tune_head(recipe, self._folder / f"tune-{delay}-{name}", self._seed)
+        return tune_head(recipe, self._folder / f"tune-{delay}-{name}", self._general.config.tune_steps, self._seed)
 
     def _narrow(self, additions: Mapping[str, np.ndarray]) -> np.ndarray:
         """The mouth [T, 16] that a tuned head says."""

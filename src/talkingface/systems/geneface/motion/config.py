@@ -36,6 +36,8 @@ class SpeechConfig:
         )
     )
     """110 ms ahead."""
+    tune_steps: int = 150
+    """Of each training that tunes a head to one person; more than one tells how much of it holds for unheard words."""
 
     def hearing(self, delay: str) -> Hearing:
         """That of a delay, "best" or "low"."""

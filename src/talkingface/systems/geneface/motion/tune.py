@@ -23,7 +23,7 @@ from talkingface.training.pipeline import run_recipe
 from talkingface.training.recipe import Phase, Recipe, make_rng
 from talkingface.training.speech_recipe import measure_rows, spread_loss
 
-RANK, STEPS = 4, 150
+RANK = 4
 ROWS, FRAMES = 6, 90
 UNHEARD, UNSEEN = 12, 6
 """Frames without a loss at the start and the end of a cut: what they depend on lies outside."""
@@ -135,9 +135,9 @@ class TuneRecipe(Recipe):
         }
 
 
-def tune_head(recipe: TuneRecipe, folder: Path, seed: int) -> dict[str, np.ndarray]:
+def tune_head(recipe: TuneRecipe, folder: Path, steps: int, seed: int) -> dict[str, np.ndarray]:
     """The additions that a training in `folder` finds; gone on with if it was stopped."""
-    done = run_recipe(recipe, folder, steps=STEPS, seed=seed, device="cpu", ema_decay=None, checkpoint_every_s=20)
+    done = run_recipe(recipe, folder, steps=steps, seed=seed, device="cpu", ema_decay=None, checkpoint_every_s=20)
     networks = recipe.networks()
     networks["tuned"].load_state_dict(done.last["tuned"])
     return recipe.tuned.tensors()

@@ -28,7 +28,7 @@ FRAMES = 260
 
 @pytest.fixture(scope="module")
 def speech(general) -> PersonSpeech:
-    return PersonSpeech(general, {}, CONFIG)
+    return PersonSpeech(general, {}, replace(CONFIG, tune_steps=4))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,6 @@ def person(speech) -> SpeakingClip:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch) -> None:
-    monkeypatch.setattr(tune, "STEPS", 4)
     monkeypatch.setattr(postnet, "STEPS", 8)
 
 

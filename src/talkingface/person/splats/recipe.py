@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from talkingface.face.hidden_background import push_pull
 from talkingface.face.mesh478_motion import pose_of_row
@@ -45,6 +46,9 @@ UNSURE = 0.15
 """Deviations by which features are made uncertain in training: else colours follow the tracker's noise."""
 SHARPNESS = 0.6
 """Weight of the differences between neighbouring pixels."""
+CONTRAST, CONTRAST_PX = 2.0, 8
+"""Weight of how much neighbours differ on average in squares of so many pixels: without it what cannot be foreseen to
+the pixel is drawn blurred."""
 
 
 class SplatRecipe(Recipe):
@@ -53,7 +57,7 @@ class SplatRecipe(Recipe):
 
     name = "person.splats"
     phases = (Phase("draw", ("splats",)),)
-    loss_weights = {"colour": 100.0, "edges": 100.0 * SHARPNESS, "calm": 3.0}
+    loss_weights = {"colour": 100.0, "edges": 100.0 * SHARPNESS, "calm": 3.0, "contrast": 100.0 * CONTRAST}
 
     def __init__(
         self,
@@ -248,6 +252,7 @@ class SplatRecipe(Recipe):
         edges = (across.abs() * weight[..., 1:]).mean() + (down.abs() * weight[..., 1:, :]).mean()
         moves = self.splats.moves
         return {
+            "contrast": (contrast(made) - contrast(real)).abs().mean(),
             "colour": ((wrong.abs() + 0.5 * wrong**2) * weight).mean() / total,
             "edges": edges / total / 2,
             "calm": (moves**2).mean(),
@@ -283,3 +288,11 @@ class SplatRecipe(Recipe):
         chosen = self._test[np.linspace(0, len(self._test) - 1, 3).astype(int)]
         rows = [np.concatenate([self._frames[k], self.drawn(k)], 0) for k in chosen]
         return {"held_out": np.concatenate(rows, 1)}
+
+
+def contrast(pictures: Tensor) -> Tensor:
+    """How much neighbouring pixels differ on average in squares of eight, [B, 3, H / 8, W / 8]."""
+    across = functional.avg_pool2d((pictures[..., 1:] - pictures[..., :-1]).abs(), CONTRAST_PX)
+    down = functional.avg_pool2d((pictures[..., 1:, :] - pictures[..., :-1, :]).abs(), CONTRAST_PX)
+    height, width = min(across.shape[2], down.shape[2]), min(across.shape[3], down.shape[3])
+    return across[..., :height, :width] + down[..., :height, :width]

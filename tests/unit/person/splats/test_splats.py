@@ -18,6 +18,7 @@ from talkingface.person.clip import ClipSettings, prepare_person
 from talkingface.person.splats.config import SplatConfig
 from talkingface.person.splats.fit import splat_recipe
 from talkingface.person.splats.renderer import load_splats
+from talkingface.person.splats.stored import unpack
 from talkingface.testing.material import write_clip
 from talkingface.training.trainer import Trainer
 
@@ -68,18 +69,22 @@ def test_stored_splats_draw_what_the_network_does(learned, motion):
             far = 0.01 if name == "plate" else 0.3 if name.startswith(("body", "bend")) else 0.1
             value += far * torch.randn_like(value)
     state = {name: value.numpy() for name, value in recipe.splats.state_dict().items()}
-    renderer = load_splats(recipe.tensors(state, np.ones(len(learned.clip), bool)))(
-        Controls(size=max(recipe._canvas.size))
-    )
+    tensors = recipe.tensors(state, np.ones(len(learned.clip), bool))
+    stored = unpack(tensors).arrays
+    with torch.no_grad():  # what eight bits lose is not what is asked here
+        for name, value in recipe.splats.named_parameters():
+            if name != "plate":
+                value.copy_(torch.from_numpy(stored[name]).reshape(value.shape))
+    renderer = load_splats(tensors)(Controls(size=max(recipe._canvas.size), background="black"))
     gaze = np.random.default_rng(4).normal(0, 0.5, (len(motion), 2)).astype(np.float32)
     motion = replace(motion, expression=3 * motion.expression, gaze=gaze)  # jaws and eyes go far
     rows = [recipe.inputs(r.features, r.expression, r.pose, r.closure, r.look) for r in renderer._rows(motion)]
-    row = {name: np.stack([one[name] for one in rows]) for name in rows[0]}
-    theirs = recipe.draw({name: torch.from_numpy(value) for name, value in row.items()}).detach().clamp(0, 1)
+    row = {name: torch.from_numpy(np.stack([one[name] for one in rows])) for name in rows[0]}
+    width, height = recipe._canvas.size
+    theirs = recipe.draw(row, torch.zeros(len(rows), 3, height, width)).detach().clamp(0, 1)
     recipe.splats.load_state_dict(kept)
     away = np.abs(pictures(renderer, motion) - 255 * theirs.permute(0, 2, 3, 1).numpy())
-    # eight bits and the background as a JPEG file; without gaze, jaw or the body's bend it is four times as many
-    assert (away > 12).sum() < 200
+    assert away.max() < 20  # 8: splats of nearly equal depth change places; any part left out gives 50 and more
 
 
 def test_splits_and_resuming_change_nothing(learned, motion):
